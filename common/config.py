@@ -1,0 +1,122 @@
+"""One dataclass is configuration, defaults and command line at once.
+
+An experiment's `Config` is a frozen dataclass derived from `BaseConfig`, each field made by `option`: its default is
+what the source used, its help becomes the command line's, its bounds are checked wherever a config is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from common.errors import ConfigError
+
+ConfigT = TypeVar("ConfigT", bound="BaseConfig")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Any = None,
+) -> Any:
+    """A field of a `Config`.
+
+    Args:
+        default: the published value.
+        help: what it is, with its unit, in a few words.
+        minimum: the smallest value that makes sense, inclusive; of every entry when the field is a tuple.
+        maximum: the largest one, inclusive.
+        choices: the values allowed, for a field that is one of a few words.
+    """
+    return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum, "choices": choices})
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """What every config can do: refuse impossible values, and come from a command line."""
+
+    def __post_init__(self) -> None:
+        """Check the bounds of every field.
+
+        Raises:
+            ConfigError: naming the option, what it must be and what was received.
+        """
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            for entry in value if isinstance(value, tuple) else (value,):
+                _check(spec, entry)
+            if value == ():
+                raise ConfigError(f"{spec.name} needs at least one value")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them: tuples as lists."""
+        return {
+            spec.name: list(value) if isinstance(value := getattr(self, spec.name), tuple) else value
+            for spec in fields(self)
+        }
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that differ from the published defaults."""
+        defaults = type(self)().to_dict()
+        return {name: value for name, value in self.to_dict().items() if value != defaults[name]}
+
+
+def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+    minimum, maximum, choices = (spec.metadata[key] for key in ("minimum", "maximum", "choices"))
+    if choices is not None and value not in choices:
+        raise ConfigError(f"{spec.name} must be one of {', '.join(choices)}. Received: {spec.name}={value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{spec.name} must be finite. Received: {spec.name}={value}")
+    if minimum is not None and value < minimum:
+        raise ConfigError(f"{spec.name} must be at least {minimum}. Received: {spec.name}={value}")
+    if maximum is not None and value > maximum:
+        raise ConfigError(f"{spec.name} must be at most {maximum}. Received: {spec.name}={value}")
+
+
+def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) -> None:
+    """Give a parser one option for every field of a config: `batch_size` becomes `--batch-size`."""
+    group = parser.add_argument_group("hyperparameters (defaults as published)")
+    hints = typing.get_type_hints(config_type)
+    for spec in fields(config_type):
+        hint = hints[spec.name]
+        if hint is bool:
+            group.add_argument(
+                _flag(spec.name),
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=f"{spec.metadata['help']} (default: {'yes' if spec.default else 'no'})",
+            )
+            continue
+        several = typing.get_origin(hint) is tuple
+        default = " ".join(str(entry) for entry in default) if isinstance(default := spec.default, tuple) else default
+        group.add_argument(
+            _flag(spec.name),
+            type=typing.get_args(hint)[0] if several else hint,
+            nargs="+" if several else None,
+            choices=spec.metadata["choices"],
+            metavar=None if spec.metadata["choices"] else "N" if hint is int else "X",
+            default=argparse.SUPPRESS,
+            help=f"{spec.metadata['help']} (default: {default})",
+        )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def from_options(config_type: type[ConfigT], options: argparse.Namespace) -> ConfigT:
+    """Make a config of the options that were given; the rest keep their defaults.
+
+    Raises:
+        ConfigError: a value is out of bounds.
+    """
+    names = {spec.name for spec in fields(config_type)}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return config_type(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

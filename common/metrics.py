@@ -1,0 +1,105 @@
+"""Scores and detection metrics.
+
+The contract: a higher score is more anomalous, label 1 is the anomaly and the positive class, label 0 is normal.
+Metrics come as a flat mapping of dotted names, the names that data/published/ uses: `<method>.accuracy`,
+`<method>.<normal|anomaly>.<precision|recall|f1>`, `<method>.auroc`. A metric that is undefined is an
+`Undefined` with its reason, never NaN and never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CLASSES = ("normal", "anomaly")
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A metric without a value, and why it has none."""
+
+    reason: str
+
+
+Metric = float | int | Undefined
+Metrics = Mapping[str, Metric]
+
+
+def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Mean squared error of each sample, over all its axes but the first.
+
+    Args:
+        inputs: what the autoencoder was given, shape `(samples, ...)`.
+        outputs: what it gave back, the same shape.
+
+    Returns:
+        Errors, shape `(samples,)`, in squared units of the input.
+    """
+    if inputs.shape != outputs.shape:
+        raise ValueError(f"Inputs and outputs must agree in shape. Received: {inputs.shape} and {outputs.shape}")
+    return np.asarray(np.square(inputs - outputs).reshape(len(inputs), -1).mean(axis=1))
+
+
+def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
+    """Accuracy, and precision, recall and F1 of both classes: the numbers of a classification report.
+
+    Args:
+        method: what the names begin with.
+        labels: true classes, shape `(samples,)`, 1 for an anomaly.
+        predictions: predicted classes, the same shape, 1 where an anomaly was flagged.
+
+    Returns:
+        Seven metrics; a ratio without a denominator is `Undefined`.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, predictions = _binary("labels", labels), _binary("predictions", predictions)
+    if labels.shape != predictions.shape:
+        raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} must agree in shape")
+    columns = precision_recall_fscore_support(labels, predictions, labels=[0, 1], zero_division=np.nan)
+    metrics: dict[str, Metric] = {f"{method}.accuracy": float(np.mean(labels == predictions))}
+    for name, column in zip(("precision", "recall", "f1"), columns, strict=False):
+        for class_name, value in zip(CLASSES, column, strict=True):
+            metrics[f"{method}.{class_name}.{name}"] = (
+                Undefined(_why_undefined(name, class_name)) if np.isnan(value) else float(value)
+            )
+    return metrics
+
+
+def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
+    """Area under the ROC curve and average precision of scores, without any threshold.
+
+    Args:
+        method: what the names begin with.
+        labels: true classes, shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape, higher = more anomalous.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    labels = _binary("labels", labels)
+    if len(np.unique(labels)) < 2:
+        missing = Undefined("only one class among the scored samples")
+        return {f"{method}.auroc": missing, f"{method}.average_precision": missing}
+    return {
+        f"{method}.auroc": float(roc_auc_score(labels, scores)),
+        f"{method}.average_precision": float(average_precision_score(labels, scores)),
+    }
+
+
+def _binary(what: str, values: ArrayLike) -> NDArray[np.int_]:
+    array = np.asarray(values)
+    strange = np.setdiff1d(array, [0, 1])
+    if array.ndim != 1 or len(array) == 0 or len(strange):
+        raise ValueError(f"{what} must be a non-empty vector of 0 and 1. Received: shape {array.shape}, {strange[:3]}")
+    return array.astype(int)
+
+
+def _why_undefined(metric: str, class_name: str) -> str:
+    if metric == "precision":
+        return f"nothing was called {class_name}"
+    if metric == "recall":
+        return f"there is no {class_name} sample"
+    return f"there is no {class_name} sample and nothing was called one"

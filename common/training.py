@@ -1,0 +1,159 @@
+"""Seeds, threads, the input pipeline and fit: one way to train for every experiment.
+
+TensorFlow is imported here and nowhere else first, because two things must happen before it starts: the number of
+threads is fixed, and its start-up messages are kept off stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Threads of one run, for TensorFlow's kernels and for the BLAS under NumPy. Fixed, since kernels round differently
+# with other thread counts, and 1, since two runs side by side use two cores better than one run with two threads.
+THREADS = 1
+
+Progress = Callable[[int, int, float], None]
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+
+
+@contextlib.contextmanager
+def report_epochs_to(progress: Progress) -> Iterator[None]:
+    """Within this context, `fit` calls `progress(epoch, epochs, loss)` at the end of every epoch, counted from 1."""
+    token = _progress.set(progress)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def report_epoch(epoch: int, epochs: int, loss: float) -> None:
+    """Tell whoever listens (see `report_epochs_to`) that an epoch has ended."""
+    progress = _progress.get()
+    if progress is not None:
+        progress(epoch, epochs, loss)
+
+
+def start_keras() -> ModuleType:
+    """Import Keras on TensorFlow with the fixed number of threads and without start-up noise. Safe to call again.
+
+    The messages that TensorFlow's libraries write before their own logging is set up (which processor features they
+    use, that no GPU was found) come from C++ and ignore its log level, so the file descriptor itself is held back
+    until the first device exists. If the import fails, what was held back is written out after all.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _standard_error_held_back():
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        tf.constant(0)  # creates the devices, which is when the last messages come
+        import keras  # noqa: F401
+    return sys.modules["keras"]
+
+
+@contextlib.contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    sys.stderr.flush()
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(original, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(original, 2)
+            os.close(original)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Everything random within this context derives from `seed`, and the BLAS uses the fixed number of threads.
+
+    Args:
+        seed: seeds Python's `random`, NumPy's legacy global state and TensorFlow, in this order; scikit-learn's
+            estimators and the shuffle buffer are handed it by the experiment.
+    """
+    from threadpoolctl import threadpool_limits
+
+    keras = start_keras()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    with threadpool_limits(THREADS):
+        yield
+
+
+def fit(
+    model: Any,
+    inputs: NDArray[np.float32],
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    on_epoch_end: Callable[[], None] | None = None,
+) -> dict[str, list[float]]:
+    """Train an autoencoder to give back its inputs: Keras' own `fit`, fed by a pipeline that costs next to nothing.
+
+    The inputs are shuffled anew in every epoch, and the last batch may be a partial one. A whole epoch is handed to
+    TensorFlow at once, since for layers this small the way back to Python costs more than a step.
+
+    Args:
+        model: a compiled Keras model.
+        inputs: what it is to reconstruct, shape `(samples, ...)`.
+        epochs: passes over the inputs.
+        batch_size: samples of one step.
+        seed: of the shuffle buffer.
+        on_epoch_end: called after every epoch.
+
+    Returns:
+        Keras' history: for the loss (penalties included) and every compiled metric one number an epoch.
+    """
+    import tensorflow as tf
+
+    keras = start_keras()
+    steps = -(-len(inputs) // batch_size)
+    batches = (
+        tf.data.Dataset.from_tensor_slices(inputs)
+        .shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True)
+        .batch(batch_size)
+        .map(lambda batch: (batch, batch))
+        .repeat()
+        .prefetch(2)
+    )
+    model.steps_per_execution = steps
+
+    def after(epoch: int, logs: dict[str, float]) -> None:
+        if on_epoch_end is not None:
+            on_epoch_end()
+        report_epoch(epoch + 1, epochs, logs["loss"])
+
+    history = model.fit(
+        batches,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=after)],
+    )
+    return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the model makes of its inputs, in one batch, without the overhead of `predict`."""
+    return np.asarray(model(inputs, training=False))

@@ -1,0 +1,359 @@
+"""The command line: `python -m experiments list | run | report | compare`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from common import config as configuration
+from common import records, runner
+from common.config import BaseConfig
+from common.errors import ConfigError, SuiteError
+from common.published import ROOT, read_published
+from common.runner import Experiment, Task
+from experiments import EXPERIMENTS
+
+REPORTS = ROOT / "reports"
+REFERENCE = REPORTS / "reference"
+REFERENCE_SEEDS = list(range(20))
+# Enough for a verdict that is not provisional, and ablations explain, they do not decide.
+ABLATION_SEEDS = list(range(8))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors go the way of all errors: one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: of the command line, without the program's name; `sys.argv` unless given.
+
+    Returns:
+        The exit status: 0, 1 when a run failed or an exact number differs, 2 for usage and input, 130 on interruption.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parse(arguments)
+        return int(options.command(options))
+    except (SuiteError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished runs are kept, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+# Commands.
+
+
+def list_command(options: argparse.Namespace) -> int:
+    """The experiments and their sources."""
+    from experiments import terminal
+
+    published = [read_published(name) for name in EXPERIMENTS]
+    terminal.print_list(
+        [
+            (
+                entry.experiment,
+                f"{entry.source.title} ({entry.source.author})",
+                entry.source.date,
+                entry.source.summary,
+            )
+            for entry in published
+        ]
+    )
+    return 0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run one experiment for some seeds."""
+    experiment = options.module
+    configs = [configuration.from_options(experiment.Config, options)]
+    if options.ablate:
+        configs += ablations(experiment)
+    seeds = _seeds(options, [0])
+    tasks = [Task(experiment, config, "published", seed, options.out) for config in configs for seed in seeds]
+    if options.dry_run:
+        return _dry_run(tasks, options.fresh)
+    outcomes = _execute(tasks, options)
+    if not options.quiet:
+        _print_outcome(tasks, outcomes)
+    return _status(outcomes)
+
+
+def report_command(options: argparse.Namespace) -> int:
+    """Run what is missing, then write the report."""
+    from common import report
+
+    seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
+    tasks = []
+    for experiment in map(runner.import_experiment, EXPERIMENTS):
+        tasks += [Task(experiment, experiment.Config(), "published", seed, options.out) for seed in seeds]
+        if options.reference:
+            tasks += [
+                Task(experiment, config, "published", seed, options.out)
+                for config in ablations(experiment)
+                for seed in ABLATION_SEEDS
+            ]
+    outcomes = [] if options.no_run else _execute(tasks, options)
+    folder = REFERENCE if options.reference else options.out / "latest"
+    _require_writable(folder)
+    results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE / "results.json")
+    path = report.write(results, folder)
+    if options.reference:
+        report.refresh_readme(ROOT / "README.md", results)
+    if not options.quiet:
+        print(f"report: {path}")
+    return _status(outcomes)
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Hold our runs against the published numbers, or against a reference report."""
+    names = options.experiments or list(EXPERIMENTS)
+    for name in names:
+        _require_known(name)
+    if options.against:
+        return _compare_with_reference(names, options)
+    return _compare_with_published(names, options)
+
+
+def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -> int:
+    from common.verdicts import compare
+    from experiments import terminal
+
+    comparisons = []
+    for name in names:
+        selection = _select(name, options)
+        comparison = compare(read_published(name), selection.metrics(), sorted(selection.failed))
+        comparisons.append(comparison)
+        if not options.json:
+            terminal.print_comparison(comparison, _notes(name, selection))
+    if options.json:
+        print(json.dumps({comparison.experiment: asdict(comparison) for comparison in comparisons}, indent=1))
+    differs = any(comparison.summary.exact < comparison.summary.exact_groups for comparison in comparisons)
+    return int(differs)
+
+
+def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -> int:
+    from common.report import read_results
+
+    from common.verdicts import DIFFERS, agree
+    from experiments import terminal
+
+    results = read_results(options.against)
+    status, answers = 0, []
+    for name in names:
+        selection = _select(name, options)
+        if name not in results["experiments"]:
+            raise SuiteError(f"{options.against} has no results of {name}")
+        reference = results["experiments"][name]["seeds"]
+        rows = agree({int(seed): values for seed, values in reference.items()}, selection.metrics())
+        verdicts = [row.verdict for row in rows]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
+        answer = {
+            "experiment": name,
+            "reference": str(options.against),
+            "all": options.all,
+            "metrics": [asdict(row) for row in rows],
+            "summary": f"{name}: {len(selection.runs)} seeds here, {len(reference)} in the reference; {counts}",
+        }
+        answers.append(answer)
+        if not selection.runs:
+            answer["summary"] = _how_to_run(name)
+        if not options.json:
+            terminal.print_agreement(answer)
+        status |= DIFFERS in verdicts
+    if options.json:
+        print(json.dumps(answers, indent=1))
+    return int(status)
+
+
+# What the commands share.
+
+
+def ablations(experiment: Experiment) -> list[BaseConfig]:
+    """The configs that change one thing each, to explain a difference."""
+    return [experiment.Config(**changes) for changes in experiment.ABLATIONS.values()]
+
+
+def _execute(tasks: Sequence[Task], options: argparse.Namespace) -> list[records.Record]:
+    from experiments import terminal
+
+    _require_writable(options.out)
+    with terminal.RunDisplay(len(tasks), options.quiet, options.verbose) as display:
+        return runner.execute(tasks, display, options.fresh)
+
+
+def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
+    from experiments import terminal
+
+    finished = [None if fresh else task.finished() for task in tasks]
+    terminal.print_plan(tasks, finished, runner.expected_seconds(tasks))
+    return 0
+
+
+def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record]) -> None:
+    """After a run: its metrics, those that the source published first, and where the records are."""
+    from experiments import terminal
+
+    done = [record for record in outcomes if record.status == records.OK]
+    if done:
+        printed = read_published(done[0].experiment).metrics()
+        first = [record for record in done if record.digest == done[0].digest]
+        terminal.print_metrics(first, [name for name in done[0].metrics if name in printed])
+        print(f"records: {tasks[0].folder.parent}")
+
+
+def _status(outcomes: Sequence[records.Record]) -> int:
+    return int(any(record.status != records.OK for record in outcomes))
+
+
+def _select(name: str, options: argparse.Namespace) -> records.Selection:
+    experiment = runner.import_experiment(name)
+    return records.select(options.out, name, "published", experiment.Config().to_dict(), experiment.REVISION)
+
+
+def _notes(name: str, selection: records.Selection) -> list[str]:
+    notes = [f"seed {seed} failed: {error}" for seed, error in sorted(selection.failed.items())]
+    notes += [f"damaged, left out: {problem}" for problem in selection.damaged]
+    if selection.others:
+        notes.append(
+            f"left out: {sum(selection.others.values())} runs with other settings or of older code "
+            f"({', '.join(selection.others)})"
+        )
+    if not selection.runs:
+        notes.append(_how_to_run(name))
+    return notes
+
+
+def _how_to_run(name: str) -> str:
+    return f"no finished runs of {name} yet: python -m experiments run {name} --seeds 0-19"
+
+
+def _seeds(options: argparse.Namespace, default: list[int]) -> list[int]:
+    if not options.seeds:
+        return default
+    return list(dict.fromkeys(seed for seeds in options.seeds for seed in seeds))
+
+
+def _require_known(name: str) -> None:
+    if name in EXPERIMENTS:
+        return
+    nearest = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.3)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are: {', '.join(EXPERIMENTS)}"
+    raise ConfigError(f"there is no experiment {name!r}; {hint}")
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out before hours of training whether their results can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+# The parser.
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    module = None
+    if arguments[:1] == ["run"]:
+        # The options of `run` are those of the experiment, so its name must be known before they can be parsed.
+        name = next((argument for argument in arguments[1:] if not argument.startswith("-")), None)
+        if name is not None:
+            _require_known(name)
+            module = runner.import_experiment(name)
+    options = _parser(module).parse_args(arguments)
+    options.module = module
+    return options
+
+
+def _parser(module: Experiment | None) -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m experiments", description=_first_paragraph(), allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    command = _command(commands, "list", list_command)
+
+    command = _command(commands, "run", run_command)
+    command.add_argument("experiment", help=", ".join(EXPERIMENTS))
+    _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)")
+    command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
+    command.add_argument("--ablate", action="store_true", help="also run the configs that change one thing each")
+    if module is not None:
+        configuration.add_options(command, module.Config)
+
+    command = _command(commands, "report", report_command)
+    _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)")
+    command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")
+    command.add_argument(
+        "--reference",
+        action="store_true",
+        help="20 seeds and ablations, into reports/reference and README.md",
+    )
+
+    command = _command(commands, "compare", compare_command)
+    command.add_argument("experiments", nargs="*", help="which ones (default: all)")
+    command.add_argument("--against", type=Path, metavar="DIR", help="a report to compare with instead of the sources")
+    command.add_argument("--all", action="store_true", help="with --against, list identical metrics too")
+    command.add_argument("--json", action="store_true", help="for machines")
+    _add_out(command)
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser:
+    description = function.__doc__
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=description, description=description, allow_abbrev=False
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _add_run_options(command: argparse.ArgumentParser, seeds_help: str) -> None:
+    command.add_argument("--seeds", nargs="+", type=_seed_range, metavar="N", help=seeds_help)
+    command.add_argument("--fresh", action="store_true", help="run again what is finished")
+    command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
+    command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")
+    _add_out(command)
+
+
+def _add_out(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=REPORTS,
+        metavar="DIR",
+        help="where runs and reports are (default: reports/)",
+    )
+
+
+def _seed_range(text: str) -> list[int]:
+    """`3` or `0-19`."""
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if first > last:
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, or a range as 0-19. Received: {text!r}")
+    return list(range(first, last + 1))
+
+
+def _first_paragraph() -> str:
+    return "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

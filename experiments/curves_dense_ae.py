@@ -1,0 +1,475 @@
+"""Dense autoencoder on synthetic curves, and forests that learn from what it leaves over.
+
+Source: "Python-Anomalieerkennung mit Autoencodern in Python", a German rendering of a Russian article, 2020,
+    https://habr.com/ru/articles/491552/ (document 000). Written in PyTorch.
+
+Claim: Anomalies that hide in the curves stand out in the residuals of an autoencoder trained on normal curves only.
+    A random forest on the residuals finds more of them than any method on the curves, and one on ten-bin histograms of
+    the residuals finds most.
+
+Method: 2000 normal curves have one peak of height 1, 200 anomalous ones carry a second peak of height 0.12. A fifth is
+    set aside as test set. Three baselines learn from the training curves: OneClassSVM and IsolationForest without
+    labels, RandomForest with them. The autoencoder learns the normal training curves. Its residuals on the TEST curves,
+    with their labels, train two more forests. All five methods are scored on 100 + 100 further curves, which the source
+    calls the validation set.
+
+Deviations:
+    1. Keras 3 on TensorFlow instead of PyTorch. PyTorch's initialisation is written out: weights and biases uniform in
+       +-1/sqrt(fan_in).
+    2. PyTorch's `weight_decay`, which adds the decay to the gradient of weights and biases, is an L2 penalty of half
+       that factor on both. Keras' own `weight_decay` is the decoupled kind and would be another method. The printed
+       loss leaves the penalty out, as in the source.
+    3. Training runs on a CPU; the source used a GPU.
+    4. Weights, batch order and forests derive from the seed of the run. The source seeded the data only, and so do we:
+       every run sees the same curves.
+    5. scikit-learn of today instead of 0.22.
+    6. The source draws one box plot of the test errors per epoch; we keep the errors of all epochs and draw three.
+    7. Added: AUROC and average precision of the plain reconstruction error, which the source never scores.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common import figures, pytorch, training
+from common.config import BaseConfig, option
+from common.metrics import Metric, classification_metrics, ranking_metrics, reconstruction_error
+from common.records import Result
+
+REVISION = 1
+PROTOCOLS = ("published",)
+
+# What explains a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},
+    "Keras' initialisation instead of PyTorch's": {"initializer": "keras", "baselines": False},
+    "no weight decay": {"weight_decay": 0.0, "baselines": False},
+    "trained twice as long": {"epochs": 200, "baselines": False},
+    "trained four times as long": {"epochs": 400, "baselines": False},
+}
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """The published hyperparameters, each an option of the command line."""
+
+    normal_curves: int = option(2000, "normal curves drawn for training and test", minimum=10)
+    anomalous_curves: int = option(200, "anomalous curves drawn for training and test", minimum=10)
+    validation_curves: int = option(100, "curves of each class that the methods are scored on", minimum=1)
+    points: int = option(256, "points of a curve", minimum=8)
+    test_fraction: float = option(0.2, "part of the curves set aside as test set", minimum=0.05, maximum=0.95)
+    data_seed: int = option(42, "seed of the curves and of the split", minimum=0)
+    max_features: int = option(100, "points that each split of a forest may look at", minimum=1)
+    trees: int = option(100, "trees of each forest, but for the one on histograms", minimum=1)
+    units: tuple[int, ...] = option((128, 64, 16, 4), "width of the encoder's layers, mirrored", minimum=1)
+    negative_slope: float = option(0.2, "slope of LeakyReLU below zero, after every layer", minimum=0.0)
+    initializer: str = option("pytorch", "whose default initialisation", choices=("pytorch", "keras"))
+    baselines: bool = option(True, "whether to fit the three methods on the curves themselves")
+    framework: str = option("keras", "what trains the autoencoder", choices=("keras", "pytorch"))
+    epochs: int = option(100, "passes over the normal training curves", minimum=1)
+    batch_size: int = option(32, "curves of one training step", minimum=1)
+    learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
+    weight_decay: float = option(1e-5, "PyTorch's kind, added to the gradient", minimum=0.0)
+    histogram_bins: int = option(10, "bins of a residual histogram", minimum=1)
+    histogram_limit: float = option(0.3, "a histogram reaches from minus this to plus this", minimum=1e-6)
+    histogram_trees: int = option(10, "trees of the forest on histograms", minimum=1)
+
+
+class Curves(NamedTuple):
+    """All curves of the source, shape `(curves, points)`, and their labels, 1 for an anomaly."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+
+
+class Splits(NamedTuple):
+    """The curves by the part that they play. The methods are scored on the validation curves."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+
+
+# The data: bell curves. The draw order is part of the protocol, since all draws share one random state.
+
+
+def bell_curves(peaks: np.ndarray, widths: np.ndarray, height: float, points: int) -> np.ndarray:
+    """Gaussian densities on [0, 1], each scaled so that its largest sampled value is `height`.
+
+    Args:
+        peaks: where each curve peaks, shape `(curves,)`.
+        widths: its standard deviation, shape `(curves,)`.
+        height: the largest value of every curve.
+        points: how many points on [0, 1].
+
+    Returns:
+        Shape `(curves, points)`.
+    """
+    grid = np.linspace(0, 1, points)
+    mu, sigma = peaks[:, None], widths[:, None]
+    density = 1 / (sigma * np.sqrt(2 * np.pi)) * np.exp(-((grid - mu) ** 2) / (2 * sigma**2))
+    return np.asarray(density * (height / density.max(axis=1, keepdims=True)))
+
+
+def draw_normal(random_state: np.random.RandomState, curves: int, points: int) -> np.ndarray:
+    """Curves with one peak of height 1."""
+    peaks = random_state.uniform(0.1, 0.9, curves)
+    widths = random_state.uniform(0.05, 0.5, curves)
+    return bell_curves(peaks, widths, 1.0, points)
+
+
+def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int) -> np.ndarray:
+    """Normal curves with a second, narrow peak of height 0.12 on top."""
+    first = draw_normal(random_state, curves, points)
+    peaks = random_state.uniform(0.1, 0.9, curves)
+    widths = random_state.uniform(0.01, 0.05, curves)
+    return np.asarray(first + bell_curves(peaks, widths, 0.12, points))
+
+
+def load(config: Config, source: object = None) -> Curves:
+    """Draw all curves: normal, anomalous, then the validation set, anomalous before normal.
+
+    Args:
+        config: sizes and the seed of the data.
+        source: where other experiments look for files; the curves need none.
+    """
+    random_state = np.random.RandomState(config.data_seed)
+    normal = draw_normal(random_state, config.normal_curves, config.points)
+    anomalous = draw_anomalous(random_state, config.anomalous_curves, config.points)
+    validation_anomalous = draw_anomalous(random_state, config.validation_curves, config.points)
+    validation_normal = draw_normal(random_state, config.validation_curves, config.points)
+    return Curves(
+        np.concatenate([normal, anomalous]),
+        np.repeat([0, 1], [len(normal), len(anomalous)]),
+        np.concatenate([validation_anomalous, validation_normal]),
+        np.repeat([1, 0], config.validation_curves),
+    )
+
+
+def split(data: Curves, config: Config, protocol: str, seed: int) -> Splits:
+    """Set the test curves aside, with the seed of the data: every run has the same split.
+
+    Nothing leaks here: what the methods are scored on is never trained on. But the two forests on residuals learn from
+    labels of the test curves, while OneClassSVM and IsolationForest learn without any.
+    """
+    from sklearn.model_selection import train_test_split
+
+    x_train, x_test, y_train, y_test = train_test_split(
+        data.x, data.y, test_size=config.test_fraction, shuffle=True, random_state=config.data_seed
+    )
+    return Splits(x_train, y_train, x_test, y_test, data.x_validation, data.y_validation)
+
+
+# The autoencoder.
+
+
+def build_autoencoder(config: Config) -> Any:
+    """The dense autoencoder, compiled: LeakyReLU after every layer, the code and the output included."""
+    keras = training.start_keras()
+    inputs = keras.Input((config.points,), name="curve")
+    x, fan_in = inputs, config.points
+    for units in layer_units(config):
+        # An L2 penalty's gradient is twice its factor times the weight; PyTorch's decay is once its factor.
+        penalty = keras.regularizers.L2(config.weight_decay / 2)
+        x = keras.layers.Dense(
+            units, kernel_regularizer=penalty, bias_regularizer=penalty, **_initializers(config, fan_in)
+        )(x)
+        x = keras.layers.LeakyReLU(negative_slope=config.negative_slope)(x)
+        fan_in = units
+    autoencoder = keras.Model(inputs, x, name="curves_dense_ae")
+    autoencoder.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate, epsilon=1e-8),
+        loss=keras.losses.MeanSquaredError(),
+        metrics=[mean_of_batch_means],
+    )
+    return autoencoder
+
+
+def layer_units(config: Config) -> list[int]:
+    """Width of every layer behind the input: the encoder, its mirror image, and the output."""
+    return [*config.units, *reversed(config.units[:-1]), config.points]
+
+
+def _initializers(config: Config, fan_in: int) -> dict[str, Any]:
+    keras = training.start_keras()
+    if config.initializer == "keras":
+        return {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
+    limit = 1 / np.sqrt(fan_in)
+    return {
+        "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
+        "bias_initializer": keras.initializers.RandomUniform(-limit, limit),
+    }
+
+
+def mean_of_batch_means(curves: Any, reconstructions: Any) -> Any:
+    """Squared error of a batch as one number, so that Keras weighs each batch alike, as the source's sum does."""
+    keras = training.start_keras()
+    return keras.ops.mean(keras.ops.square(curves - reconstructions))
+
+
+class Trained(NamedTuple):
+    """A trained autoencoder, its loss by epoch as the source prints it, and the test errors after every epoch."""
+
+    reconstruct: pytorch.Reconstruct
+    losses: list[float]
+    test_errors: np.ndarray
+
+
+def train(splits: Splits, config: Config, seed: int) -> Trained:
+    """Train on the normal training curves alone, and score the test curves after every epoch."""
+    normal = splits.x_train[splits.y_train == 0].astype(np.float32)
+    x_test = splits.x_test.astype(np.float32)
+    test_errors: list[np.ndarray] = []
+
+    def score_test_curves(reconstruct: pytorch.Reconstruct) -> None:
+        test_errors.append(reconstruction_error(x_test, reconstruct(x_test)))
+
+    trainer = train_in_pytorch if config.framework == "pytorch" else train_in_keras
+    reconstruct, losses = trainer(normal, config, seed, score_test_curves)
+    return Trained(reconstruct, losses, np.stack(test_errors))
+
+
+def train_in_keras(normal: np.ndarray, config: Config, seed: int, on_epoch_end: Any) -> tuple[Any, list[float]]:
+    """The reproduction."""
+    autoencoder = build_autoencoder(config)
+
+    def reconstruct(curves: np.ndarray) -> np.ndarray:
+        return training.reconstruct(autoencoder, curves.astype(np.float32))
+
+    history = training.fit(
+        autoencoder,
+        normal,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=seed,
+        on_epoch_end=lambda: on_epoch_end(reconstruct),
+    )
+    batches = -(-len(normal) // config.batch_size)
+    return reconstruct, [batches * mean for mean in history["mean_of_batch_means"]]
+
+
+def train_in_pytorch(normal: np.ndarray, config: Config, seed: int, on_epoch_end: Any) -> tuple[Any, list[float]]:
+    """The source's own framework, to tell what the translation changes."""
+    return pytorch.train_dense_autoencoder(
+        normal,
+        layer_units(config),
+        negative_slope=config.negative_slope,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=seed,
+        on_epoch_end=on_epoch_end,
+    )
+
+
+# The run.
+
+
+def run(splits: Splits, config: Config, seed: int) -> Result:
+    """The whole experiment, in the order of the source."""
+    x, y = splits.x_validation, splits.y_validation
+    metrics: dict[str, Metric] = {}
+    if config.baselines:
+        for method, predictions in baseline_predictions(splits, config, seed).items():
+            metrics |= classification_metrics(method, y, predictions)
+
+    autoencoder = train(splits, config, seed)
+    for epoch, loss in enumerate(autoencoder.losses, start=1):
+        metrics[f"loss.epoch_{epoch:03d}"] = loss
+
+    test_residuals = splits.x_test - autoencoder.reconstruct(splits.x_test)
+    reconstructions = autoencoder.reconstruct(x)
+    residuals = x - reconstructions
+    metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
+
+    by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_test)
+    flagged = by_residual.predict(residuals)
+    metrics |= classification_metrics("forest_residual", y, flagged)
+
+    test_histograms = residual_histograms(test_residuals, config)
+    by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_test)
+    histogram_flagged = by_histogram.predict(residual_histograms(residuals, config))
+    metrics |= classification_metrics("forest_histogram", y, histogram_flagged)
+
+    scores = reconstruction_error(x, reconstructions)
+    metrics |= ranking_metrics("autoencoder", y, scores)
+    example = np.flatnonzero(splits.y_test == 0)[[10 % np.sum(splits.y_test == 0)]]
+    return Result(
+        metrics,
+        {
+            "labels": y,
+            "scores": scores,
+            "curves": x.astype(np.float32),
+            "reconstructions": reconstructions,
+            "forest_residual_flagged": flagged,
+            "forest_histogram_flagged": histogram_flagged,
+            "losses": np.array(autoencoder.losses),
+            "test_labels": splits.y_test,
+            "test_errors_by_epoch": autoencoder.test_errors,
+            "test_example": splits.x_test[example],
+            "test_example_reconstruction": autoencoder.reconstruct(splits.x_test[example]),
+            "test_histograms": test_histograms,
+            "histogram_limit": np.array(config.histogram_limit),
+        },
+    )
+
+
+def baseline_predictions(splits: Splits, config: Config, seed: int) -> dict[str, np.ndarray]:
+    """What the three methods on the curves themselves flag; the first two learn without labels, the third with."""
+    from sklearn.ensemble import IsolationForest
+    from sklearn.svm import OneClassSVM
+
+    anomalous_part = config.anomalous_curves / (config.anomalous_curves + config.normal_curves)
+    one_class_svm = OneClassSVM(nu=anomalous_part).fit(splits.x_train)
+    isolation_forest = IsolationForest(
+        n_estimators=config.trees,
+        contamination=anomalous_part,
+        max_features=config.max_features,
+        random_state=seed,
+        n_jobs=-1,
+    ).fit(splits.x_train)
+    random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_train, splits.y_train)
+    x = splits.x_validation
+    # scikit-learn's outlier detectors answer -1 for an outlier; here an anomaly is 1.
+    return {
+        "ocsvm": (one_class_svm.predict(x) == -1).astype(int),
+        "isolation_forest": (isolation_forest.predict(x) == -1).astype(int),
+        "random_forest": random_forest.predict(x),
+    }
+
+
+def forest(trees: int, max_features: int | str, seed: int) -> Any:
+    """A random forest whose trees grow in parallel; their number of threads does not change them."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=-1)
+
+
+def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
+    """Counts of each curve's residuals in equal bins; those beyond the limit are dropped, as in the source.
+
+    Args:
+        residuals: shape `(curves, points)`.
+        config: number of bins, and how far they reach.
+
+    Returns:
+        Counts, shape `(curves, histogram_bins)`.
+    """
+    limits = (-config.histogram_limit, config.histogram_limit)
+    return np.stack([np.histogram(row, bins=config.histogram_bins, range=limits)[0] for row in residuals])
+
+
+# The figures of the source, drawn from saved arrays alone.
+
+
+def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
+    """All figures of the source, in its order."""
+    return [
+        draw_curves(arrays),
+        draw_test_errors(arrays),
+        draw_reconstruction(arrays),
+        draw_missed_anomaly(arrays),
+        draw_residuals(arrays),
+        draw_histograms(arrays),
+    ]
+
+
+def draw_curves(arrays: figures.Arrays) -> figures.Drawing:
+    """One normal and one anomalous curve."""
+    figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
+    for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
+        _plot_curve(axis, arrays["curves"][arrays["labels"] == label][0], title=title)
+    axes[0].set_ylabel("value")
+    return figures.Drawing("curves", "A normal curve, and an anomalous one with its small second peak.", figure)
+
+
+def draw_test_errors(arrays: figures.Arrays) -> figures.Drawing:
+    """Box plots of the test errors by class after the first, the middle and the last epoch."""
+    errors, labels = arrays["test_errors_by_epoch"], arrays["test_labels"]
+    epochs = sorted({1, max(1, len(errors) // 2), len(errors)})
+    figure, axes = figures.canvas(columns=len(epochs), height=3.0)
+    for axis, epoch in zip(axes, epochs, strict=True):
+        figures.boxes_by_class(axis, errors[epoch - 1], labels)
+        axis.set(title=f"after epoch {epoch}", yscale="log")
+    axes[0].set_ylabel("mean squared error of a test curve")
+    caption = "Reconstruction errors of the test curves by class: at first anomalies are no harder than normal curves."
+    return figures.Drawing("test_errors", caption, figure)
+
+
+def draw_reconstruction(arrays: figures.Arrays) -> figures.Drawing:
+    """A normal test curve and what the autoencoder makes of it."""
+    figure, axes = figures.canvas(columns=1, height=2.6)
+    _plot_curve(axes[0], arrays["test_example"][0], label="curve")
+    _plot_curve(axes[0], arrays["test_example_reconstruction"][0], label="reconstruction", linestyle="--")
+    axes[0].legend()
+    return figures.Drawing("reconstruction", "A normal test curve and its reconstruction.", figure)
+
+
+def draw_missed_anomaly(arrays: figures.Arrays) -> figures.Drawing:
+    """The first anomaly that the forest on residuals missed, and its reconstruction."""
+    missed = np.flatnonzero((arrays["labels"] == 1) & (arrays["forest_residual_flagged"] == 0))
+    figure, axes = figures.canvas(columns=1, height=2.6)
+    if len(missed) == 0:
+        axes[0].set_axis_off()
+        return figures.Drawing("missed_anomaly", "In this run no anomaly was missed.", figure)
+    _plot_curve(axes[0], arrays["curves"][missed[0]], label="missed anomaly")
+    _plot_curve(axes[0], arrays["reconstructions"][missed[0]], label="reconstruction", linestyle="--")
+    axes[0].legend()
+    caption = f"The first of {len(missed)} anomalies that the forest on residuals missed, and its reconstruction."
+    return figures.Drawing("missed_anomaly", caption, figure)
+
+
+def draw_residuals(arrays: figures.Arrays) -> figures.Drawing:
+    """Residuals as images, one curve a row: missed anomalies, caught anomalies, normal curves called normal."""
+    labels, flagged = arrays["labels"], arrays["forest_residual_flagged"]
+    residuals = arrays["curves"] - arrays["reconstructions"]
+    groups = {
+        "missed anomalies": residuals[(labels == 1) & (flagged == 0)],
+        "caught anomalies": residuals[(labels == 1) & (flagged == 1)],
+        "normal, called normal": residuals[(labels == 0) & (flagged == 0)],
+    }
+    figure, axes = figures.canvas(columns=3, height=3.6, sharex=True)
+    for axis, (title, rows) in zip(axes, groups.items(), strict=True):
+        image = axis.imshow(rows, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axis.set(title=f"{title} ({len(rows)})", xlabel="point")
+        axis.grid(visible=False)
+    axes[0].set_ylabel("curve")
+    figure.colorbar(image, ax=axes, label="residual, clipped to 0..1")
+    caption = "Residuals on the source's colour scale of 0 to 1, one validation curve a row."
+    return figures.Drawing("residuals", caption, figure)
+
+
+def draw_histograms(arrays: figures.Arrays) -> figures.Drawing:
+    """Residual histograms of the first normal and the first anomalous test curve."""
+    histograms, labels = arrays["test_histograms"], arrays["test_labels"]
+    limit = float(arrays["histogram_limit"])
+    edges = np.linspace(-limit, limit, histograms.shape[1] + 1)
+    figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
+    for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
+        first = histograms[labels == label][:1].sum(axis=0)
+        axis.bar(edges[:-1], first, width=np.diff(edges), align="edge", color=figures.CLASS_COLOURS[label])
+        axis.set(title=title, xlabel="residual")
+    axes[0].set_ylabel("points of the curve")
+    caption = "Residual histograms of the first normal and the first anomalous test curve."
+    return figures.Drawing("histograms", caption, figure)
+
+
+def _plot_curve(axis: Any, curve: np.ndarray, title: str = "", **style: Any) -> None:
+    axis.plot(np.linspace(0, 1, len(curve)), curve, **style)
+    axis.set(title=title, xlabel="position")
+
+
+if __name__ == "__main__":
+    from experiments.__main__ import main
+
+    sys.exit(main(["run", "curves_dense_ae", *sys.argv[1:]]))

@@ -1,0 +1,227 @@
+"""How runs, lists and comparisons look on a terminal, and in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from common.records import OK, Record
+from common.runner import Task
+from common.verdicts import DIFFERS, EXACT, REPRODUCED, ClaimResult, Comparison, GroupResult, MemberResult
+
+PIPE_WIDTH = 120
+
+
+def console() -> Console:
+    """Standard output; in a pipe wide enough for a table."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+class RunDisplay:
+    """Tells how runs go: a bar on a terminal, else one line per run. A `Listener` of the runner.
+
+    Args:
+        tasks: how many runs are to come.
+        quiet: say nothing but what failed.
+        verbose: a line per epoch, and the traceback of a failure.
+    """
+
+    def __init__(self, tasks: int, quiet: bool = False, verbose: bool = False) -> None:
+        self._console = console()
+        self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
+        self._count = 0
+        self._began = 0.0
+        bar = self._console.is_terminal and not quiet
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=self._console, transient=True) if bar else None
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> RunDisplay:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def skipped(self, task: Task, record: Record) -> None:
+        """Say that a run was finished before."""
+        self._count += 1
+        self._say(task, f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
+
+    def started(self, task: Task) -> None:
+        """Show a bar without a length, until the first epoch tells how many there are."""
+        self._began = time.monotonic()
+        self._count += 1
+        if self._progress:
+            self._bar = self._progress.add_task(f"{task.name} seed {task.seed}", total=None, loss="-")
+
+    def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
+        """Move the bar."""
+        if self._progress and self._bar is not None:
+            self._progress.update(self._bar, completed=epoch, total=epochs, loss=f"{loss:.5f}")
+        if self._verbose:
+            self._say(task, f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
+
+    def finished(self, task: Task, record: Record, details: str | None) -> None:
+        """Say how a run has ended."""
+        if self._progress and self._bar is not None:
+            self._progress.remove_task(self._bar)
+        took = _seconds(time.monotonic() - self._began)
+        if record.status == OK:
+            self._say(task, f"ok in {took}", "green")
+        else:
+            self._say(task, f"{record.status} after {took}: {record.error}", "red", always=True)
+        if details and self._verbose:
+            self._console.print(Text(details, "red"))
+
+    def _say(self, task: Task, text: str, style: str, always: bool = False) -> None:
+        if not self._quiet or always:
+            changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
+            where = f"[{self._count}/{self._tasks}] {task.name}{changes} seed {task.seed}: "
+            self._console.print(Text(where) + Text(text, style), soft_wrap=True)
+
+
+def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """The experiments: name, source, date, what it is about."""
+    table = Table(show_lines=True)
+    for heading in ("experiment", "source", "date", "what it is about"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "experiment")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds: float | None) -> None:
+    """What would run and what is finished already, with an estimate from earlier durations."""
+    out = console()
+    for task, record in zip(tasks, finished, strict=True):
+        state = f"cached (took {_seconds(record.durations['total'])})" if record else "would run"
+        out.print(Text(f"{task.name} {task.protocol} {task.digest} seed {task.seed}: {state}"), soft_wrap=True)
+    missing = sum(record is None for record in finished)
+    estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(missing * seconds)}"
+    out.print(f"{missing} to run, {len(tasks) - missing} cached" + (f"; {estimate}" if missing else ""))
+
+
+def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
+    """The metrics of a few runs, one column a seed."""
+    table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol")
+    table.add_column("metric", overflow="fold")
+    for record in records:
+        table.add_column(f"seed {record.seed}", justify="right")
+    for name in names:
+        table.add_row(name, *(_number(record.metrics.get(name)) for record in records))
+    console().print(table)
+
+
+def print_comparison(comparison: Comparison, notes: Sequence[str] = ()) -> None:
+    """One experiment held against its source: numbers, groups, claims, and the count that chance would give."""
+    out = console()
+    out.print(_numbers_table(comparison))
+    if comparison.claims:
+        out.print(_claims_table(comparison.claims))
+    out.print(summary_sentence(comparison))
+    for note in notes:
+        out.print(Text(note, "yellow"), soft_wrap=True)
+
+
+def _numbers_table(comparison: Comparison) -> Table:
+    table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
+    table.add_column("number", overflow="fold")
+    for heading in ("published", "mean", "sd", "n", "range", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for group in comparison.groups:
+        table.add_row(Text(group.title, "bold"), *[""] * 6, _verdict(group))
+        for member in group.members:
+            table.add_row(*_member_row(member))
+        table.add_section()
+    return table
+
+
+def _member_row(member: MemberResult) -> list[str]:
+    spread = f"{_number(member.minimum)}..{_number(member.maximum)}" if member.n else "-"
+    interval = "-" if member.interval is None else "..".join(_number(end) for end in member.interval)
+    return [
+        f"  {member.metric}",
+        member.printed if len(member.printed) < 10 else f"{float(member.printed):.5g}",
+        _number(member.mean),
+        _number(member.standard_deviation),
+        str(member.n),
+        spread,
+        interval,
+        member.verdict if member.verdict != "no verdict" else "",
+    ]
+
+
+def _claims_table(claims: Sequence[ClaimResult]) -> Table:
+    table = Table(title="claims of the source")
+    table.add_column("claim", overflow="fold")
+    table.add_column("holds in", justify="right")
+    table.add_column("rate, 95 % interval", justify="right")
+    for claim in claims:
+        interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f}..{claim.interval[1]:.2f}"
+        table.add_row(claim.text, f"{claim.holds} of {claim.n} seeds", interval)
+    return table
+
+
+def summary_sentence(comparison: Comparison) -> str:
+    """How many groups came out exactly and how many lie outside, beside what chance alone would put there."""
+    summary = comparison.summary
+    return (
+        f"{summary.exact} of {summary.exact_groups} exact groups exact; {summary.outside} of "
+        f"{summary.one_run_groups} one-run groups differ, where chance alone would make at most "
+        f"{summary.expected_outside:.2f} differ."
+    )
+
+
+def _verdict(group: GroupResult) -> Text:
+    good = group.verdict in (EXACT, REPRODUCED)
+    style = "green" if good else "red" if group.verdict.startswith(DIFFERS) else "yellow"
+    text = group.verdict + (", provisional" if group.provisional else "")
+    return Text(text + (f" ({group.missing} missing)" if group.missing else ""), style)
+
+
+def print_agreement(rows: Mapping[str, Any]) -> None:
+    """Whether this machine gives what the reference gave, metric by metric."""
+    table = Table(title=f"{rows['experiment']}: this machine against {rows['reference']}")
+    for heading in ("metric", "reference", "here", "same seeds identical", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", overflow="fold")
+    for row in rows["metrics"]:
+        if row["verdict"] != "identical" or rows["all"]:
+            table.add_row(
+                row["metric"],
+                _number(row["reference_mean"]),
+                _number(row["mean"]),
+                f"{row['identical']} of {row['common']}",
+                row["verdict"],
+            )
+    out = console()
+    if table.row_count:
+        out.print(table)
+    out.print(rows["summary"], soft_wrap=True)
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"
