@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.published import Group, Published
+from common.verdicts import MINIMUM_SEEDS, Prediction, SeedMetrics, values_of
+
 Arrays = Mapping[str, NDArray[Any]]
 
 WIDTH = 8.0
@@ -102,3 +105,46 @@ def save(drawing: Drawing, folder: Path) -> Path:
     path = folder / f"{drawing.name}.png"
     picture.save(path, optimize=True)
     return path
+
+
+def published_against_ours(published: Published, seeds: SeedMetrics) -> Drawing:
+    """Every one-run number that a verdict hangs on: our seeds as dots, the prediction interval, the published value.
+
+    Args:
+        published: the source's numbers.
+        seeds: our metrics by seed.
+    """
+    from matplotlib.figure import Figure
+
+    groups = [group for group in published.groups if group.obtained == "one run"]
+    heights = [len(group.free) + 0.8 for group in groups]
+    figure = Figure(figsize=(WIDTH, 0.28 * sum(heights) + 0.9), layout="constrained")
+    axes = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axis, group in zip(axes, groups, strict=True):
+        for row, metric in enumerate(group.free):
+            _draw_member(axis, row, group, metric, values_of(metric, seeds))
+        axis.set_yticks(range(len(group.free)), group.free)
+        axis.set_ylim(len(group.free) - 0.5, -0.5)
+        axis.set_title(group.title, loc="left", fontsize="medium")
+        if group.scale == "log":
+            axis.set_xscale("log")
+        if group.scale == "logit":
+            axis.set_xlim(-0.03, 1.03)
+    handles, labels = axes[0].get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=3, frameon=False)
+    caption = (
+        f"Every one-run number that a verdict hangs on: {len(seeds)} seeds of ours, the 95 % prediction interval for "
+        "one further run, and the published value."
+    )
+    return Drawing("published_against_ours", caption, figure)
+
+
+def _draw_member(axis: Any, row: int, group: Group, metric: str, values: list[float]) -> None:
+    if len(values) >= MINIMUM_SEEDS:
+        low, high = Prediction(values, group.numbers[metric], group.scale, group.cases).interval()
+        axis.plot([low, high], [row, row], color="#b8cfe0", linewidth=9, solid_capstyle="butt", label="95 % interval")
+    if values:
+        axis.plot(values, [row] * len(values), "o", color=CLASS_COLOURS[0], markersize=3, alpha=0.6, label="our seeds")
+    place = float(group.numbers[metric])
+    axis.plot([place, place], [row - 0.38, row + 0.38], color=CLASS_COLOURS[1], linewidth=2.5, label="published")

@@ -6,18 +6,24 @@ printed it. A one-run number is compared with the 95 % prediction interval for o
 m +- t * s * sqrt(1 + 1/n), on a scale where spread is roughly even: log for losses, logit for rates.
 A t-test of our mean against one printed run would be wrong: its false alarms grow with n.
 
-One verdict per printed row or curve. Its free quantities (two recalls determine all seven numbers of a classification
-report) are tested together, with Holm's correction, so that a row of many numbers is not a row of many chances to
-differ. The others are listed beside them.
+One verdict per printed row or curve: its members are tested together, with Holm's correction, so that a row of many
+numbers is not a row of many chances to differ. Whether the interval is narrow enough to say something is decided by the
+free quantities (two recalls determine all seven numbers of a classification report); the others are functions of them.
+
+A training with a rare second mode fools every rule that has only n runs to go by: all n fall into the common mode, the
+source into the rare one, with probability p (1 - p)^n. At worst that is 6.7 % for n = 5 and 4.3 % for n = 8. So below
+8 runs a number outside is called just that, and `differs` is not said.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from statistics import NormalDist
+
+import numpy as np
 
 from common.published import Claim, Group, Published
 
@@ -32,6 +38,7 @@ EXACT = "exact"
 REPRODUCED = "reproduced"
 WITHIN_SPREAD = "within spread"
 DIFFERS = "differs"
+OUTSIDE = "outside so far"
 DIFFERS_HIGHER = "differs (higher)"
 DIFFERS_LOWER = "differs (lower)"
 NO_VERDICT = "no verdict"
@@ -122,6 +129,11 @@ def compare(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int
     return Comparison(published.experiment, len(seeds), tuple(sorted(failed_seeds)), groups, claims, summarise(groups))
 
 
+def lies_outside(verdict: str) -> bool:
+    """Whether a verdict puts a one-run number outside of what our runs lead one to expect."""
+    return verdict in (DIFFERS_HIGHER, DIFFERS_LOWER, OUTSIDE)
+
+
 def summarise(groups: Sequence[GroupResult]) -> Summary:
     """Count verdicts, and what chance alone would put outside among the one-run groups that have a verdict."""
     exact = [group for group in groups if group.obtained == "exact" and group.verdict != NOT_RUN]
@@ -132,7 +144,7 @@ def summarise(groups: Sequence[GroupResult]) -> Summary:
     return Summary(
         exact=sum(group.verdict == EXACT for group in exact),
         exact_groups=len(exact),
-        outside=sum(group.verdict.startswith(DIFFERS) for group in judged),
+        outside=sum(lies_outside(group.verdict) for group in judged),
         one_run_groups=len(judged),
         expected_outside=SIGNIFICANCE * len(judged),
         verdicts=verdicts,
@@ -191,8 +203,8 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
         return described
     return _with(
         described,
-        mean=statistics.fmean(values),
-        standard_deviation=statistics.stdev(values) if n > 1 else None,
+        mean=float(np.mean(values)),
+        standard_deviation=float(np.std(values, ddof=1)) if n > 1 else None,
         minimum=min(values),
         maximum=max(values),
         interval=(
@@ -216,26 +228,29 @@ def _judge_exact(member: MemberResult, seeds: SeedMetrics) -> MemberResult:
 
 
 def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) -> list[MemberResult]:
-    predictions = {
+    """Judge every member that is defined in enough seeds, all of them together."""
+    judged = {
         member.metric: Prediction(values_of(member.metric, seeds), member.printed, group.scale, group.cases)
         for member in members
-        if member.free
+        if member.n >= MINIMUM_SEEDS
     }
-    adjusted = holm({metric: prediction.p_value() for metric, prediction in predictions.items()})
+    adjusted = holm({metric: prediction.p_value() for metric, prediction in judged.items()})
     return [
         _with(
             member,
             p_value=adjusted[member.metric],
-            verdict=_draw_verdict(predictions[member.metric], adjusted[member.metric], member),
+            verdict=_draw_verdict(judged[member.metric], adjusted[member.metric], member),
         )
-        if member.free
-        else _with(member, verdict="")
+        if member.metric in judged
+        else member
         for member in members
     ]
 
 
 def _draw_verdict(prediction: Prediction, adjusted_p: float, member: MemberResult) -> str:
     if adjusted_p < SIGNIFICANCE and prediction.outside_range():
+        if member.n < FIRM_SEEDS:
+            return OUTSIDE
         return DIFFERS_HIGHER if prediction.centre > prediction.published else DIFFERS_LOWER
     low, high = prediction.interval()
     assert member.tolerance is not None
@@ -243,10 +258,10 @@ def _draw_verdict(prediction: Prediction, adjusted_p: float, member: MemberResul
 
 
 def _worst(members: Sequence[MemberResult]) -> str:
-    differing = [member for member in members if member.verdict.startswith(DIFFERS)]
-    if differing:
-        return min(differing, key=lambda member: member.p_value or 0.0).verdict
-    return WITHIN_SPREAD if any(member.verdict == WITHIN_SPREAD for member in members) else REPRODUCED
+    outside = [member for member in members if lies_outside(member.verdict)]
+    if outside:
+        return min(outside, key=lambda member: member.p_value or 0.0).verdict
+    return WITHIN_SPREAD if any(m.free and m.verdict != REPRODUCED for m in members) else REPRODUCED
 
 
 # One number.
@@ -286,11 +301,12 @@ class Prediction:
         self.half_unit = 0.5 * 10.0 ** -decimals_of(printed)
         self.floor = max(self.half_unit, 0.5 / cases if cases else 0.0)
         self._forward, self._backward = _scale(scale, cases, self.half_unit)
+        self._is_rate = scale == "logit"
         self._values = list(values)
         scaled = [self._forward(value) for value in values]
-        self._mean = statistics.fmean(scaled)
+        self._mean = float(np.mean(scaled))
         # Identical values have a spread of exactly zero, which summation in floating point may miss.
-        spread = statistics.stdev(scaled) if len(set(values)) > 1 else 0.0
+        spread = float(np.std(scaled, ddof=1)) if len(set(values)) > 1 else 0.0
         self._spread = spread * math.sqrt(1 + 1 / len(values))
         self.centre = self._backward(self._mean)
 
@@ -300,7 +316,8 @@ class Prediction:
 
         half = float(stdtrit(len(self._values) - 1, 1 - significance / 2)) * self._spread
         low, high = self._backward(self._mean - half), self._backward(self._mean + half)
-        return min(low, self.centre - self.floor), max(high, self.centre + self.floor)
+        low, high = min(low, self.centre - self.floor), max(high, self.centre + self.floor)
+        return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
 
     def p_value(self) -> float:
         """The significance at which the published number would just lie outside the interval."""
@@ -374,7 +391,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % interval for a rate after Wilson (1927), which behaves near 0 and 1 where the textbook one does not."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"Expected 0 <= successes <= trials and trials > 0. Received: {successes} of {trials}")
-    z = statistics.NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
+    z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
     rate = successes / trials
     centre = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
@@ -428,7 +445,7 @@ def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return statistics.fmean(values) if values else None
+    return float(np.mean(values)) if values else None
 
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -437,8 +454,8 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
 
     if min(len(a), len(b)) < MINIMUM_SEEDS:
         return None
-    u, v = (statistics.variance(side) / len(side) for side in (a, b))
-    difference = abs(statistics.fmean(a) - statistics.fmean(b))
+    u, v = (float(np.var(side, ddof=1)) / len(side) for side in (a, b))
+    difference = abs(float(np.mean(a)) - float(np.mean(b)))
     if u + v == 0:
         return 1.0 if difference == 0 else 0.0
     freedom = (u + v) ** 2 / (u * u / (len(a) - 1) + v * v / (len(b) - 1))

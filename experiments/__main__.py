@@ -112,9 +112,11 @@ def report_command(options: argparse.Namespace) -> int:
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE / "results.json")
-    path = report.write(results, folder)
+    path = report.write(results, options.out, folder)
     if options.reference:
-        report.refresh_readme(ROOT / "README.md", results)
+        readme = ROOT / "README.md"
+        text = report.readme_with_verdicts(readme.read_text(encoding="utf-8"), results)
+        records.write_atomically(readme, text.encode())
     if not options.quiet:
         print(f"report: {path}")
     return _status(outcomes)
@@ -149,7 +151,6 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
 
 def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -> int:
     from common.report import read_results
-
     from common.verdicts import DIFFERS, agree
     from experiments import terminal
 
@@ -271,16 +272,25 @@ def _require_writable(folder: Path) -> None:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
+    # The options of `run` are those of its experiment, so the experiment must be known before they can be parsed.
     module = None
-    if arguments[:1] == ["run"]:
-        # The options of `run` are those of the experiment, so its name must be known before they can be parsed.
-        name = next((argument for argument in arguments[1:] if not argument.startswith("-")), None)
-        if name is not None:
-            _require_known(name)
-            module = runner.import_experiment(name)
+    if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:])):
+        _require_known(name)
+        module = runner.import_experiment(name)
     options = _parser(module).parse_args(arguments)
     options.module = module
     return options
+
+
+def _experiment_among(arguments: list[str]) -> str | None:
+    for argument in arguments:
+        if argument in EXPERIMENTS:
+            return argument
+    parser = _Parser(prog="python -m experiments run", add_help=False, allow_abbrev=False)
+    parser.add_argument("experiment", nargs="?")
+    _add_run_options(parser, "")
+    name: str | None = parser.parse_known_args(arguments)[0].experiment
+    return name
 
 
 def _parser(module: Experiment | None) -> argparse.ArgumentParser:

@@ -397,12 +397,12 @@ def draw_test_errors(arrays: figures.Arrays) -> figures.Drawing:
     """Box plots of the test errors by class after the first, the middle and the last epoch."""
     errors, labels = arrays["test_errors_by_epoch"], arrays["test_labels"]
     epochs = sorted({1, max(1, len(errors) // 2), len(errors)})
-    figure, axes = figures.canvas(columns=len(epochs), height=3.0)
+    figure, axes = figures.canvas(columns=len(epochs), height=3.0, sharey=True)
     for axis, epoch in zip(axes, epochs, strict=True):
         figures.boxes_by_class(axis, errors[epoch - 1], labels)
         axis.set(title=f"after epoch {epoch}", yscale="log")
     axes[0].set_ylabel("mean squared error of a test curve")
-    caption = "Reconstruction errors of the test curves by class: at first anomalies are no harder than normal curves."
+    caption = "Reconstruction errors of the test curves by class: after the first, the middle and the last epoch."
     return figures.Drawing("test_errors", caption, figure)
 
 
@@ -431,6 +431,9 @@ def draw_missed_anomaly(arrays: figures.Arrays) -> figures.Drawing:
 
 def draw_residuals(arrays: figures.Arrays) -> figures.Drawing:
     """Residuals as images, one curve a row: missed anomalies, caught anomalies, normal curves called normal."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     labels, flagged = arrays["labels"], arrays["forest_residual_flagged"]
     residuals = arrays["curves"] - arrays["reconstructions"]
     groups = {
@@ -438,13 +441,15 @@ def draw_residuals(arrays: figures.Arrays) -> figures.Drawing:
         "caught anomalies": residuals[(labels == 1) & (flagged == 1)],
         "normal, called normal": residuals[(labels == 0) & (flagged == 0)],
     }
+    scale = Normalize(0, 1, clip=True)
     figure, axes = figures.canvas(columns=3, height=3.6, sharex=True)
     for axis, (title, rows) in zip(axes, groups.items(), strict=True):
-        image = axis.imshow(rows, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        if len(rows):
+            axis.imshow(rows, aspect="auto", norm=scale, cmap="viridis", interpolation="nearest")
         axis.set(title=f"{title} ({len(rows)})", xlabel="point")
         axis.grid(visible=False)
     axes[0].set_ylabel("curve")
-    figure.colorbar(image, ax=axes, label="residual, clipped to 0..1")
+    figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="residual, clipped to 0..1")
     caption = "Residuals on the source's colour scale of 0 to 1, one validation curve a row."
     return figures.Drawing("residuals", caption, figure)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from common.records import OK, Record
 from common.runner import Task
-from common.verdicts import DIFFERS, EXACT, REPRODUCED, ClaimResult, Comparison, GroupResult, MemberResult
+from common.verdicts import DIFFERS, EXACT, REPRODUCED, ClaimResult, Comparison, GroupResult, MemberResult, lies_outside
 
 PIPE_WIDTH = 120
 
@@ -42,7 +42,7 @@ class RunDisplay:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]}"),
+            TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console, transient=True) if bar else None
@@ -67,12 +67,14 @@ class RunDisplay:
         self._began = time.monotonic()
         self._count += 1
         if self._progress:
-            self._bar = self._progress.add_task(f"{task.name} seed {task.seed}", total=None, loss="-")
+            self._bar = self._progress.add_task(f"{task.name} seed {task.seed}", total=None, epoch="-", loss="-")
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
         """Move the bar."""
         if self._progress and self._bar is not None:
-            self._progress.update(self._bar, completed=epoch, total=epochs, loss=f"{loss:.5f}")
+            self._progress.update(
+                self._bar, completed=epoch, total=epochs, epoch=f"{epoch}/{epochs}", loss=f"{loss:.5f}"
+            )
         if self._verbose:
             self._say(task, f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
 
@@ -130,10 +132,10 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
 def print_comparison(comparison: Comparison, notes: Sequence[str] = ()) -> None:
     """One experiment held against its source: numbers, groups, claims, and the count that chance would give."""
     out = console()
-    out.print(_numbers_table(comparison))
-    if comparison.claims:
+    if comparison.n_seeds:
+        out.print(_numbers_table(comparison))
         out.print(_claims_table(comparison.claims))
-    out.print(summary_sentence(comparison))
+        out.print(summary_sentence(comparison), soft_wrap=True)
     for note in notes:
         out.print(Text(note, "yellow"), soft_wrap=True)
 
@@ -190,7 +192,8 @@ def summary_sentence(comparison: Comparison) -> str:
 
 def _verdict(group: GroupResult) -> Text:
     good = group.verdict in (EXACT, REPRODUCED)
-    style = "green" if good else "red" if group.verdict.startswith(DIFFERS) else "yellow"
+    bad = group.verdict == DIFFERS or lies_outside(group.verdict)
+    style = "green" if good else "red" if bad else "yellow"
     text = group.verdict + (", provisional" if group.provisional else "")
     return Text(text + (f" ({group.missing} missing)" if group.missing else ""), style)
 

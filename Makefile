@@ -1,0 +1,47 @@
+# Each target sets up .venv by itself: nothing but Python 3.11 to 3.13 is needed.
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+.PHONY: report test lint reference lock clean
+
+report: .venv/.installed  ## run what is missing (3 seeds each) and write reports/latest
+	$(RUN) experiments report
+
+test: .venv/.installed-dev  ## all tests
+	$(RUN) pytest
+
+lint: .venv/.installed-dev  ## format, lint, types
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+reference: .venv/.installed-pytorch  ## 20 seeds and all ablations into reports/reference, and the table in README.md
+	$(RUN) experiments report --reference
+
+lock: .venv/.installed-dev  ## every transitive version, with hashes, for all supported Pythons and systems
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		requirements.txt -o requirements.lock
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		-c requirements.lock requirements-dev.txt -o requirements-dev.lock
+
+clean:  ## remove the environment and this machine's runs and reports
+	rm -rf .venv reports/runs reports/latest
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "Python 3.11 to 3.13 is needed"'
+	$(PYTHON) -m venv .venv
+
+# The stamp is written last, so that an installation which broke off is taken up again.
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+# The ablation in the source's own framework. PyTorch is large and optional, so only the reference asks for it.
+.venv/.installed-pytorch: .venv/.installed
+	$(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
+	touch $@

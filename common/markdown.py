@@ -1,0 +1,318 @@
+"""The report as Markdown: a pure function of results.json, so that it never says anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.verdicts import (
+    CONTEXT,
+    DIFFERS,
+    EXACT,
+    NO_VERDICT,
+    NOT_RUN,
+    OUTSIDE,
+    REPRODUCED,
+    WITHIN_SPREAD,
+    decimals_of,
+    lies_outside,
+)
+
+HOW_TO_READ = f"""\
+- **{EXACT}**: follows from data and a deterministic method; our value, formatted as its source formats it, is the
+  printed text.
+- **{REPRODUCED}**: one unseeded run of the source lies inside the 95 % prediction interval for one further run of ours,
+  and that interval is no wider than a tolerance fixed beforehand.
+- **{WITHIN_SPREAD}**: inside as well, but our own runs differ so much that this says little.
+- **{DIFFERS} (higher | lower)**: outside that interval, after Holm's correction, and outside the range of our seeds;
+  ours is higher or lower than the published number.
+- **{OUTSIDE}**: the same, but over fewer than 8 seeds, too few to rule out that they all missed a rare second mode.
+- **provisional**: fewer than 8 seeds. Below 3 there is no verdict."""
+
+
+def report(results: Mapping[str, Any]) -> str:
+    """The whole report."""
+    parts = [
+        "# Reproduction report",
+        "Published autoencoder anomaly-detection experiments, rebuilt, run over many seeds, and held against the "
+        "numbers that their authors printed.",
+        "## Verdicts",
+        verdict_table(results),
+        *[f"{name}: {_summary(entry)}" for name, entry in results["experiments"].items()],
+        "How to read a verdict:",
+        HOW_TO_READ,
+    ]
+    for name, entry in results["experiments"].items():
+        parts += _experiment(name, entry)
+    return "\n\n".join(parts) + "\n"
+
+
+def verdict_table(results: Mapping[str, Any]) -> str:
+    """One row for every printed row or curve, with the number that its verdict hangs on."""
+    rows = []
+    for name, entry in results["experiments"].items():
+        for group in entry["comparison"]["groups"]:
+            rows.append([f"`{name}`", group["title"], *_headline(group), _verdict(group)])
+    seeds = " and ".join(sorted({str(entry["comparison"]["n_seeds"]) for entry in results["experiments"].values()}))
+    headings = ["experiment", "printed row or curve", "number", "published", f"ours, {seeds} seeds", "verdict"]
+    return _table(headings, rows)
+
+
+def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
+    description, comparison = entry["description"], entry["comparison"]
+    seeds = [int(seed) for seed in entry["seeds"]]
+    parts = [
+        f"## {name}: {description['title']}",
+        _paragraph("Source", description["source"]),
+        _paragraph("Claim", description["claim"]),
+        _paragraph("Method", description["method"]),
+        f"**Run it.** `python -m experiments run {name} --seeds {_ranges(seeds) or '0-2'}`",
+    ]
+    if not seeds:
+        return [*parts, "Not run."]
+    parts += ["### Published against ours", _figure(entry, 0), *[_group(group) for group in comparison["groups"]]]
+    parts += ["The source gives no number for: " + _listing(entry["not_published"]) + "."]
+    parts += [_added(entry), "### Claims", _claims(comparison["claims"])]
+    parts += _explanations(entry)
+    parts += ["### Figures", f"Drawn from seed {seeds[0]}."]
+    parts += [_figure(entry, index) for index in range(1, len(entry["figures"]))]
+    parts += ["### What differs from the source", description["deviations"]]
+    parts += ["### Runs", _runs(entry)]
+    return [part for part in parts if part]
+
+
+def _paragraph(heading: str, text: str) -> str:
+    return f"**{heading}.** {' '.join(text.split())}"
+
+
+def _figure(entry: Mapping[str, Any], index: int) -> str:
+    if index >= len(entry["figures"]):
+        return ""
+    figure = entry["figures"][index]
+    return f"![{figure['caption']}]({figure['file']})\n\n*{figure['caption']}*"
+
+
+# Numbers.
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            f"`{member['metric']}`",
+            member["printed"],
+            number(member["mean"], member["printed"]),
+            number(member["standard_deviation"], member["printed"]),
+            _range(member, (member["minimum"], member["maximum"])),
+            _range(member, member["interval"]),
+            member["verdict"],
+        ]
+        for member in group["members"]
+    ]
+    headings = ["number", "published", "mean", "sd", "range", "95 % interval", "verdict"]
+    title = f"**{group['title']}**: {_verdict(group)} ({group['obtained']}, {group['n']} of our runs)"
+    return f"{title}\n\n{_table(headings, rows)}"
+
+
+def number(value: float | None, printed: str) -> str:
+    """Our value with one decimal more than the printed one, at most four; a dash where there is none."""
+    return "-" if value is None else f"{value:.{min(decimals_of(printed) + 1, 4)}f}"
+
+
+def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
+    if ends is None or ends[0] is None:
+        return "-"
+    return " to ".join(number(end, member["printed"]) for end in ends)
+
+
+def _headline(group: Mapping[str, Any]) -> list[str]:
+    """The number that a group's verdict hangs on, what was published for it, and ours."""
+    if group["obtained"] != "one run":
+        count = len(group["members"])
+        agreeing = sum(member["verdict"] == EXACT for member in group["members"])
+        return [f"all {count}", "", f"{agreeing} of {count} as printed" if group["n"] else "-"]
+    member = _deciding(group)
+    ours = f"{number(member['mean'], member['printed'])} ({_range(member, (member['minimum'], member['maximum']))})"
+    return [f"`{member['metric']}`", _shortened(member["printed"]), ours if member["n"] else "-"]
+
+
+def _deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The member that a group's verdict hangs on: the least likely one, or the free one with the widest interval."""
+    free: list[Mapping[str, Any]] = [member for member in group["members"] if member["free"]]
+    if lies_outside(group["verdict"]):
+        return min(group["members"], key=lambda member: 1.0 if member["p_value"] is None else member["p_value"])
+    if group["verdict"] == WITHIN_SPREAD:
+        return max(free, key=lambda member: _width(member) / member["tolerance"])
+    return free[-1]
+
+
+def _width(member: Mapping[str, Any]) -> float:
+    low, high = member["interval"] or (0.0, 0.0)
+    return float(high - low) / 2
+
+
+def _shortened(printed: str) -> str:
+    return printed if len(printed) < 10 else number(float(printed), printed)
+
+
+def _verdict(group: Mapping[str, Any]) -> str:
+    text = group["verdict"]
+    if group["provisional"]:
+        text += ", provisional"
+    if group["missing"] and text != NOT_RUN:
+        text += f" ({group['missing']} seeds missing)"
+    return text if text in (CONTEXT, NOT_RUN, NO_VERDICT) else f"**{text}**"
+
+
+def _summary(entry: Mapping[str, Any]) -> str:
+    summary, claims = entry["comparison"]["summary"], entry["comparison"]["claims"]
+    kept = sum(claim["holds"] == claim["n"] > 0 for claim in claims)
+    return (
+        f"{summary['exact']} of {summary['exact_groups']} exact rows are exact. "
+        f"{summary['outside']} of {summary['one_run_groups']} one-run rows and curves differ; chance alone would make "
+        f"at most {summary['expected_outside']:.2f} differ. {kept} of {len(claims)} claims hold in every seed."
+    )
+
+
+def _added(entry: Mapping[str, Any]) -> str:
+    rows = []
+    for metric in entry["not_published"]:
+        values = [value for metrics in entry["seeds"].values() if (value := metrics.get(metric)) is not None]
+        if values:
+            mean = sum(values) / len(values)
+            rows.append([f"`{metric}`", f"{mean:.3f}", f"{min(values):.3f} to {max(values):.3f}", str(len(values))])
+    return "Ours:\n\n" + _table(["number", "mean", "range", "seeds"], rows) if rows else ""
+
+
+def _listing(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"`{metric}` ({reason})" for metric, reason in reasons.items())
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for claim in claims:
+        interval = "-" if claim["interval"] is None else f"{claim['interval'][0]:.2f} to {claim['interval'][1]:.2f}"
+        rows.append([claim["text"], f"{claim['holds']} of {claim['n']} seeds", interval])
+    return _table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
+
+
+# What explains a difference.
+
+
+def _explanations(entry: Mapping[str, Any]) -> list[str]:
+    groups = [
+        group
+        for group in entry["comparison"]["groups"]
+        if group["verdict"] == WITHIN_SPREAD or lies_outside(group["verdict"])
+    ]
+    if not groups:
+        return []
+    parts = ["### What explains the rest", _variant_commands(entry)]
+    for group in groups:
+        parts += [_what_is_off(group), _variant_table(entry, group), _variant_sentence(entry, group)]
+    return parts
+
+
+def _variant_commands(entry: Mapping[str, Any]) -> str:
+    origins = sorted({variant["origin"] for variant in entry["variants"]})
+    if not origins:
+        return "No ablation has been run: `python -m experiments report --reference` runs them."
+    return (
+        "Each line below repeats the runs with one thing changed (`--ablate`; results from "
+        f"{' and '.join(origins)}). The verdict is that of the same printed row under that change."
+    )
+
+
+def _what_is_off(group: Mapping[str, Any]) -> str:
+    member = _deciding(group)
+    seeds = f"our {member['n']} seeds range from {_range(member, (member['minimum'], member['maximum']))}"
+    if group["verdict"] == WITHIN_SPREAD:
+        return (
+            f"**{group['title']}**: {group['verdict']}. The widest interval is that of `{member['metric']}`: "
+            f"half-width {number(_width(member), member['printed'])} against a tolerance of "
+            f"{number(member['tolerance'], member['printed'])}; {seeds}, published is {_shortened(member['printed'])}."
+        )
+    return (
+        f"**{group['title']}**: {group['verdict']}. `{member['metric']}`: published {_shortened(member['printed'])}, "
+        f"{seeds} (p = {member['p_value']:.2g} after Holm's correction)."
+    )
+
+
+def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    metric = _deciding(group)["metric"]
+    rows = []
+    for label, candidate in [("as published", group), *_same_group(entry, group)]:
+        member = next(member for member in candidate["members"] if member["metric"] == metric)
+        rows.append(
+            [
+                label,
+                str(member["n"]),
+                number(member["mean"], member["printed"]),
+                number(member["standard_deviation"], member["printed"]),
+                _range(member, (member["minimum"], member["maximum"])),
+                _range(member, member["interval"]),
+                candidate["verdict"],
+            ]
+        )
+    return _table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict"], rows)
+
+
+def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    labels: dict[bool, list[str]] = {True: [], False: []}
+    for label, candidate in _same_group(entry, group):
+        labels[candidate["verdict"] == group["verdict"]].append(label)
+    sentences = []
+    if labels[True]:
+        sentences.append(f"The verdict stays the same under: {'; '.join(labels[True])}.")
+    if labels[False]:
+        sentences.append(f"It changes under: {'; '.join(labels[False])}.")
+    return " ".join(sentences)
+
+
+def _same_group(entry: Mapping[str, Any], group: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The verdict on the same printed row in every variant that computes it."""
+    found = []
+    for variant in entry["variants"]:
+        for candidate in variant["comparison"]["groups"]:
+            if candidate["name"] == group["name"] and candidate["verdict"] != NOT_RUN:
+                found.append((variant["label"], candidate))
+    return found
+
+
+# Runs.
+
+
+def _runs(entry: Mapping[str, Any]) -> str:
+    seconds = sorted(entry["seconds"].values())
+    lines = [
+        f"Seeds {_ranges([int(seed) for seed in entry['seeds']])}; median {seconds[len(seconds) // 2]:.0f} s a run."
+    ]
+    lines += [f"Seed {seed} failed: {error}." for seed, error in entry["failed"].items()]
+    for environment in entry["environments"]:
+        versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+        lines.append(
+            f"Made on {environment['processor']}, {environment['system']}, {environment['threads']} thread a run, "
+            f"oneDNN {'on' if environment['onednn'] else 'off'}, Python {environment['python']}, {versions}; commit "
+            f"{', '.join(environment['commits'])} (seeds {_ranges(environment['seeds'])})."
+        )
+    if len(entry["environments"]) > 1:
+        lines.append("These runs were made in different environments: rounding may differ between their seeds.")
+    if entry["others"]:
+        lines.append(f"Left out: {sum(entry['others'].values())} runs with other settings or of older code.")
+    lines += [f"Damaged, left out: {problem}." for problem in entry["damaged"]]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """`[0, 1, 2, 5]` as `0-2 5`, the way the command line takes them."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return " ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

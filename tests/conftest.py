@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from common import records, runner
+from experiments import curves_dense_ae
+
+# No deadlines: a busy machine must not fail a test. Derandomised: a failure comes again.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
+
+# Small enough for a second of training, large enough that every class is in every split.
+TINY = curves_dense_ae.Config(
+    normal_curves=200,
+    anomalous_curves=40,
+    validation_curves=20,
+    points=64,
+    max_features=16,
+    trees=5,
+    units=(32, 16, 4),
+    epochs=3,
+)
+
+
+class Silent:
+    """A listener that remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def skipped(self, task, record):
+        self.told.append(("skipped", task.seed))
+
+    def started(self, task):
+        self.told.append(("started", task.seed))
+
+    def epoch(self, task, epoch, epochs, loss):
+        self.told.append(("epoch", task.seed, epoch, epochs))
+
+    def finished(self, task, record, details):
+        self.told.append((record.status, task.seed))
+
+
+@pytest.fixture
+def listener():
+    return Silent()
+
+
+@pytest.fixture(scope="session")
+def tiny_out(tmp_path_factory) -> Path:
+    """An output folder with three finished tiny runs of the curves."""
+    out = tmp_path_factory.mktemp("tiny")
+    tasks = [runner.Task(curves_dense_ae, TINY, "published", seed, out) for seed in range(3)]
+    assert [record.status for record in runner.execute(tasks, Silent())] == ["ok"] * 3
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_selection(tiny_out) -> records.Selection:
+    return records.select(tiny_out, "curves_dense_ae", "published", TINY.to_dict(), curves_dense_ae.REVISION)

@@ -1,0 +1,284 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+from common import records, runner
+from common.published import ROOT
+from experiments import EXPERIMENTS, curves_dense_ae
+from experiments.__main__ import main
+
+TINY_OPTIONS = [
+    word
+    for name, value in TINY.changes().items()
+    for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
+]
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn", "scipy.stats", "torch", "PIL")
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=options.pop("cwd", ROOT), **options
+    )
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "curve_dense"], "there is no experiment 'curve_dense'; did you mean curves_dense_ae?"),
+        (["run", "zzz"], "there is no experiment 'zzz'; known are: curves_dense_ae"),
+        (["run", "curves_dense_ae", "--seeds", "-1"], "a seed is a whole number from 0, or a range as 0-19"),
+        (["run", "curves_dense_ae", "--seeds", "1.5"], "Received: '1.5'"),
+        (["run", "curves_dense_ae", "--seeds", "5-2"], "Received: '5-2'"),
+        (["run", "curves_dense_ae", "--seeds"], "expected at least one argument"),
+        (["run", "curves_dense_ae", "--epochs", "0"], "epochs must be at least 1. Received: epochs=0"),
+        (["run", "curves_dense_ae", "--epochs", "many"], "invalid int value: 'many'"),
+        (["run", "curves_dense_ae", "--learning-rate", "nan"], "learning_rate must be finite"),
+        (["run", "curves_dense_ae", "--framework", "jax"], "invalid choice: 'jax'"),
+        (["run", "curves_dense_ae", "--epoch", "5"], "unrecognized arguments: --epoch 5"),
+        (["run"], "required: experiment"),
+        (["run", "--epochs", "3", "curve_dense_ae"], "there is no experiment"),
+        (["compare", "curves"], "there is no experiment 'curves'"),
+        (["compare", "--against", "nowhere"], "holds no results of a report"),
+        (["dance"], "invalid choice: 'dance'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_bad_input_gets_one_line_and_status_2_and_nothing_is_written(tmp_path, capsys, arguments, message):
+    out = tmp_path / "out"
+    options = ["--out", str(out)] if arguments[:1] in (["run"], ["compare"]) else []
+    assert main([*arguments[:1], *options, *arguments[1:]] if arguments[1:2] == [] else [*arguments, *options]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert message in printed.err
+    assert not out.exists()
+
+
+def test_an_out_that_cannot_be_written_is_found_out_before_training(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["run", "curves_dense_ae", "--out", str(file / "below")]) == 2
+    assert "cannot write to" in capsys.readouterr().err
+    assert main(["report", "--out", str(file)]) == 2
+    assert list(tmp_path.iterdir()) == [file]
+
+
+# What is imported when.
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "curves_dense_ae", "--help"], ["compare"]])
+def test_quick_commands_import_nothing_heavy(arguments, tiny_out):
+    code = (
+        "import sys\nfrom experiments.__main__ import main\n"
+        f"try:\n    main({[*arguments, *(['--out', str(tiny_out)] if arguments == ['compare'] else [])]})\n"
+        "except SystemExit:\n    pass\n"
+        f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    finished = command("-c", code)
+    assert finished.stdout.endswith("HEAVY []\n"), finished.stdout + finished.stderr
+
+
+def test_help_shows_every_hyperparameter_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "curves_dense_ae", "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--learning-rate" in text and "(default: 0.001)" in text
+    assert "--units" in text and "128 64 16 4" in text
+
+
+# Runs, in processes of their own.
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The same seed run by the script and by the module, in two fresh processes and from another folder."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    script = ROOT / "experiments" / "curves_dense_ae.py"
+    starts = [[str(script)], ["-m", "experiments.curves_dense_ae"]]
+    processes = []
+    for number, start in enumerate(starts):
+        out = elsewhere / f"out{number}"
+        finished = command(*start, "--seeds", "0", *TINY_OPTIONS, "--out", str(out), cwd=elsewhere)
+        processes.append((finished, out))
+    return processes
+
+
+def test_the_same_seed_gives_the_same_bytes_in_two_processes(two_processes, tiny_out):
+    folders = []
+    for finished, out in two_processes:
+        assert finished.returncode == 0, finished.stderr
+        (found,) = records.find_records(out, "curves_dense_ae")
+        folders.append(found.folder)
+    ours = runner.Task(curves_dense_ae, TINY, "published", 0, tiny_out)
+    folders.append(ours.folder)
+    assert {folder.parent.name for folder in folders} == {ours.digest}
+    assert len({(folder / "arrays.npz").read_bytes() for folder in folders}) == 1
+    metrics = [records.read_record(folder).metrics for folder in folders]
+    assert metrics[0] == metrics[1] == metrics[2]
+
+
+def test_a_run_without_a_terminal_prints_one_line_a_run_and_no_noise(two_processes):
+    finished, out = two_processes[0]
+    assert finished.stderr == ""
+    lines = finished.stdout.splitlines()
+    assert "seed 0: ok in" in lines[0]
+    assert sum("seed 0: " in line for line in lines) == 1
+    assert str(out) in lines[-1]
+
+
+def test_a_terminal_gets_a_bar(tmp_path):
+    """A pseudo-terminal stands in for the real one; what it shows is read back."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", "run", "curves_dense_ae", *TINY_OPTIONS, "--out", str(tmp_path)],
+        stdout=child,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(child)
+    shown = b""
+    try:
+        while chunk := os.read(parent, 4096):
+            shown += chunk
+    except OSError:
+        pass  # the way a pseudo-terminal says that the other side has closed
+    finally:
+        os.close(parent)
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0, errors
+    assert errors == b""
+    text = shown.decode()
+    assert "curves_dense_ae seed 0" in text and "epoch" in text and "loss" in text and "━" in text
+
+
+# Runs, in this process.
+
+
+def test_finished_runs_are_skipped_and_it_says_so(tiny_out, capsys):
+    arguments = ["run", "curves_dense_ae", "--seeds", "0-2", *TINY_OPTIONS, "--out", str(tiny_out)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("finished before") == 3
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dry_run_lists_and_estimates_and_runs_nothing(tiny_out, tmp_path, capsys):
+    arguments = ["run", "curves_dense_ae", "--seeds", "1", "7", *TINY_OPTIONS, "--dry-run"]
+    assert main([*arguments, "--out", str(tiny_out)]) == 0
+    text = capsys.readouterr().out
+    assert "seed 1: cached" in text and "seed 7: would run" in text
+    assert "1 to run, 1 cached; about" in text
+    assert main([*arguments, "--out", str(tmp_path / "empty")]) == 0
+    assert "no earlier run to estimate from" in capsys.readouterr().out
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_failed_run_gives_status_1_and_says_why(tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise ValueError("the loss turned NaN")
+
+    monkeypatch.setattr(curves_dense_ae, "run", fail)
+    assert main(["run", "curves_dense_ae", *TINY_OPTIONS, "--out", str(tmp_path), "--quiet"]) == 1
+    assert "seed 0: failed after" in (text := capsys.readouterr().out) and "the loss turned NaN" in text
+    assert main(["run", "curves_dense_ae", *TINY_OPTIONS, "--out", str(tmp_path), "--verbose"]) == 1
+    assert "Traceback" in capsys.readouterr().out
+
+
+def test_an_interruption_gives_status_130(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(curves_dense_ae, "run", interrupt)
+    assert main(["run", "curves_dense_ae", *TINY_OPTIONS, "--out", str(tmp_path)]) == 130
+    assert "interrupted; finished runs are kept" in capsys.readouterr().err
+
+
+# Comparisons.
+
+
+@pytest.fixture
+def default_out(tmp_path):
+    """Records that look like runs of the published settings, as fake as the metrics that they are filled with."""
+
+    def write(metrics_by_seed):
+        for seed, metrics in metrics_by_seed.items():
+            task = runner.Task(curves_dense_ae, curves_dense_ae.Config(), "published", seed, tmp_path)
+            record = records.Record(
+                task.name, "published", task.digest, seed, "ok", task.config.to_dict(), 1, metrics=metrics,
+                durations={"total": 1.0},
+            )  # fmt: skip
+            records.write_run(task.folder, record, {})
+        return tmp_path
+
+    return write
+
+
+RIGHT = {
+    "ocsvm.normal.precision": 0.5670731707317073,
+    "ocsvm.normal.recall": 0.93,
+    "ocsvm.normal.f1": 0.7045454545454546,
+    "ocsvm.anomaly.precision": 0.8055555555555556,
+    "ocsvm.anomaly.recall": 0.29,
+    "ocsvm.anomaly.f1": 0.4264705882352941,
+    "ocsvm.accuracy": 0.61,
+}
+
+
+def test_compare_ends_with_1_when_an_exact_number_differs_else_0(default_out, capsys):
+    out = default_out({0: RIGHT})
+    assert main(["compare", "--out", str(out)]) == 0
+    assert "1 of 1 exact groups exact" in capsys.readouterr().out
+    default_out({1: RIGHT | {"ocsvm.accuracy": 0.63}})
+    assert main(["compare", "--out", str(out)]) == 1
+    assert "0 of 1 exact groups exact" in capsys.readouterr().out
+
+
+def test_compare_speaks_json_to_machines(default_out, capsys):
+    assert main(["compare", "--json", "--out", str(default_out({0: RIGHT}))]) == 0
+    groups = json.loads(capsys.readouterr().out)["curves_dense_ae"]["groups"]
+    assert {group["name"]: group["verdict"] for group in groups}["ocsvm"] == "exact"
+
+
+def test_compare_leaves_other_settings_out_and_says_so(tiny_out, capsys):
+    assert main(["compare", "--out", str(tiny_out)]) == 0
+    text = capsys.readouterr().out
+    assert "left out: 3 runs with other settings" in text
+    assert "no finished runs of curves_dense_ae yet" in text
+
+
+def test_compare_against_a_reference(default_out, tmp_path, capsys):
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    seeds = {str(seed): RIGHT for seed in range(3)}
+    results = {"schema": 1, "experiments": {"curves_dense_ae": {"seeds": seeds}}}
+    (reference / "results.json").write_text(json.dumps(results))
+    out = default_out(dict.fromkeys(range(3), RIGHT))
+    assert main(["compare", "--against", str(reference), "--out", str(out)]) == 0
+    assert "7 identical" in capsys.readouterr().out
+    default_out(dict.fromkeys(range(3), RIGHT | {"ocsvm.accuracy": 0.7}))
+    assert main(["compare", "--against", str(reference), "--json", "--out", str(out)]) == 1
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert {row["metric"] for row in answer["metrics"] if row["verdict"] == "differs"} == {"ocsvm.accuracy"}
+
+
+def test_list_names_every_experiment(capsys):
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in EXPERIMENTS)
+
+
+def test_the_script_of_every_experiment_is_there():
+    for name in EXPERIMENTS:
+        assert Path(ROOT / "experiments" / f"{name}.py").exists()

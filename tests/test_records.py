@@ -1,0 +1,138 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import records
+from common.errors import RecordError
+from common.metrics import Undefined
+from common.records import Record
+
+RECORD = Record("e", "published", "0123456789ab", 3, "ok", {"epochs": 2}, 1, metrics={"a": 0.1, "b": None})
+ARRAYS = {"scores": np.linspace(0, 1, 5), "labels": np.array([0, 1, 0, 1, 1])}
+
+
+def folder_of(out, record=RECORD):
+    return records.run_folder(out, record.experiment, record.protocol, record.digest, record.seed)
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    folder = folder_of(tmp_path)
+    assert folder == tmp_path / "runs" / "e" / "published" / "0123456789ab" / "seed-0003"
+    written = records.write_run(folder, RECORD, ARRAYS)
+    assert records.read_record(folder) == written
+    arrays = records.read_arrays(folder, written)
+    assert all(np.array_equal(arrays[name], ARRAYS[name]) for name in ARRAYS)
+    assert sorted(path.name for path in folder.iterdir()) == ["arrays.npz", "record.json"]
+
+
+def test_the_same_run_leaves_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        records.write_run(tmp_path / name, RECORD, ARRAYS)
+    for file in ("record.json", "arrays.npz"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+class Power(BaseException):
+    """Fails."""
+
+
+@pytest.mark.parametrize("file", ["arrays.npz", "record.json"])
+def test_a_run_killed_before_a_rename_does_not_count(tmp_path, monkeypatch, file):
+    folder = folder_of(tmp_path)
+    rename = records.Path.replace
+
+    def fail(path, target):
+        if target.name == file:
+            raise Power
+        return rename(path, target)
+
+    monkeypatch.setattr(records.Path, "replace", fail)
+    with pytest.raises(Power):
+        records.write_run(folder, RECORD, ARRAYS)
+    assert not (folder / "record.json").exists()
+    assert not list(folder.glob(".*"))
+    assert list(records.find_records(tmp_path, "e")) == []
+
+
+def test_undefined_metrics_are_null_with_a_reason_and_nan_is_refused():
+    values, undefined = records.flatten({"a": 1, "b": Undefined("nothing was flagged"), "c": 0.5})
+    assert values == {"a": 1, "b": None, "c": 0.5}
+    assert undefined == {"b": "nothing was flagged"}
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="Metric d is"):
+            records.flatten({"d": bad})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"experiment": "e"}', '{"strange": 1}', "\x00"])
+def test_a_damaged_record_is_named_and_found_as_such(tmp_path, content):
+    folder = folder_of(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(content)
+    with pytest.raises(RecordError, match=r"record\.json is no record"):
+        records.read_record(folder)
+    (found,) = records.find_records(tmp_path, "e")
+    assert found.record is None
+    assert "record.json" in found.problem
+
+
+def test_another_schema_version_is_refused(tmp_path):
+    folder = folder_of(tmp_path)
+    records.write_run(folder, replace(RECORD, schema=99))
+    with pytest.raises(RecordError, match="schema version 99"):
+        records.read_record(folder)
+
+
+def test_arrays_of_another_run_are_refused(tmp_path):
+    folder = folder_of(tmp_path)
+    written = records.write_run(folder, RECORD, ARRAYS)
+    np.savez(folder / "arrays.npz", scores=np.zeros(3))
+    with pytest.raises(RecordError, match="not the file"):
+        records.read_arrays(folder, written)
+    (folder / "arrays.npz").unlink()
+    with pytest.raises(RecordError, match="cannot be read"):
+        records.read_arrays(folder, written)
+
+
+def test_object_arrays_are_never_pickled(tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        records.write_run(tmp_path / "x", RECORD, {"bad": np.array([{}], dtype=object)})
+    assert not (tmp_path / "x" / "record.json").exists()
+
+
+settings = st.dictionaries(
+    st.sampled_from(["epochs", "units", "rate"]), st.integers(0, 3) | st.floats(0, 1), max_size=3
+)
+
+
+@given(settings, settings, st.integers(1, 2), st.integers(1, 2))
+def test_the_digest_names_everything_a_run_depends_on_but_its_seed(a, b, first, second):
+    one = records.digest_of(a, "published", {}, first)
+    two = records.digest_of(dict(reversed(b.items())), "published", {}, second)
+    same = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True) and first == second
+    assert (one == two) == same
+    assert one != records.digest_of(a, "held_out", {}, first)
+    assert one != records.digest_of(a, "published", {"mnist": "stand-in: digits"}, first)
+
+
+def test_only_the_very_config_and_revision_are_selected(tmp_path):
+    for record in (
+        RECORD,
+        replace(RECORD, seed=4, status="failed", error="ValueError: no"),
+        replace(RECORD, digest="other0config", config={"epochs": 9}),
+        replace(RECORD, digest="older00code0", revision=0),
+        replace(RECORD, protocol="held_out"),
+    ):
+        records.write_run(folder_of(tmp_path, record), record)
+    damaged = folder_of(tmp_path, replace(RECORD, seed=5))
+    damaged.mkdir()
+    (damaged / "record.json").write_text("{")
+    selection = records.select(tmp_path, "e", "published", {"epochs": 2}, 1)
+    assert list(selection.metrics()) == [3]
+    assert selection.failed == {4: "ValueError: no"}
+    assert selection.others == {"other0config": 1, "older00code0": 1}
+    assert len(selection.damaged) == 1

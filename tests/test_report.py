@@ -1,0 +1,158 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from conftest import TINY
+
+from common import markdown, records, report, runner
+from common.errors import SuiteError
+from common.published import ROOT
+from experiments import EXPERIMENTS, curves_dense_ae
+from experiments.__main__ import main
+
+REFERENCE = ROOT / "reports" / "reference"
+
+
+@pytest.fixture(scope="module")
+def out(tiny_out, tmp_path_factory):
+    """Tiny runs under the name of the published settings, so that a report takes them up."""
+    folder = tmp_path_factory.mktemp("report")
+    default = curves_dense_ae.Config()
+    for seed in range(3):
+        source = runner.Task(curves_dense_ae, TINY, "published", seed, tiny_out)
+        target = runner.Task(curves_dense_ae, default, "published", seed, folder)
+        record = records.read_record(source.folder)
+        arrays = records.read_arrays(source.folder, record)
+        record = replace(record, config=default.to_dict(), digest=target.digest, arrays_sha256=None)
+        records.write_run(target.folder, record, arrays)
+        longer = runner.Task(curves_dense_ae, replace(default, epochs=200, baselines=False), "published", seed, folder)
+        record = replace(record, config=longer.config.to_dict(), digest=longer.digest)
+        records.write_run(longer.folder, record, arrays)
+    assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(out):
+    return (out / "latest" / "README.md").read_text()
+
+
+def test_the_report_is_a_function_of_its_results(out, page):
+    results = report.read_results(out / "latest")
+    assert markdown.report(results) == page
+    assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
+    assert (out / "latest" / "README.md").read_text() == page
+
+
+def test_the_report_tells_verdicts_first_then_the_experiment(page):
+    order = ["# Reproduction report", "## Verdicts", "## curves_dense_ae", "**Claim.**", "**Method.**"]
+    order += ["### Published against ours", "### Claims", "### What explains the rest", "### Figures"]
+    order += ["### What differs from the source", "1. Keras 3", "### Runs"]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert "python -m experiments run curves_dense_ae --seeds 0-2" in page
+    assert not re.search(r"\bnan\b|\bNone\b|undefined", page)
+
+
+def test_every_picture_of_the_report_exists_and_has_words(out, page):
+    pictures = re.findall(r"!\[(.*)\]\((.*)\)", page)
+    assert len(pictures) == 7
+    for words, file in pictures:
+        assert words
+        assert (out / "latest" / file).stat().st_size < 100_000
+
+
+def test_every_published_number_stands_in_the_report(page):
+    for group in report.read_published("curves_dense_ae").groups:
+        for metric, printed in group.numbers.items():
+            assert re.search(rf"`{re.escape(metric)}` \| {re.escape(printed)} \|", page), metric
+
+
+def test_differences_are_explained_by_ablations_of_the_same_row(page):
+    explained = page[page.index("### What explains the rest") : page.index("### Figures")]
+    assert "trained twice as long" in explained
+    assert "| as published | 3 |" in explained
+
+
+def test_ablations_that_were_not_run_here_come_from_the_reference(out, tmp_path):
+    known = report.read_results(out / "latest")
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    (reference / "results.json").write_text(json.dumps(known))
+    empty = report.collect([curves_dense_ae], tmp_path / "nothing", reference)
+    (variant,) = empty["experiments"]["curves_dense_ae"]["variants"]
+    assert (variant["label"], variant["origin"]) == ("trained twice as long", "the reference")
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    assert main(["report", "--no-run", "--quiet", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "latest" / "README.md").read_text()
+    assert "Not run." in page
+    assert "not run" in page[page.index("## Verdicts") :]
+
+
+def test_failed_and_damaged_runs_are_shown(out, tmp_path):
+    import shutil
+
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    task = runner.Task(curves_dense_ae, curves_dense_ae.Config(), "published", 1, tmp_path)
+    records.write_run(task.folder, replace(records.read_record(task.folder), status="failed", error="ValueError: no"))
+    task = replace(task, seed=2)
+    (task.folder / "record.json").write_text("{")
+    (tmp_path / "runs" / "curves_dense_ae" / "published" / task.digest / "seed-0000" / "arrays.npz").write_bytes(b"x")
+    assert main(["report", "--no-run", "--quiet", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "latest" / "README.md").read_text()
+    assert "Seed 1 failed: ValueError: no." in page
+    assert "Damaged, left out: " in page
+    assert "(1 seeds missing)" in page
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_tells_source_claim_method_and_deviations(name):
+    description = report.describe(runner.import_experiment(name).__doc__)
+    assert set(description) == {"title", "source", "claim", "method", "deviations"}
+    assert all(description.values())
+    numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_sections_of_a_docstring():
+    text = "Title.\n\nSource: a\n    b\n\nClaim: c.\n\nDeviations:\n    1. d\n       e\n    2. f\n"
+    assert report.describe(text) == {
+        "title": "Title",
+        "source": "a\nb",
+        "claim": "c.",
+        "deviations": "1. d\n   e\n2. f",
+    }
+
+
+def test_seed_ranges_are_written_as_the_command_line_takes_them():
+    assert markdown._ranges([0, 1, 2, 5, 7, 8]) == "0-2 5 7-8"
+    assert markdown._ranges([]) == ""
+
+
+# The committed reference.
+
+
+def test_the_verdict_table_of_the_readme_is_that_of_the_reference():
+    readme = (ROOT / "README.md").read_text()
+    assert report.readme_with_verdicts(readme, report.read_results(REFERENCE)) == readme, "run make reference"
+
+
+def test_the_reference_report_is_that_of_its_results():
+    assert (REFERENCE / "README.md").read_text() == markdown.report(report.read_results(REFERENCE))
+
+
+def test_the_reference_was_made_by_this_code_over_twenty_seeds():
+    for name, entry in report.read_results(REFERENCE)["experiments"].items():
+        experiment = runner.import_experiment(name)
+        assert entry["revision"] == experiment.REVISION
+        assert entry["config"] == experiment.Config().to_dict()
+        assert len(entry["seeds"]) == 20 and not entry["failed"]
+        assert {variant["label"] for variant in entry["variants"]} == set(experiment.ABLATIONS)
+
+
+def test_a_readme_without_markers_is_refused():
+    with pytest.raises(SuiteError, match="once each"):
+        report.readme_with_verdicts("# no markers", {"experiments": {}})

@@ -1,0 +1,145 @@
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from common import records, runner, training
+from common.config import BaseConfig, option
+from common.records import Result
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    epochs: int = option(2, "passes", minimum=1)
+
+
+def fake(run=None, **parts):
+    """An experiment without a network."""
+
+    def compute(splits, config, seed):
+        for epoch in range(1, config.epochs + 1):
+            training.report_epoch(epoch, config.epochs, 1 / epoch)
+        return Result({"m": float(seed + splits), "draw": float(np.random.rand())}, {"a": np.arange(seed + 1)})
+
+    loads = []
+
+    def load(config, source=None):
+        loads.append(config)
+        return 10
+
+    parts = {
+        "__name__": "experiments.fake",
+        "__doc__": "Fake.",
+        "Config": Config,
+        "REVISION": 1,
+        "PROTOCOLS": ("published",),
+        "ABLATIONS": {},
+        "load": load,
+        "split": lambda data, config, protocol, seed: data,
+        "run": run or compute,
+        "draw": lambda arrays: [],
+        "loads": loads,
+    } | parts
+    return SimpleNamespace(**parts)
+
+
+def tasks_of(experiment, out, seeds=(0, 1, 2), config=None):
+    return [runner.Task(experiment, config or Config(), "published", seed, out) for seed in seeds]
+
+
+def test_runs_leave_records_and_are_told_of(tmp_path, listener):
+    experiment = fake()
+    outcomes = runner.execute(tasks_of(experiment, tmp_path), listener)
+    assert [record.metrics["m"] for record in outcomes] == [10, 11, 12]
+    assert listener.told[:4] == [("started", 0), ("epoch", 0, 1, 2), ("epoch", 0, 2, 2), ("ok", 0)]
+    assert len(experiment.loads) == 1
+    record = outcomes[0]
+    assert record.environment["threads"] == training.THREADS
+    assert record.environment["versions"]["keras"]
+    assert record.environment["onednn"] is True
+    assert record.durations["total"] >= 0
+    assert record.config == {"epochs": 2}
+    for task in tasks_of(experiment, tmp_path):
+        assert task.folder == tmp_path / "runs/fake/published" / task.digest / f"seed-{task.seed:04d}"
+        assert records.read_record(task.folder).status == "ok"
+
+
+def test_finished_runs_are_skipped_unless_fresh(tmp_path, listener):
+    tasks = tasks_of(fake(), tmp_path)
+    first = runner.execute(tasks[:2], listener)
+    listener.told.clear()
+    assert runner.execute(tasks, listener)[:2] == first
+    assert [event[0] for event in listener.told] == ["skipped", "skipped", "started", "epoch", "epoch", "ok"]
+    listener.told.clear()
+    runner.execute(tasks[:1], listener, fresh=True)
+    assert ("started", 0) in listener.told
+
+
+def test_other_settings_data_or_code_are_other_runs(tmp_path):
+    (task,) = tasks_of(fake(), tmp_path, [0])
+    (longer,) = tasks_of(fake(), tmp_path, [0], Config(epochs=3))
+    (newer,) = tasks_of(fake(REVISION=2), tmp_path, [0])
+    assert len({task.digest, longer.digest, newer.digest}) == 3
+
+
+def test_a_run_does_not_depend_on_the_runs_before_it(tmp_path, listener):
+    alone = runner.execute(tasks_of(fake(), tmp_path / "alone", [2]), listener)
+    after = runner.execute(tasks_of(fake(), tmp_path / "after", [0, 1, 2]), listener)
+    assert alone[0].metrics == after[2].metrics
+    assert after[0].metrics["draw"] != after[1].metrics["draw"]
+
+
+def test_a_failed_run_is_recorded_and_the_others_go_on(tmp_path, listener):
+    def run(splits, config, seed):
+        if seed == 1:
+            raise ValueError("the loss turned NaN")
+        return Result({"m": 1.0}, {})
+
+    outcomes = runner.execute(tasks_of(fake(run), tmp_path), listener)
+    assert [record.status for record in outcomes] == ["ok", "failed", "ok"]
+    assert outcomes[1].error == "ValueError: the loss turned NaN"
+    assert ("failed", 1) in listener.told
+    # A failed run is not done: the next command tries it again.
+    assert runner.execute(tasks_of(fake(), tmp_path), listener)[1].status == "ok"
+
+
+def test_a_metric_that_is_nan_fails_its_run(tmp_path, listener):
+    bad = fake(lambda splits, config, seed: Result({"m": float("nan")}, {}))
+    (record,) = runner.execute(tasks_of(bad, tmp_path, [0]), listener)
+    assert (record.status, record.error) == (
+        "failed",
+        "ValueError: Metric m is nan; an undefined metric must be Undefined with a reason",
+    )
+
+
+def test_an_interrupted_run_is_recorded_as_such_and_finished_ones_stay(tmp_path, listener):
+    def run(splits, config, seed):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return Result({"m": 1.0}, {})
+
+    tasks = tasks_of(fake(run), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        runner.execute(tasks, listener)
+    assert [records.read_record(task.folder).status for task in tasks[:2]] == ["ok", "interrupted"]
+    assert tasks[1].finished() is None
+    assert not tasks[2].folder.exists()
+
+
+def test_a_damaged_record_is_run_again(tmp_path, listener):
+    (task,) = tasks_of(fake(), tmp_path, [0])
+    runner.execute([task], listener)
+    (task.folder / "record.json").write_text("{")
+    assert runner.execute([task], listener)[0].status == "ok"
+    assert ("skipped", 0) not in listener.told
+
+
+def test_the_estimate_is_the_median_of_earlier_runs_with_the_same_settings(tmp_path, listener):
+    tasks = tasks_of(fake(), tmp_path)
+    assert runner.expected_seconds(tasks) is None
+    outcomes = runner.execute(tasks, listener)
+    expected = sorted(record.durations["total"] for record in outcomes)[1]
+    assert runner.expected_seconds(tasks) == expected
+    assert runner.expected_seconds(tasks_of(fake(), tmp_path, config=Config(epochs=5))) is None
+    assert runner.expected_seconds([]) is None
