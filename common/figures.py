@@ -50,23 +50,24 @@ def style() -> Any:
     return matplotlib.rc_context(settings)
 
 
-def canvas(columns: int, height: float, **shared: Any) -> tuple[Any, NDArray[Any]]:
-    """A figure of the report's width, and its axes side by side.
+def canvas(columns: int, height: float, rows: int = 1, **shared: Any) -> tuple[Any, NDArray[Any]]:
+    """A figure of the report's width, and its axes side by side, row after row.
 
     Built without pyplot, so that no global state remains and any backend will do.
 
     Args:
         columns: how many axes.
-        height: in inches.
+        height: of the figure, in inches.
+        rows: how many rows of axes.
         **shared: `sharex` and `sharey`, as in `Figure.subplots`.
 
     Returns:
-        The figure, and its axes as a vector of length `columns`.
+        The figure, and its axes as a vector of length `rows * columns`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH if columns > 1 else WIDTH * 0.7, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False, **shared)[0]
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     return figure, axes
 
 
@@ -88,6 +89,89 @@ def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.i
     )
     for box, colour in zip(boxes["boxes"], CLASS_COLOURS, strict=True):
         box.set_facecolor(colour)
+
+
+def scatter_by_class(axis: Any, points: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
+    """Points of the plane, coloured by class, anomalies on top.
+
+    Args:
+        axis: where to draw.
+        points: shape `(samples, 2)`.
+        labels: shape `(samples,)`, 1 for an anomaly.
+    """
+    for label in (0, 1):
+        x, y = points[labels == label].T
+        axis.plot(x, y, ".", markersize=3, alpha=0.6, color=CLASS_COLOURS[label], label=CLASS_NAMES[label])
+    axis.legend(markerscale=3)
+
+
+def scores_by_index(axis: Any, scores: NDArray[np.floating], labels: NDArray[np.integer], threshold: float) -> None:
+    """Anomaly scores over the index of the sample, coloured by class, with the threshold as a line.
+
+    Args:
+        axis: where to draw.
+        scores: shape `(samples,)`.
+        labels: shape `(samples,)`, 1 for an anomaly.
+        threshold: scores above it are flagged.
+    """
+    for label in (0, 1):
+        index = np.flatnonzero(labels == label)
+        axis.plot(index, scores[index], ".", markersize=3, color=CLASS_COLOURS[label], label=CLASS_NAMES[label])
+    axis.axhline(threshold, color="black", linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
+    axis.set(xlabel="data point index", ylabel="reconstruction error")
+    axis.legend()
+
+
+def roc_curves(axis: Any, labels: NDArray[np.integer], scores: Mapping[str, NDArray[np.floating]]) -> None:
+    """ROC curves of several methods on the same samples, with their AUROC in the legend.
+
+    Args:
+        axis: where to draw.
+        labels: shape `(samples,)`, 1 for an anomaly.
+        scores: by method, each of shape `(samples,)`, higher = more anomalous.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    for method, values in scores.items():
+        false_positive_rate, true_positive_rate, _ = roc_curve(labels, values)
+        auroc = roc_auc_score(labels, values)
+        axis.plot(false_positive_rate, true_positive_rate, label=f"{method} (AUROC {auroc:.3f})")
+    axis.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axis.legend(loc="lower right")
+
+
+def image(axis: Any, pixels: NDArray[Any], title: str = "", **style: Any) -> None:
+    """One grey picture without axes, on the scale of 0 to 1 unless told otherwise.
+
+    Args:
+        axis: where to draw.
+        pixels: shape `(height, width)`.
+        title: above the picture.
+        **style: of `imshow`.
+    """
+    axis.imshow(pixels, **{"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"} | style)
+    axis.set_title(title)
+    axis.set_axis_off()
+
+
+def confusion_matrix(axis: Any, labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> None:
+    """Counts of true against predicted class as a heat map.
+
+    Args:
+        axis: where to draw.
+        labels: shape `(samples,)`, 1 for an anomaly.
+        predictions: the same shape, 1 where one was flagged.
+    """
+    import seaborn
+    from sklearn import metrics
+
+    counts = metrics.confusion_matrix(labels, predictions, labels=[0, 1])
+    names = list(CLASS_NAMES)
+    seaborn.heatmap(
+        counts, annot=True, fmt="d", cbar=False, xticklabels=names, yticklabels=names, cmap="Blues", ax=axis
+    )
+    axis.set(xlabel="predicted class", ylabel="true class", aspect="equal")
 
 
 def save(drawing: Drawing, folder: Path) -> Path:

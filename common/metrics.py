@@ -69,6 +69,16 @@ def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLik
     return metrics
 
 
+def confusion_counts(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
+    """True and false negatives and positives, the anomaly being the positive class: `<method>.tn fp fn tp`."""
+    labels, predictions = _binary("labels", labels), _binary("predictions", predictions)
+    outcomes = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
+    return {
+        f"{method}.{name}": int(np.sum((labels == true) & (predictions == predicted)))
+        for name, (true, predicted) in outcomes.items()
+    }
+
+
 def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
     """Area under the ROC curve and average precision of scores, without any threshold.
 

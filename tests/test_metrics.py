@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.metrics import Undefined, classification_metrics, ranking_metrics, reconstruction_error
+from common.metrics import Undefined, classification_metrics, confusion_counts, ranking_metrics, reconstruction_error
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
 
@@ -45,6 +45,15 @@ def test_auroc_counts_pairs_and_ties_count_half(pairs):
         return
     wins = [(a > n) + 0.5 * (a == n) for a in scores[labels == 1] for n in scores[labels == 0]]
     assert found == pytest.approx(np.mean(wins))
+
+
+@given(binary)
+def test_confusion_counts_agree_with_scikit_learn(pairs):
+    from sklearn.metrics import confusion_matrix
+
+    labels, predictions = zip(*pairs, strict=True)
+    expected = confusion_matrix(labels, predictions, labels=[0, 1]).ravel().tolist()
+    assert list(confusion_counts("m", labels, predictions).values()) == expected
 
 
 def test_a_higher_score_means_more_anomalous():
