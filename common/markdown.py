@@ -136,10 +136,11 @@ def _headline(group: Mapping[str, Any]) -> list[str]:
 
 
 def _deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The member that a group's verdict hangs on: the least likely one, or the free one with the widest interval."""
+    """The member that a verdict hangs on: the least likely one outside, or the free one with the widest interval."""
     free: list[Mapping[str, Any]] = [member for member in group["members"] if member["free"]]
     if lies_outside(group["verdict"]):
-        return min(group["members"], key=lambda member: 1.0 if member["p_value"] is None else member["p_value"])
+        outside = [member for member in group["members"] if lies_outside(member["verdict"])]
+        return min(outside, key=lambda member: (not member["free"], member["p_value"]))
     if group["verdict"] == WITHIN_SPREAD:
         return max(free, key=lambda member: _width(member) / member["tolerance"])
     return free[-1]

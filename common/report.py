@@ -125,10 +125,9 @@ def describe(docstring: str) -> dict[str, str]:
 
 
 def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
-    metrics = selection.metrics()
-    kept = {seed: _without_unpublished(values, published) for seed, values in metrics.items()}
+    kept = {seed: _worth_keeping(values, published) for seed, values in selection.metrics().items()}
     return {
-        "seeds": {str(seed): values for seed, values in metrics.items()},
+        "seeds": {str(seed): values for seed, values in kept.items()},
         "undefined": {str(seed): dict(record.undefined) for seed, (_, record) in selection.runs.items()},
         "failed": {str(seed): error for seed, error in sorted(selection.failed.items())},
         "seconds": {str(seed): record.durations["total"] for seed, (_, record) in sorted(selection.runs.items())},
@@ -137,8 +136,10 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
     }
 
 
-def _without_unpublished(metrics: Mapping[str, Any], published: Published) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name in published.metrics()}
+def _worth_keeping(metrics: Mapping[str, Any], published: Published) -> dict[str, Any]:
+    """All metrics but those of epochs that the source does not print, which would be most of results.json."""
+    printed = published.metrics()
+    return {name: value for name, value in metrics.items() if name in printed or not re.search(r"\.epoch_\d+$", name)}
 
 
 def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:
@@ -164,7 +165,6 @@ def _variants(
         selection = records.select(out, name, "published", config.to_dict(), experiment.REVISION)
         if selection.runs:
             entry = _results_of(published, selection)
-            entry["seeds"] = {seed: _without_unpublished(values, published) for seed, values in entry["seeds"].items()}
             ours.append({"label": label, "changes": config.changes(), "origin": "here", **entry})
     labels = {entry["label"] for entry in ours}
     theirs = [

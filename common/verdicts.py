@@ -204,7 +204,7 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
     return _with(
         described,
         mean=float(np.mean(values)),
-        standard_deviation=float(np.std(values, ddof=1)) if n > 1 else None,
+        standard_deviation=_spread(values) if n > 1 else None,
         minimum=min(values),
         maximum=max(values),
         interval=(
@@ -305,9 +305,7 @@ class Prediction:
         self._values = list(values)
         scaled = [self._forward(value) for value in values]
         self._mean = float(np.mean(scaled))
-        # Identical values have a spread of exactly zero, which summation in floating point may miss.
-        spread = float(np.std(scaled, ddof=1)) if len(set(values)) > 1 else 0.0
-        self._spread = spread * math.sqrt(1 + 1 / len(values))
+        self._spread = _spread(scaled) * math.sqrt(1 + 1 / len(values))
         self.centre = self._backward(self._mean)
 
     def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
@@ -357,6 +355,11 @@ def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[fl
         return min(1.0, max(0.0, (shrunk * (total + 1) - 0.5) / total))
 
     return forward, backward
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Standard deviation, exactly zero for identical values, where summation in floating point may miss it."""
+    return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

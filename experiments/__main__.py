@@ -111,7 +111,7 @@ def report_command(options: argparse.Namespace) -> int:
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
-    results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE / "results.json")
+    results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE)
     path = report.write(results, options.out, folder)
     if options.reference:
         readme = ROOT / "README.md"

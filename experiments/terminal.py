@@ -147,21 +147,28 @@ def _numbers_table(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("verdict")
     for group in comparison.groups:
-        table.add_row(Text(group.title, "bold"), *[""] * 6, _verdict(group))
+        table.add_row(Text(f"{group.name}: {group.title}", "bold"), *[""] * 6, _verdict(group))
+        prefix = _common_prefix([member.metric for member in group.members])
         for member in group.members:
-            table.add_row(*_member_row(member))
+            table.add_row(*_member_row(member, len(prefix)))
         table.add_section()
     return table
 
 
-def _member_row(member: MemberResult) -> list[str]:
-    spread = f"{_number(member.minimum)}..{_number(member.maximum)}" if member.n else "-"
-    interval = "-" if member.interval is None else "..".join(_number(end) for end in member.interval)
+def _common_prefix(metrics: Sequence[str]) -> str:
+    """The first part of the names, if they share it: the row above them says it."""
+    first = {metric.partition(".")[0] + "." for metric in metrics}
+    return first.pop() if len(first) == 1 else ""
+
+
+def _member_row(member: MemberResult, prefix: int) -> list[str]:
+    spread = f"{_number(member.minimum, 3)}..{_number(member.maximum, 3)}" if member.n else "-"
+    interval = "-" if member.interval is None else "..".join(_number(end, 3) for end in member.interval)
     return [
-        f"  {member.metric}",
+        f"  {member.metric[prefix:]}",
         member.printed if len(member.printed) < 10 else f"{float(member.printed):.5g}",
         _number(member.mean),
-        _number(member.standard_deviation),
+        _number(member.standard_deviation, 2),
         str(member.n),
         spread,
         interval,
@@ -218,10 +225,10 @@ def print_agreement(rows: Mapping[str, Any]) -> None:
     out.print(rows["summary"], soft_wrap=True)
 
 
-def _number(value: float | int | None) -> str:
+def _number(value: float | int | None, digits: int = 4) -> str:
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def _seconds(seconds: float) -> str:
