@@ -21,7 +21,7 @@ PIPE_WIDTH = 120
 
 def console() -> Console:
     """Standard output; in a pipe wide enough for a table."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
 
 
 class RunDisplay:
@@ -141,24 +141,26 @@ def print_comparison(comparison: Comparison, notes: Sequence[str] = ()) -> None:
 
 
 def _numbers_table(comparison: Comparison) -> Table:
+    sections = [(group, _member_rows(group.members)) for group in comparison.groups]
+    headings = ["number", "published", "mean", "sd", "n", "range", "95 % interval", "verdict"]
     table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
-    table.add_column("number", overflow="fold")
-    for heading in ("published", "mean", "sd", "n", "range", "95 % interval"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for group in comparison.groups:
+    table.add_column(headings[0], overflow="fold", min_width=24)
+    for index, heading in enumerate(headings[1:], start=1):
+        # Widths that are told need not be measured, cell by cell, which takes longer than all the rest.
+        width = max(len(heading), *(len(row[index]) for _, rows in sections for row in rows))
+        table.add_column(heading, justify="left" if heading == "verdict" else "right", width=width, no_wrap=True)
+    for group, rows in sections:
         table.add_row(Text(f"{group.name}: {group.title}", "bold"), *[""] * 6, _verdict(group))
-        prefix = _common_prefix([member.metric for member in group.members])
-        for member in group.members:
-            table.add_row(*_member_row(member, len(prefix)))
+        for row in rows:
+            table.add_row(*row)
         table.add_section()
     return table
 
 
-def _common_prefix(metrics: Sequence[str]) -> str:
-    """The first part of the names, if they share it: the row above them says it."""
-    first = {metric.partition(".")[0] + "." for metric in metrics}
-    return first.pop() if len(first) == 1 else ""
+def _member_rows(members: Sequence[MemberResult]) -> list[list[str]]:
+    """The rows of a group. What all names begin with is left out: the row above says it."""
+    first = {member.metric.partition(".")[0] for member in members}
+    return [_member_row(member, len(min(first)) + 1 if len(first) == 1 else 0) for member in members]
 
 
 def _member_row(member: MemberResult, prefix: int) -> list[str]:
