@@ -15,3 +15,7 @@ class RecordError(SuiteError):
 
 class PublishedError(SuiteError):
     """A file of published numbers breaks the rules in data/README.md."""
+
+
+class DataError(SuiteError):
+    """A data set is absent, damaged, or not what it should be."""

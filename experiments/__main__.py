@@ -1,4 +1,4 @@
-"""The command line: `python -m experiments list | run | report | compare`."""
+"""The command line: `python -m experiments list | run | report | compare | fetch`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from common import config as configuration
 from common import records, runner
 from common.config import BaseConfig
-from common.errors import ConfigError, SuiteError
+from common.errors import ConfigError, DataError, SuiteError
 from common.published import ROOT, read_published
 from common.runner import Experiment, Task
 from experiments import EXPERIMENTS
@@ -182,6 +182,29 @@ def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -
     return int(status)
 
 
+def fetch_command(options: argparse.Namespace) -> int:
+    """Download the data sets ahead of time, and check those that are here."""
+    from common import datasets
+
+    if options.data_dir:
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+    source = datasets.Source(data_dir=options.data_dir)
+    status = 0
+    for name in options.names or datasets.DATASETS:
+        try:
+            files = datasets.find(name, source)
+            # Whoever names a directory wants the files there, wherever else they may be.
+            if not files or (options.data_dir and not files[0].is_relative_to(options.data_dir)):
+                files = datasets.fetch(name, options.data_dir or datasets.RAW)
+            print(f"{name}: complete and verified in {files[0].parent}")
+        except DataError as error:
+            print(f"error: {error}", file=sys.stderr)
+            # Without names this fetches what can be fetched; the rest is only pointed out.
+            if options.names or datasets.DATASETS[name].downloadable:
+                status = 2
+    return status
+
+
 # What the commands share.
 
 
@@ -322,6 +345,10 @@ def _parser(module: Experiment | None) -> argparse.ArgumentParser:
     command.add_argument("--all", action="store_true", help="with --against, list identical metrics too")
     command.add_argument("--json", action="store_true", help="for machines")
     _add_out(command)
+
+    command = _command(commands, "fetch", fetch_command)
+    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion_mnist, processminer (default: all)")
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to put them (default: data/raw/)")
     return parser
 
 

@@ -1,0 +1,121 @@
+"""Downloads one file whose size and digest are known beforehand.
+
+A file appears under its name only when it is complete and its digest is right. Only https is spoken, redirections
+included, and never more is read than the file is known to hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from common.errors import DataError
+
+TRIES = 3
+SECONDS_TO_WAIT = 10
+_CHUNK = 1 << 16
+
+
+class _WrongContentError(Exception):
+    """What came is not the file."""
+
+
+class _HttpsRedirects(HTTPRedirectHandler):
+    """Follows redirections as long as they stay on https."""
+
+    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_address(address: str) -> Any:
+    """Open an https address for reading, with a time-out for every step."""
+    _require_https(address)
+    return build_opener(_HttpsRedirects).open(address, timeout=SECONDS_TO_WAIT)
+
+
+def download(addresses: Sequence[str], target: Path, size: int, sha256: str) -> None:
+    """Download one file, from the first address that gives it.
+
+    Args:
+        addresses: where the file can be had, in order of preference.
+        target: its path when complete; the folder is made where it is missing.
+        size: of the file, in bytes.
+        sha256: of the file, as hexadecimal digits.
+
+    Raises:
+        DataError: no address gave it, or the folder cannot be written; what each said is in the message.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    except OSError as error:
+        raise DataError(f"cannot be written to {target.parent}: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            _download_from_any(addresses, file, size, sha256)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _download_from_any(addresses: Sequence[str], file: IO[bytes], size: int, sha256: str) -> None:
+    problems = []
+    for address in addresses:
+        problem = _download_with_retries(address, file, size, sha256)
+        if problem is None:
+            return
+        problems.append(f"{address}: {problem}")
+    raise DataError("cannot be downloaded: " + "; ".join(problems))
+
+
+def _download_with_retries(address: str, file: IO[bytes], size: int, sha256: str) -> str | None:
+    """Download from one address; what went wrong at the last try, or `None`."""
+    problem = None
+    for _ in range(TRIES):
+        try:
+            _transfer(address, file, size, sha256)
+            return None
+        except HTTPError as error:
+            problem = f"HTTP status {error.code}"
+            if error.code < 500:
+                break
+        except URLError as error:
+            # No connection: without a network the next try would only cost the same wait again.
+            return f"no connection ({error.reason})"
+        except (OSError, HTTPException, _WrongContentError) as error:
+            problem = str(error) or type(error).__name__
+    return problem
+
+
+def _transfer(address: str, file: IO[bytes], size: int, sha256: str) -> None:
+    file.seek(0)
+    file.truncate()
+    digest = hashlib.sha256()
+    left = size
+    with open_address(address) as response:
+        # One byte more than expected is enough to know that the file is too long.
+        while chunk := response.read(min(_CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise _WrongContentError(f"expected {size} bytes, but more came")
+            digest.update(chunk)
+            file.write(chunk)
+    if left:
+        raise _WrongContentError(f"expected {size} bytes, found {size - left}")
+    if digest.hexdigest() != sha256:
+        raise _WrongContentError(f"expected sha256 {sha256}, found {digest.hexdigest()}")
+
+
+def _require_https(address: str) -> None:
+    if not address.startswith("https://"):
+        raise URLError(f"only https is allowed. Received: {address}")
