@@ -23,6 +23,7 @@ from common.download import download
 from common.errors import DataError
 from common.image_files import Images
 from common.published import ROOT
+from common.records import STAND_IN
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +46,6 @@ logger = logging.getLogger(__name__)
 RAW = ROOT / "data" / "raw"
 SHARED = ROOT.parent / "shared" / "data"
 MODES = ("auto", "real", "stand-in")
-_STAND_IN = "stand-in: "
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,12 @@ def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
         DataError: as from loading.
     """
     found = {name: _resolve(_dataset(name), source) for name in names}
-    return {name: entry.digest if entry else _STAND_IN + stand_ins.NAMES[name] for name, entry in found.items()}
+    return {name: entry.digest if entry else STAND_IN + stand_ins.NAMES[name] for name, entry in found.items()}
 
 
 def is_stand_in(digest: str) -> bool:
     """Whether a digest that `identify` gave is that of a stand-in."""
-    return digest.startswith(_STAND_IN)
+    return digest.startswith(STAND_IN)
 
 
 def find(name: str, source: Source = AUTO) -> list[Path]:

@@ -26,6 +26,8 @@ from common.metrics import Metrics, Undefined
 
 SCHEMA = 1
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+# What the digest of a data set begins with where something stood in for it.
+STAND_IN = "stand-in: "
 
 
 class Result(NamedTuple):
@@ -185,11 +187,13 @@ def find_records(out: Path, experiment: str) -> Iterator[Found]:
 class Selection:
     """The records of one experiment, protocol and config, sorted by what a report may do with them.
 
-    `runs` are finished, by seed; `failed` tells why the others are not; `others` counts finished runs of other configs
-    or older code by their digest; `damaged` names records that cannot be read.
+    `runs` are finished, by seed, all on the same data; `stand_in` says what these were instead of the real ones, if so.
+    `failed` tells why the other seeds are not finished; `others` counts finished runs of other configs, other data or
+    older code by their digest; `damaged` names records that cannot be read.
     """
 
     runs: dict[int, tuple[Path, Record]] = field(default_factory=dict)
+    stand_in: str | None = None
     failed: dict[int, str] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
@@ -199,19 +203,41 @@ class Selection:
         return {seed: record.metrics for seed, (_, record) in sorted(self.runs.items())}
 
 
+def stand_in_of(data: Mapping[str, str]) -> str | None:
+    """What stood in for the real data of a run, or None where the data were real or drawn by the experiment."""
+    return ", ".join(value for value in data.values() if value.startswith(STAND_IN)) or None
+
+
 def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
-    """Find what may be compared and reported: records of this very config, made by this revision of the code."""
+    """Find what may be compared and reported: records of this very config, made by this revision of the code.
+
+    Runs on real data are preferred to those on stand-ins, and where the same data set came in several files, those with
+    the most runs: what is reported together was made from one file.
+    """
     selection = Selection()
+    matching: dict[str, list[tuple[Path, Record]]] = {}
     for folder, record, problem in find_records(out, experiment):
         if record is None:
             selection.damaged.append(problem or str(folder))
         elif record.protocol != protocol:
             continue
-        elif record.config != config or record.revision != revision:
-            if record.status == OK:
-                selection.others[record.digest] = selection.others.get(record.digest, 0) + 1
+        elif record.config == config and record.revision == revision:
+            matching.setdefault(record.digest, []).append((folder, record))
         elif record.status == OK:
-            selection.runs[record.seed] = (folder, record)
-        else:
-            selection.failed[record.seed] = record.error or record.status
+            selection.others[record.digest] = selection.others.get(record.digest, 0) + 1
+    if matching:
+        chosen = max(matching, key=lambda digest: _preference(matching[digest]))
+        for folder, record in matching.pop(chosen):
+            if record.status == OK:
+                selection.runs[record.seed] = (folder, record)
+                selection.stand_in = stand_in_of(record.data)
+            else:
+                selection.failed[record.seed] = record.error or record.status
+    for digest, found in matching.items():
+        selection.others[digest] = sum(record.status == OK for _, record in found)
     return selection
+
+
+def _preference(found: list[tuple[Path, Record]]) -> tuple[bool, int]:
+    finished = [record for _, record in found if record.status == OK]
+    return bool(finished) and stand_in_of(finished[0].data) is None, len(finished)

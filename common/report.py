@@ -132,7 +132,8 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
         "failed": {str(seed): error for seed, error in sorted(selection.failed.items())},
         "seconds": {str(seed): record.durations["total"] for seed, (_, record) in sorted(selection.runs.items())},
         "environments": _environments(record for _, record in selection.runs.values()),
-        "comparison": asdict(compare(published, kept, sorted(selection.failed))),
+        "stand_in": selection.stand_in,
+        "comparison": asdict(compare(published, kept, sorted(selection.failed), bool(selection.stand_in))),
     }
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import NormalDist
 
@@ -39,6 +39,7 @@ REPRODUCED = "reproduced"
 WITHIN_SPREAD = "within spread"
 DIFFERS = "differs"
 OUTSIDE = "outside so far"
+STAND_IN = "stand-in data"
 DIFFERS_HIGHER = "differs (higher)"
 DIFFERS_LOWER = "differs (lower)"
 NO_VERDICT = "no verdict"
@@ -116,17 +117,36 @@ class Comparison:
     summary: Summary
 
 
-def compare(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int] = ()) -> Comparison:
+def compare(
+    published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int] = (), stand_in: bool = False
+) -> Comparison:
     """Hold the metrics of every finished seed against all published numbers and claims of one source.
 
     Args:
         published: the source's numbers.
         seeds: for each finished seed its metrics; `None` for one that was undefined.
         failed_seeds: seeds that left no metrics; they are counted as missing everywhere.
+        stand_in: the runs saw stand-in data: our numbers are shown, and compared with nothing.
     """
+    if stand_in:
+        return _uncompared(published, seeds, failed_seeds)
     groups = tuple(judge_group(group, seeds, len(failed_seeds)) for group in published.groups)
     claims = tuple(judge_claim(claim, seeds, len(failed_seeds)) for claim in published.claims)
     return Comparison(published.experiment, len(seeds), tuple(sorted(failed_seeds)), groups, claims, summarise(groups))
+
+
+def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int]) -> Comparison:
+    """Our numbers beside the published ones, without any verdict."""
+    groups = []
+    for group in published.groups:
+        members = [
+            replace(_describe(group, metric, seeds, len(failed_seeds)), interval=None) for metric in group.numbers
+        ]
+        n = min(member.n for member in members)
+        groups.append(GroupResult(group.name, group.title, group.obtained, STAND_IN, False, n, 0, tuple(members)))
+    return Comparison(
+        published.experiment, len(seeds), tuple(sorted(failed_seeds)), tuple(groups), (), summarise(groups)
+    )
 
 
 def lies_outside(verdict: str) -> bool:
@@ -136,8 +156,12 @@ def lies_outside(verdict: str) -> bool:
 
 def summarise(groups: Sequence[GroupResult]) -> Summary:
     """Count verdicts, and what chance alone would put outside among the one-run groups that have a verdict."""
-    exact = [group for group in groups if group.obtained == "exact" and group.verdict != NOT_RUN]
-    judged = [group for group in groups if group.obtained == "one run" and group.verdict not in (NO_VERDICT, NOT_RUN)]
+    exact = [group for group in groups if group.obtained == "exact" and group.verdict not in (NOT_RUN, STAND_IN)]
+    judged = [
+        group
+        for group in groups
+        if group.obtained == "one run" and group.verdict not in (NO_VERDICT, NOT_RUN, STAND_IN)
+    ]
     verdicts: dict[str, int] = {}
     for group in groups:
         verdicts[group.verdict] = verdicts.get(group.verdict, 0) + 1
@@ -201,7 +225,7 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
     )
     if n == 0:
         return described
-    return _with(
+    return replace(
         described,
         mean=float(np.mean(values)),
         standard_deviation=_spread(values) if n > 1 else None,
@@ -215,16 +239,10 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
     )
 
 
-def _with(member: MemberResult, **changes: object) -> MemberResult:
-    from dataclasses import replace
-
-    return replace(member, **changes)  # type: ignore[arg-type]
-
-
 def _judge_exact(member: MemberResult, seeds: SeedMetrics) -> MemberResult:
     texts = {format_as_printed(value, member.printed) for value in values_of(member.metric, seeds)}
     agrees = texts == {member.printed} and not member.missing
-    return _with(member, verdict=EXACT if agrees else DIFFERS)
+    return replace(member, verdict=EXACT if agrees else DIFFERS)
 
 
 def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) -> list[MemberResult]:
@@ -236,7 +254,7 @@ def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) 
     }
     adjusted = holm({metric: prediction.p_value() for metric, prediction in judged.items()})
     return [
-        _with(
+        replace(
             member,
             p_value=adjusted[member.metric],
             verdict=_draw_verdict(judged[member.metric], adjusted[member.metric], member),

@@ -139,7 +139,9 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
     comparisons = []
     for name in names:
         selection = _select(name, options)
-        comparison = compare(read_published(name), selection.metrics(), sorted(selection.failed))
+        comparison = compare(
+            read_published(name), selection.metrics(), sorted(selection.failed), bool(selection.stand_in)
+        )
         comparisons.append(comparison)
         if not options.json:
             terminal.print_comparison(comparison, _notes(name, selection))
@@ -252,6 +254,8 @@ def _select(name: str, options: argparse.Namespace) -> records.Selection:
 
 def _notes(name: str, selection: records.Selection) -> list[str]:
     notes = [f"seed {seed} failed: {error}" for seed, error in sorted(selection.failed.items())]
+    if selection.stand_in:
+        notes.append(f"not compared with the published numbers: these runs saw {selection.stand_in}")
     notes += [f"damaged, left out: {problem}" for problem in selection.damaged]
     if selection.others:
         notes.append(

@@ -136,3 +136,23 @@ def test_only_the_very_config_and_revision_are_selected(tmp_path):
     assert selection.failed == {4: "ValueError: no"}
     assert selection.others == {"other0config": 1, "older00code0": 1}
     assert len(selection.damaged) == 1
+
+
+def test_real_data_are_preferred_and_never_mixed_with_stand_ins(tmp_path):
+    def write(seed, digest, data):
+        record = replace(RECORD, seed=seed, digest=digest, data=data)
+        records.write_run(folder_of(tmp_path, record), record)
+
+    def select():
+        return records.select(tmp_path, "e", "published", {"epochs": 2}, 1)
+
+    for seed in range(3):
+        write(seed, "0stand0in000", {"mnist": "stand-in: scikit-learn's digits"})
+    assert (list(select().runs), select().stand_in) == ([0, 1, 2], "stand-in: scikit-learn's digits")
+    write(7, "00the00csv00", {"mnist": "abc"})
+    assert (list(select().runs), select().stand_in) == ([7], None)
+    for seed in (8, 9):
+        write(seed, "00the0xlsx00", {"mnist": "def"})
+    selection = select()
+    assert list(selection.runs) == [8, 9]
+    assert selection.others == {"00the00csv00": 1, "0stand0in000": 3}

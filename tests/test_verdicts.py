@@ -6,10 +6,11 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.published import Claim, Group
+from common.published import Claim, Group, Published
 from common.verdicts import (
     Prediction,
     agree,
+    compare,
     decimals_of,
     format_as_printed,
     holm,
@@ -278,6 +279,17 @@ def test_the_summary_counts_groups_and_what_chance_would_do():
     summary = summarise(groups)
     assert (summary.exact, summary.exact_groups) == (1, 1)
     assert (summary.outside, summary.one_run_groups, summary.expected_outside) == (1, 2, pytest.approx(0.1))
+
+
+def test_stand_ins_are_compared_with_nothing():
+    group = exact({"a": "0.50"})
+    published = Published("e", None, {}, (group, one_run({"b": "0.5"})), (Claim("c", "c", "", ("a > 0",)),))
+    comparison = compare(published, {seed: {"a": 0.5, "b": 0.5 + seed / 100} for seed in range(10)}, stand_in=True)
+    assert {result.verdict for result in comparison.groups} == {"stand-in data"}
+    assert [member.interval for result in comparison.groups for member in result.members] == [None, None]
+    assert comparison.claims == ()
+    assert (comparison.summary.exact_groups, comparison.summary.one_run_groups) == (0, 0)
+    assert comparison.groups[1].members[0].mean == pytest.approx(0.545)
 
 
 # Claims.
