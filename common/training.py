@@ -157,3 +157,43 @@ def fit(
 def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the model makes of its inputs, in one batch, without the overhead of `predict`."""
     return np.asarray(model(inputs, training=False))
+
+
+# What PyTorch does by default and Keras does not, for sources that were written in it.
+
+
+def dense_as_in_pytorch(
+    inputs: Any, units: int, *, weight_decay: float, activation: str = "linear", initializer: str = "pytorch"
+) -> Any:
+    """Apply a new dense layer that starts and decays as PyTorch's `Linear` under its `Adam(weight_decay=...)`.
+
+    Args:
+        inputs: Keras tensor, shape `(batch, features)`.
+        units: width of the layer.
+        weight_decay: PyTorch's kind, which adds this factor times the weight to the gradient, of weights and biases. An
+            L2 penalty's gradient is twice its factor times the weight, so the penalty here is half as large. Keras' own
+            `weight_decay` is the decoupled kind and would be another method.
+        activation: of the layer.
+        initializer: "pytorch", weights and biases uniform in +-1/sqrt(features), or "keras", Keras' own default.
+
+    Returns:
+        The layer's outputs, shape `(batch, units)`.
+    """
+    keras = start_keras()
+    penalty = keras.regularizers.L2(weight_decay / 2)
+    initializers: dict[str, Any] = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
+    if initializer == "pytorch":
+        limit = 1 / np.sqrt(inputs.shape[-1])
+        initializers = {name: keras.initializers.RandomUniform(-limit, limit) for name in initializers}
+    return keras.layers.Dense(
+        units, activation=activation, kernel_regularizer=penalty, bias_regularizer=penalty, **initializers
+    )(inputs)
+
+
+def mean_of_batch_means(inputs: Any, reconstructions: Any) -> Any:
+    """Squared error of a batch as one number: as a metric of Keras it weighs each batch alike, a partial one too.
+
+    That is how a training loop averages what it prints. Penalties are left out.
+    """
+    keras = start_keras()
+    return keras.ops.mean(keras.ops.square(inputs - reconstructions))

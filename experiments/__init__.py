@@ -1,3 +1,3 @@
 """The experiments, in the order in which the report tells them."""
 
-EXPERIMENTS = ("curves_dense_ae",)
+EXPERIMENTS = ("mnist_conv_ae", "curves_dense_ae", "mnist_dense_ae")

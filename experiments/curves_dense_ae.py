@@ -176,20 +176,15 @@ def build_autoencoder(config: Config) -> Any:
     """The dense autoencoder, compiled: LeakyReLU after every layer, the code and the output included."""
     keras = training.start_keras()
     inputs = keras.Input((config.points,), name="curve")
-    x, fan_in = inputs, config.points
+    x = inputs
     for units in layer_units(config):
-        # An L2 penalty's gradient is twice its factor times the weight; PyTorch's decay is once its factor.
-        penalty = keras.regularizers.L2(config.weight_decay / 2)
-        x = keras.layers.Dense(
-            units, kernel_regularizer=penalty, bias_regularizer=penalty, **_initializers(config, fan_in)
-        )(x)
+        x = training.dense_as_in_pytorch(x, units, weight_decay=config.weight_decay, initializer=config.initializer)
         x = keras.layers.LeakyReLU(negative_slope=config.negative_slope)(x)
-        fan_in = units
     autoencoder = keras.Model(inputs, x, name="curves_dense_ae")
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate, epsilon=1e-8),
         loss=keras.losses.MeanSquaredError(),
-        metrics=[mean_of_batch_means],
+        metrics=[training.mean_of_batch_means],
     )
     return autoencoder
 
@@ -197,23 +192,6 @@ def build_autoencoder(config: Config) -> Any:
 def layer_units(config: Config) -> list[int]:
     """Width of every layer behind the input: the encoder, its mirror image, and the output."""
     return [*config.units, *reversed(config.units[:-1]), config.points]
-
-
-def _initializers(config: Config, fan_in: int) -> dict[str, Any]:
-    keras = training.start_keras()
-    if config.initializer == "keras":
-        return {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
-    limit = 1 / np.sqrt(fan_in)
-    return {
-        "kernel_initializer": keras.initializers.RandomUniform(-limit, limit),
-        "bias_initializer": keras.initializers.RandomUniform(-limit, limit),
-    }
-
-
-def mean_of_batch_means(curves: Any, reconstructions: Any) -> Any:
-    """Squared error of a batch as one number, so that Keras weighs each batch alike, as the source's sum does."""
-    keras = training.start_keras()
-    return keras.ops.mean(keras.ops.square(curves - reconstructions))
 
 
 class Trained(NamedTuple):

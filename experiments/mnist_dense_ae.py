@@ -1,0 +1,303 @@
+"""Dense autoencoder on handwritten digits: it learns the ones, and the nines are the anomalies.
+
+Source: "[PYTHON] Anomaly detection using MNIST by Autoencoder (PyTorch)", a rendering of a Japanese article, 2020
+    (document 004), and the author's repository with the settings and an executed notebook,
+    https://github.com/satolab12/anomaly-detection-using-autoencoder-PyTorch. Written in PyTorch.
+
+Claim: An autoencoder that has seen nothing but ones gives ones back and fails on nines, so that the absolute difference
+    between input and output separates them.
+
+Method: The training images of the digit 1, scaled to [-1, 1], train 784-256-128-64 and back, with ReLU after the hidden
+    layers, a linear code and a tanh output. The score of a test image is the sum over its pixels of the absolute
+    difference to its reconstruction, both brought back to [0, 1]. The source shows it under six test images.
+
+Deviations:
+    1. Keras 3 on TensorFlow instead of PyTorch. PyTorch's initialisation is written out: weights and biases uniform in
+       +-1/sqrt(fan_in).
+    2. PyTorch's `weight_decay`, which adds the decay to the gradient of weights and biases, is an L2 penalty of half
+       that factor on both. The losses leave the penalty out, as in the source.
+    3. Training runs on a CPU; the source used a GPU.
+    4. Weights, batch order and the images shown derive from the seed of the run. The source has no seed.
+    5. The source prints scores under the first six images of a shuffled test set, in two runs, and does not say which
+       images they are: those numbers are draws over images as much as over runs. So each run of ours draws as many ones
+       and nines as each of the two figures shows, and its sorted scores are what the sorted printed scores are compared
+       with. How many of the six are nines is taken as given.
+    6. The source prints the loss of the last batch of every epoch. That batch holds the 6 images that 421 batches of 16
+       leave over. Ours is that of the last batch too, with the weights before its step, as a training loop prints it.
+    7. Added: AUROC, average precision, ROC curve and score histogram over all ones and nines of the test set, which the
+       source announces and does not give.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common import figures, training
+from common.config import BaseConfig, option
+from common.datasets import Images, Source, load_images
+from common.metrics import Metric, ranking_metrics
+from common.records import Result
+
+REVISION = 1
+PROTOCOLS = ("published",)
+DATASETS = ("mnist",)
+ABLATIONS: dict[str, dict[str, Any]] = {}
+
+# The source's two figures with scores: how many ones and how many nines each shows.
+SHOWN = {"scores_2020_05": (3, 3), "scores_2020_12": (4, 2)}
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """The published hyperparameters, each an option of the command line."""
+
+    normal_digit: int = option(1, "the digit that is trained on", minimum=0, maximum=9)
+    abnormal_digit: int = option(9, "the digit that is to be detected", minimum=0, maximum=9)
+    units: tuple[int, ...] = option((256, 128, 64), "width of the encoder's layers, mirrored", minimum=1)
+    epochs: int = option(10, "passes over the training images", minimum=1)
+    batch_size: int = option(16, "images of one training step", minimum=1)
+    learning_rate: float = option(3e-4, "of Adam", minimum=0.0)
+    weight_decay: float = option(1e-5, "PyTorch's kind, added to the gradient", minimum=0.0)
+
+
+class Splits(NamedTuple):
+    """Flattened images scaled to [-1, 1], shape `(images, pixels)`, by class and by the part that they play."""
+
+    normal_train: np.ndarray
+    normal_test: np.ndarray
+    abnormal_test: np.ndarray
+
+
+# The data.
+
+
+def load(config: Config, source: Source | None = None) -> Images:
+    """All digits of MNIST.
+
+    Args:
+        config: of the experiment; nothing in it changes what is loaded.
+        source: where to look for the files, and whether a stand-in will do.
+    """
+    return load_images("mnist", source or Source())
+
+
+def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
+    """The training ones, the test ones and the test nines, flattened and scaled.
+
+    Nothing leaks here: no test image is trained on, and nothing is chosen by its score.
+    """
+    return Splits(
+        flatten(data.x_train[data.y_train == config.normal_digit]),
+        flatten(data.x_test[data.y_test == config.normal_digit]),
+        flatten(data.x_test[data.y_test == config.abnormal_digit]),
+    )
+
+
+def flatten(images: np.ndarray) -> np.ndarray:
+    """Pixels of 0 to 255, shape `(images, 28, 28)`, as rows of numbers between -1 and 1."""
+    return np.asarray((images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5) / 0.5)
+
+
+# The autoencoder.
+
+
+def build_autoencoder(config: Config, pixels: int = 28 * 28) -> Any:
+    """The dense autoencoder, compiled: ReLU after the hidden layers, a linear code, tanh as output."""
+    keras = training.start_keras()
+    inputs = keras.Input((pixels,), name="image")
+    x = inputs
+    *hidden, code = config.units
+    activations = ["relu"] * len(hidden) + ["linear"] + ["relu"] * len(hidden) + ["tanh"]
+    for units, activation in zip([*hidden, code, *reversed(hidden), pixels], activations, strict=True):
+        x = training.dense_as_in_pytorch(x, units, weight_decay=config.weight_decay, activation=activation)
+    autoencoder = keras.Model(inputs, x, name="mnist_dense_ae")
+    autoencoder.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
+        loss=keras.losses.MeanSquaredError(),
+        metrics=[training.mean_of_batch_means, last_batch_loss()],
+    )
+    return autoencoder
+
+
+def last_batch_loss() -> Any:
+    """A metric of Keras: the mean squared error of the latest batch, with the weights before that batch's step."""
+    keras = training.start_keras()
+
+    class LastBatchLoss(keras.metrics.MeanSquaredError):  # type: ignore[misc, name-defined]
+        """A mean squared error that forgets every batch as soon as the next one comes."""
+
+        def update_state(self, *batch: Any, **options: Any) -> Any:
+            self.reset_state()
+            return super().update_state(*batch, **options)
+
+    return LastBatchLoss(name="last_batch_loss")
+
+
+# The run.
+
+
+def run(splits: Splits, config: Config, seed: int) -> Result:
+    """The whole experiment, in the order of the source."""
+    metrics: dict[str, Metric] = {
+        "data.train_normal": len(splits.normal_train),
+        "data.test_normal": len(splits.normal_test),
+        "data.test_abnormal": len(splits.abnormal_test),
+    }
+    autoencoder = build_autoencoder(config, splits.normal_train.shape[1])
+    history = training.fit(
+        autoencoder, splits.normal_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed
+    )
+    losses, last_batch_losses = history["mean_of_batch_means"], history["last_batch_loss"]
+    for epoch in range(1, config.epochs + 1):
+        metrics[f"last_batch_loss.epoch_{epoch:03d}"] = last_batch_losses[epoch - 1]
+        metrics[f"loss.epoch_{epoch:03d}"] = losses[epoch - 1]
+
+    x = np.concatenate([splits.normal_test, splits.abnormal_test])
+    labels = np.repeat([0, 1], [len(splits.normal_test), len(splits.abnormal_test)])
+    reconstructions = training.reconstruct(autoencoder, x)
+    scores = anomaly_scores(x, reconstructions)
+
+    shown = draw_shown(labels, seed)
+    for figure, indices in shown.items():
+        metrics |= sorted_scores(figure, labels[indices], scores[indices])
+
+    metrics |= ranking_metrics("autoencoder", labels, scores)
+    metrics["score.normal_median"] = float(np.median(scores[labels == 0]))
+    metrics["score.anomaly_median"] = float(np.median(scores[labels == 1]))
+    grid = shown["scores_2020_05"]
+    return Result(
+        metrics,
+        {
+            "labels": labels.astype(np.uint8),
+            "scores": scores,
+            "losses": np.array(losses),
+            "last_batch_losses": np.array(last_batch_losses),
+            "shown": grid,
+            "shown_images": as_pictures(x[grid]).astype(np.float16),
+            "shown_reconstructions": as_pictures(reconstructions[grid]).astype(np.float16),
+        },
+    )
+
+
+def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Sum over the pixels of the absolute difference, both images brought from [-1, 1] back to [0, 1].
+
+    Args:
+        images: shape `(images, pixels)`.
+        reconstructions: the same shape.
+
+    Returns:
+        Scores, shape `(images,)`, between 0 and the number of pixels.
+    """
+    return np.asarray(np.abs(images / 2 - reconstructions / 2).sum(axis=1))
+
+
+def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """For each figure of the source the test images that this run shows: ones before nines, none of them twice.
+
+    Args:
+        labels: of the test images, shape `(images,)`, 1 for an anomaly.
+        seed: of the run; the draw is from a generator of its own.
+
+    Returns:
+        Indices of test images by name of the figure.
+    """
+    generator = np.random.default_rng(seed)
+    return {
+        figure: np.concatenate(
+            [
+                generator.choice(np.flatnonzero(labels == label), count, replace=False)
+                for label, count in enumerate(counts)
+            ]
+        )
+        for figure, counts in SHOWN.items()
+    }
+
+
+def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, Metric]:
+    """The scores under the images of one figure by class, ascending: `<figure>.normal_1`, `<figure>.anomaly_1`."""
+    return {
+        f"{figure}.{name}_{rank}": float(score)
+        for label, name in enumerate(figures.CLASS_NAMES)
+        for rank, score in enumerate(np.sort(scores[labels == label]), start=1)
+    }
+
+
+def as_pictures(rows: np.ndarray) -> np.ndarray:
+    """Rows of numbers between -1 and 1 as square pictures between 0 and 1, shape `(images, height, width)`."""
+    side = round(rows.shape[1] ** 0.5)
+    return np.asarray((rows / 2 + 0.5).reshape(len(rows), side, side))
+
+
+# The figures of the source, drawn from saved arrays alone, and the two that it announces.
+
+
+def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
+    """The figures of the source in its order, then ROC curve and histogram of the scores."""
+    return [draw_loss(arrays), draw_differences(arrays), draw_roc(arrays), draw_scores(arrays)]
+
+
+def draw_loss(arrays: figures.Arrays) -> figures.Drawing:
+    """Training loss by epoch: the mean over the batches, and the last batch alone."""
+    figure, axes = figures.canvas(columns=1, height=2.8)
+    epochs = np.arange(1, len(arrays["losses"]) + 1)
+    axes[0].plot(epochs, arrays["losses"], marker="o", markersize=3, label="mean of all batches")
+    axes[0].plot(epochs, arrays["last_batch_losses"], marker="o", markersize=3, label="last batch", linestyle="--")
+    axes[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None))
+    axes[0].legend()
+    caption = "Training loss by epoch: what the source draws, the mean, and what it prints, the last and partial batch."
+    return figures.Drawing("loss", caption, figure)
+
+
+def draw_differences(arrays: figures.Arrays) -> figures.Drawing:
+    """Six test images, their reconstructions, and the absolute difference with the score under each."""
+    images = arrays["shown_images"].astype(np.float32)
+    reconstructions = arrays["shown_reconstructions"].astype(np.float32)
+    figure, axes = figures.canvas(columns=len(images), height=4.4, rows=3)
+    rows = axes.reshape(3, -1)
+    for column, index in enumerate(arrays["shown"]):
+        figures.image(rows[0, column], images[column], title=figures.CLASS_NAMES[arrays["labels"][index]])
+        figures.image(rows[1, column], reconstructions[column])
+        difference = np.abs(images[column] - reconstructions[column])
+        figures.image(rows[2, column], difference, cmap="jet")
+        rows[2, column].text(
+            0.5,
+            -0.08,
+            f"score {arrays['scores'][index]:.1f}",
+            transform=rows[2, column].transAxes,
+            ha="center",
+            va="top",
+        )
+    caption = (
+        "Test images drawn by the run, their reconstructions, and the absolute differences with their sum as score."
+    )
+    return figures.Drawing("differences", caption, figure)
+
+
+def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
+    """ROC curve over all ones and nines of the test set."""
+    figure, axes = figures.canvas(columns=1, height=4.0)
+    figures.roc_curves(axes[0], arrays["labels"], {"autoencoder": arrays["scores"]})
+    return figures.Drawing("roc", "ROC curve over the whole test set, which the source announces.", figure)
+
+
+def draw_scores(arrays: figures.Arrays) -> figures.Drawing:
+    """Histogram of the scores by class over all ones and nines of the test set."""
+    scores, labels = arrays["scores"], arrays["labels"]
+    figure, axes = figures.canvas(columns=1, height=2.8)
+    bins = np.linspace(0, scores.max(), 61)
+    for label, name in enumerate(figures.CLASS_NAMES):
+        axes[0].hist(scores[labels == label], bins, alpha=0.7, color=figures.CLASS_COLOURS[label], label=name)
+    axes[0].set(xlabel="score", ylabel="test images")
+    axes[0].legend()
+    return figures.Drawing("scores", "Scores of the whole test set by class.", figure)
+
+
+if __name__ == "__main__":
+    from experiments.__main__ import main
+
+    sys.exit(main(["run", "mnist_dense_ae", *sys.argv[1:]]))
