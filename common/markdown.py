@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.verdicts import (
@@ -73,6 +73,8 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     parts += ["### Published against ours", _figure(entry, 0), *[_group(group) for group in comparison["groups"]]]
     parts += ["The source gives no number for: " + _listing(entry["not_published"]) + "."]
     parts += [_added(entry), "### Claims", _claims(comparison["claims"])]
+    parts += [part for given in comparison["conditional"] for part in _two_modes(entry, given)]
+    parts += _separation(entry["separation"])
     parts += _explanations(entry)
     parts += ["### Figures", f"Drawn from seed {seeds[0]}."]
     parts += [_figure(entry, index) for index in range(1, len(entry["figures"]))]
@@ -194,6 +196,68 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         interval = "-" if claim["interval"] is None else f"{claim['interval'][0]:.2f} to {claim['interval'][1]:.2f}"
         rows.append([claim["text"], f"{claim['holds']} of {claim['n']} seeds", interval])
     return _table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
+
+
+# Seeds that fall into two modes.
+
+
+def _two_modes(entry: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The rate of a mode that the source shows, the verdicts within it beside those over all seeds, and every seed."""
+    condition = given["condition"]
+    if condition["interval"] is None:
+        return []
+    low, high = condition["interval"]
+    other = condition["n"] - condition["holds"]
+    rates = (
+        f"{condition['text']}, as the source shows, in {condition['holds']} of {condition['n']} seeds: "
+        f"{condition['holds'] / condition['n']:.0%}, 95 % Wilson interval {low:.0%} to {high:.0%}. In the other mode "
+        f"are {other} of {condition['n']}: {other / condition['n']:.0%}, interval {1 - high:.0%} to {1 - low:.0%}."
+    )
+    if condition["missing"]:
+        rates += f" {condition['missing']} seeds are missing."
+    over_all = {group["name"]: group for group in entry["comparison"]["groups"]}
+    rows = []
+    for group in given["groups"]:
+        for label, judged in (("all", over_all[group["name"]]), ("those that meet it", group)):
+            rows.append([group["title"], label, str(judged["n"]), *_headline(judged), _verdict(judged)])
+    headings = ["printed row or curve", "seeds", "n", "number", "published", "ours", "verdict"]
+    return ["### Two modes", rates, _table(headings, rows), _every_seed(entry, given)]
+
+
+def _every_seed(entry: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    free = {member["metric"]: member["printed"] for g in given["groups"] for member in g["members"] if member["free"]}
+    rows = []
+    for seed, metrics in entry["seeds"].items():
+        told = [_plain(metrics.get(metric)) for metric in given["metrics"]]
+        ours = [number(metrics.get(metric), printed) for metric, printed in free.items()]
+        rows.append([seed, *told, "yes" if int(seed) in given["seeds"] else "no", *ours])
+    return _table(["seed", *_quoted(given["metrics"]), "meets it", *_quoted(free)], rows)
+
+
+def _separation(separation: Mapping[str, Any] | None) -> list[str]:
+    """What goes with a metric over the seeds."""
+    if separation is None:
+        return []
+    rows = [
+        [f"`{row['metric']}`", str(row["n"]), *(_plain(row[name]) for name in ("correlation", "lower", "upper"))]
+        for row in separation["rows"]
+    ]
+    target = separation["target"]
+    how = (
+        f"Spearman's rank correlation of each metric with `{target}` over the seeds in which both are defined, and the "
+        "metric's median over the lower and the upper half of them by that number."
+    )
+    headings = ["metric", "seeds", "rank correlation", "median, lower half", "median, upper half"]
+    return [f"### What goes with `{target}`", how, _table(headings, rows)]
+
+
+def _plain(value: float | int | None) -> str:
+    """A number without a printed counterpart: three significant digits, whole ones in full."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"
+
+
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f"`{name}`" for name in names]
 
 
 # What explains a difference.

@@ -75,7 +75,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the source, as inequalities between our metrics (or a metric and a number) that must all hold."""
+    """A claim of the source, as inequalities between our metrics (or a metric and a number) that must all hold.
+
+    A condition has the same form: something visible in the source that holds in some of our seeds and not in others.
+    """
 
     name: str
     text: str
@@ -108,12 +111,13 @@ class Published:
     settings: Mapping[str, Any]
     groups: tuple[Group, ...]
     claims: tuple[Claim, ...]
+    conditions: tuple[Claim, ...] = ()
     not_published: Mapping[str, str] = field(default_factory=dict)
 
     def metrics(self) -> set[str]:
-        """All metric names that numbers and claims of the source refer to."""
+        """All metric names that numbers, claims and conditions of the source refer to."""
         names = {metric for group in self.groups for metric in group.numbers}
-        return names.union(*(claim.metrics() for claim in self.claims), self.not_published)
+        return names.union(*(claim.metrics() for claim in (*self.claims, *self.conditions)), self.not_published)
 
 
 def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
@@ -139,18 +143,21 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
 
 
 def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
-    _require_keys("the file", content, {"source", "settings", "groups", "claims", "not_published"})
+    _require_keys("the file", content, {"source", "settings", "groups", "claims", "conditions", "not_published"})
     groups = tuple(_group(entry) for entry in content["groups"])
     _require_unique("group", [group.name for group in groups])
     _require_unique("metric", [metric for group in groups for metric in group.numbers])
-    claims = tuple(_claim(entry) for entry in content.get("claims", ()))
+    claims = tuple(_claim("claim", entry) for entry in content.get("claims", ()))
     _require_unique("claim", [claim.name for claim in claims])
+    conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))
+    _require_unique("condition", [condition.name for condition in conditions])
     return Published(
         experiment,
         Source(**content["source"]),
         dict(content.get("settings", {})),
         groups,
         claims,
+        conditions,
         dict(content.get("not_published", {})),
     )
 
@@ -182,13 +189,13 @@ def _check_one_run(place: str, group: Group) -> None:
         raise ValueError(f"{place}: cases must be at least 1. Received: {group.cases}")
 
 
-def _claim(entry: Mapping[str, Any]) -> Claim:
+def _claim(what: str, entry: Mapping[str, Any]) -> Claim:
     claim = Claim(**{**entry, "holds": tuple(entry["holds"])})
     if not claim.holds:
-        raise ValueError(f"claim {claim.name!r} has no inequality")
+        raise ValueError(f"{what} {claim.name!r} has no inequality")
     for inequality in claim.holds:
         if not re.fullmatch(r"\S+ (>|>=|<|<=) \S+", inequality):
-            raise ValueError(f"claim {claim.name!r}: expected 'left > right'. Received: {inequality!r}")
+            raise ValueError(f"{what} {claim.name!r}: expected 'left > right'. Received: {inequality!r}")
     return claim
 
 

@@ -2,7 +2,8 @@
 
 A run leaves one folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
 Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json` is
-a run that did not finish, and counts for nothing.
+a run that did not finish, and counts for nothing. What the seeds share is computed once and lies beside them in
+`<digest>/once/`, in the same two files.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import RecordError
-from common.metrics import Metrics, Undefined
+from common.metrics import Metric, Metrics, Undefined
 
 SCHEMA = 1
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
@@ -62,6 +63,30 @@ class Record:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True)
+class OnceRecord:
+    """What all seeds of one digest share, as the `record.json` in `once/` holds it. It exists only when it is finished.
+
+    The fields are those of `Record`, without what only a run has: a seed, a status, an error.
+    """
+
+    experiment: str
+    protocol: str
+    digest: str
+    config: Mapping[str, Any]
+    revision: int
+    data: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float | int | None] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    durations: Mapping[str, float] = field(default_factory=dict)
+    arrays_sha256: str | None = None
+    schema: int = SCHEMA
+
+
+RecordT = TypeVar("RecordT", Record, OnceRecord)
+
+
 def digest_of(config: Mapping[str, Any], protocol: str, data: Mapping[str, str], revision: int) -> str:
     """Twelve hexadecimal digits that name everything a run depends on besides its seed."""
     content = {"config": config, "protocol": protocol, "data": data, "revision": revision}
@@ -71,6 +96,11 @@ def digest_of(config: Mapping[str, Any], protocol: str, data: Mapping[str, str],
 def run_folder(out: Path, experiment: str, protocol: str, digest: str, seed: int) -> Path:
     """Where the run of one seed leaves its record."""
     return out / "runs" / experiment / protocol / digest / f"seed-{seed:04d}"
+
+
+def once_folder(out: Path, experiment: str, protocol: str, digest: str) -> Path:
+    """Where the seeds of one digest keep what they share."""
+    return out / "runs" / experiment / protocol / digest / "once"
 
 
 def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, str]]:
@@ -91,7 +121,14 @@ def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, 
     return values, undefined
 
 
-def write_run(folder: Path, record: Record, arrays: Mapping[str, NDArray[Any]] | None = None) -> Record:
+def unflatten(record: Record | OnceRecord) -> dict[str, Metric]:
+    """The metrics of a record as they were before `flatten`."""
+    return {
+        name: Undefined(record.undefined[name]) if value is None else value for name, value in record.metrics.items()
+    }
+
+
+def write_run(folder: Path, record: RecordT, arrays: Mapping[str, NDArray[Any]] | None = None) -> RecordT:
     """Write the arrays, then the record that makes them count.
 
     Args:
@@ -110,7 +147,7 @@ def write_run(folder: Path, record: Record, arrays: Mapping[str, NDArray[Any]] |
         content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
         write_atomically(folder / "arrays.npz", buffer.getvalue())
     write_atomically(folder / "record.json", json.dumps(content, indent=1, allow_nan=False).encode())
-    return Record(**content)
+    return type(record)(**content)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -132,14 +169,27 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_record(folder: Path) -> Record:
-    """Read `record.json`.
+    """Read the `record.json` of a run.
 
     Raises:
         RecordError: it is missing, damaged, or of another schema version.
     """
+    return _read(folder, Record)
+
+
+def read_once(folder: Path) -> OnceRecord:
+    """Read the `record.json` of what the seeds share.
+
+    Raises:
+        RecordError: it is missing, damaged, or of another schema version.
+    """
+    return _read(folder, OnceRecord)
+
+
+def _read(folder: Path, kind: type[RecordT]) -> RecordT:
     path = folder / "record.json"
     try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = kind(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise RecordError(f"{path} is no record: {error}") from error
     if record.schema != SCHEMA:
@@ -147,7 +197,7 @@ def read_record(folder: Path) -> Record:
     return record
 
 
-def read_arrays(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
+def read_arrays(folder: Path, record: Record | OnceRecord) -> dict[str, NDArray[Any]]:
     """Read `arrays.npz`, without pickle, and make sure that it is the file which the record was written with.
 
     Raises:

@@ -20,6 +20,7 @@ from common.errors import RecordError, SuiteError
 from common.published import Published, read_published
 from common.records import Record, Selection
 from common.runner import Experiment, import_experiment, name_of
+from common.separation import separate
 from common.verdicts import SeedMetrics, compare
 
 SCHEMA = 1
@@ -53,6 +54,7 @@ def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Re
             "protocol": "published",
             "revision": experiment.REVISION,
             "config": experiment.Config().to_dict(),
+            "separation": _separation(experiment, selection),
             "variants": _variants(experiment, published, out, known.get(name, {})),
             "others": selection.others,
             "damaged": selection.damaged,
@@ -141,6 +143,17 @@ def _worth_keeping(metrics: Mapping[str, Any], published: Published) -> dict[str
     """All metrics but those of epochs that the source does not print, which would be most of results.json."""
     printed = published.metrics()
     return {name: value for name, value in metrics.items() if name in printed or not re.search(r"\.epoch_\d+$", name)}
+
+
+def _separation(experiment: Experiment, selection: Selection) -> dict[str, Any] | None:
+    """What goes with a metric over the seeds, for an experiment whose SEPARATES names that metric and the others."""
+    separates: tuple[str, tuple[str, ...]] | None = getattr(experiment, "SEPARATES", None)
+    if separates is None:
+        return None
+    target, metrics = separates
+    return {"target": target, "rows": [asdict(row) for row in separate(selection.metrics(), target, metrics)]}
+
+
 
 
 def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:

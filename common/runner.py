@@ -10,8 +10,8 @@ import importlib
 import statistics
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,12 @@ from common.records import Record, Result
 
 
 class Experiment(Protocol):
-    """What an experiment module offers."""
+    """What an experiment module offers.
+
+    Two things more it may offer, looked for by name. `run_once(splits, config) -> Result` is what does not depend on
+    the seed; it is computed once for all seeds of a config and becomes part of the result of each. `SEPARATES` is a
+    metric and a tuple of others; the report tells which of these go with the first over the seeds.
+    """
 
     __name__: str
     __doc__: str | None
@@ -87,6 +92,23 @@ class Task:
             return None
         return record if record.status == records.OK else None
 
+    @property
+    def once_folder(self) -> Path:
+        """Where the record of what it shares with other seeds belongs."""
+        return records.once_folder(self.out, self.name, self.protocol, self.digest)
+
+
+@dataclass
+class _Memory:
+    """What the runs of one command share: data by config, and by folder what does not depend on the seed.
+
+    With `fresh` the latter is computed again, though once only, where an earlier command has left it.
+    """
+
+    fresh: bool
+    data: dict[BaseConfig, Any] = field(default_factory=dict)
+    once: dict[Path, Result] = field(default_factory=dict)
+
 
 class Listener(Protocol):
     """Who is told how the runs go."""
@@ -132,23 +154,23 @@ def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False) -> l
         The record of every task, in their order.
     """
     outcomes = []
-    data: dict[BaseConfig, Any] = {}
+    memory = _Memory(fresh)
     for task in tasks:
         record = None if fresh else task.finished()
         if record is not None:
             listener.skipped(task, record)
         else:
             listener.started(task)
-            record = _run(task, listener, data)
+            record = _run(task, listener, memory)
         outcomes.append(record)
     return outcomes
 
 
-def _run(task: Task, listener: Listener, data: dict[BaseConfig, Any]) -> Record:
+def _run(task: Task, listener: Listener, memory: _Memory) -> Record:
     started = time.perf_counter()
     details = None
     try:
-        result = _compute(task, listener, data)
+        result = _compute(task, listener, memory)
         metrics, undefined = records.flatten(result.metrics)
         record = _record(task, started, status=records.OK, metrics=metrics, undefined=undefined)
         record = records.write_run(task.folder, record, result.arrays)
@@ -168,24 +190,75 @@ def _run(task: Task, listener: Listener, data: dict[BaseConfig, Any]) -> Record:
     return record
 
 
-def _compute(task: Task, listener: Listener, data: dict[BaseConfig, Any]) -> Result:
+def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:
+    once = _once(task, memory)
     with training.seeded(task.seed):
-        if task.config not in data:
-            data[task.config] = task.experiment.load(task.config)
-        splits = task.experiment.split(data[task.config], task.config, task.protocol, task.seed)
+        splits = _splits(task, task.seed, memory)
         with training.report_epochs_to(lambda *progress: listener.epoch(task, *progress)):
-            return task.experiment.run(splits, task.config, task.seed)
+            result = task.experiment.run(splits, task.config, task.seed)
+    return _merge(once, result)
+
+
+def _splits(task: Task, seed: int, memory: _Memory) -> Any:
+    if task.config not in memory.data:
+        memory.data[task.config] = task.experiment.load(task.config)
+    return task.experiment.split(memory.data[task.config], task.config, task.protocol, seed)
+
+
+def _once(task: Task, memory: _Memory) -> Result:
+    """What does not depend on the seed: known already, or recorded, or computed and recorded now."""
+    run_once = getattr(task.experiment, "run_once", None)
+    if run_once is None:
+        return Result({}, {})
+    if task.once_folder not in memory.once:
+        found = None if memory.fresh else _read_once(task)
+        memory.once[task.once_folder] = found or _compute_once(task, memory, run_once)
+    return memory.once[task.once_folder]
+
+
+def _read_once(task: Task) -> Result | None:
+    try:
+        record = records.read_once(task.once_folder)
+        return Result(records.unflatten(record), records.read_arrays(task.once_folder, record))
+    except RecordError:
+        return None
+
+
+def _compute_once(task: Task, memory: _Memory, run_once: Callable[[Any, Any], Result]) -> Result:
+    started = time.perf_counter()
+    # Seed 0 whichever seed comes first, so that nothing can depend on the order of the runs.
+    with training.seeded(0):
+        result = run_once(_splits(task, 0, memory), task.config)
+    metrics, undefined = records.flatten(result.metrics)
+    record = records.OnceRecord(metrics=metrics, undefined=undefined, **_circumstances(task, started))
+    records.write_run(task.once_folder, record, result.arrays)
+    return result
+
+
+def _merge(once: Result, result: Result) -> Result:
+    """One result of both.
+
+    Raises:
+        ValueError: a name stands in both.
+    """
+    repeated = sorted({*once.metrics, *once.arrays} & {*result.metrics, *result.arrays})
+    if repeated:
+        raise ValueError(f"run and run_once both return {', '.join(repeated)}")
+    return Result({**once.metrics, **result.metrics}, {**once.arrays, **result.arrays})
 
 
 def _record(task: Task, started: float, **outcome: Any) -> Record:
-    return Record(
-        experiment=task.name,
-        protocol=task.protocol,
-        digest=task.digest,
-        seed=task.seed,
-        config=task.config.to_dict(),
-        revision=task.experiment.REVISION,
-        environment=environment.describe(),
-        durations={"total": round(time.perf_counter() - started, 3)},
-        **outcome,
-    )
+    return Record(seed=task.seed, **_circumstances(task, started), **outcome)
+
+
+def _circumstances(task: Task, started: float) -> dict[str, Any]:
+    """What every record tells of how it came about."""
+    return {
+        "experiment": task.name,
+        "protocol": task.protocol,
+        "digest": task.digest,
+        "config": task.config.to_dict(),
+        "revision": task.experiment.REVISION,
+        "environment": environment.describe(),
+        "durations": {"total": round(time.perf_counter() - started, 3)},
+    }

@@ -94,6 +94,19 @@ class ClaimResult:
 
 
 @dataclass(frozen=True)
+class ConditionalResult:
+    """The one-run groups over those seeds alone that meet a condition of the source.
+
+    `condition` tells in how many seeds it holds; `seeds` are these, and `metrics` what it is told by.
+    """
+
+    condition: ClaimResult
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    groups: tuple[GroupResult, ...]
+
+
+@dataclass(frozen=True)
 class Summary:
     """Counts over the groups of one experiment; `expected_outside` is what chance alone would put outside."""
 
@@ -115,6 +128,7 @@ class Comparison:
     groups: tuple[GroupResult, ...]
     claims: tuple[ClaimResult, ...]
     summary: Summary
+    conditional: tuple[ConditionalResult, ...] = ()
 
 
 def compare(
@@ -132,7 +146,11 @@ def compare(
         return _uncompared(published, seeds, failed_seeds)
     groups = tuple(judge_group(group, seeds, len(failed_seeds)) for group in published.groups)
     claims = tuple(judge_claim(claim, seeds, len(failed_seeds)) for claim in published.claims)
-    return Comparison(published.experiment, len(seeds), tuple(sorted(failed_seeds)), groups, claims, summarise(groups))
+    conditional = tuple(
+        judge_given(condition, published.groups, seeds, len(failed_seeds)) for condition in published.conditions
+    )
+    failed = tuple(sorted(failed_seeds))
+    return Comparison(published.experiment, len(seeds), failed, groups, claims, summarise(groups), conditional)
 
 
 def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int]) -> Comparison:
@@ -405,6 +423,21 @@ def judge_claim(claim: Claim, seeds: SeedMetrics, failed: int = 0) -> ClaimResul
         n=len(known),
         missing=len(outcomes) - len(known) + failed,
         interval=wilson_interval(sum(known), len(known)) if known else None,
+    )
+
+
+def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, failed: int = 0) -> ConditionalResult:
+    """Judge the one-run groups over the seeds that meet a condition.
+
+    A training with two modes mixes two distributions, and the prediction interval of the mixture is wide. Where the
+    source shows which mode its run was in, the seeds of that mode are the further draws to compare it with.
+    """
+    meeting = {seed: seeds[seed] for seed in sorted(seeds) if condition.holds_in(seeds[seed])}
+    return ConditionalResult(
+        judge_claim(condition, seeds, failed),
+        tuple(meeting),
+        tuple(sorted(condition.metrics())),
+        tuple(judge_group(group, meeting) for group in groups if group.obtained == "one run"),
     )
 
 

@@ -14,7 +14,17 @@ from rich.text import Text
 
 from common.records import OK, Record
 from common.runner import Task
-from common.verdicts import DIFFERS, EXACT, REPRODUCED, ClaimResult, Comparison, GroupResult, MemberResult, lies_outside
+from common.verdicts import (
+    DIFFERS,
+    EXACT,
+    REPRODUCED,
+    ClaimResult,
+    Comparison,
+    ConditionalResult,
+    GroupResult,
+    MemberResult,
+    lies_outside,
+)
 
 PIPE_WIDTH = 120
 
@@ -136,6 +146,8 @@ def print_comparison(comparison: Comparison, notes: Sequence[str] = ()) -> None:
         out.print(_numbers_table(comparison))
         out.print(_claims_table(comparison.claims))
         out.print(summary_sentence(comparison), soft_wrap=True)
+        for given in comparison.conditional:
+            out.print(condition_sentence(given), soft_wrap=True)
     for note in notes:
         out.print(Text(note, "yellow"), soft_wrap=True)
 
@@ -197,6 +209,14 @@ def summary_sentence(comparison: Comparison) -> str:
         f"{summary.one_run_groups} one-run groups differ, where chance alone would make at most "
         f"{summary.expected_outside:.2f} differ."
     )
+
+
+def condition_sentence(given: ConditionalResult) -> str:
+    """How many seeds meet a condition of the source, and the verdicts over these alone."""
+    condition = given.condition
+    interval = "" if condition.interval is None else " ({:.2f}..{:.2f})".format(*condition.interval)
+    verdicts = "; ".join(f"{group.title}: {_verdict(group)}" for group in given.groups)
+    return f"{condition.text}: {condition.holds} of {condition.n} seeds{interval}. Over these alone: {verdicts}."
 
 
 def _verdict(group: GroupResult) -> Text:

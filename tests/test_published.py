@@ -36,6 +36,11 @@ name = "c"
 text = "c"
 where = "w"
 holds = ["m.auroc > 0.5"]
+[[conditions]]
+name = "d"
+text = "d"
+where = "w"
+holds = ["m.dead < 1"]
 """
 
 
@@ -99,7 +104,9 @@ def test_a_good_file_is_read(tmp_path):
     assert published.groups[0].tolerance_of("m.auroc") == 0.1
     assert published.claims[0].holds_in({"m.auroc": 0.6}) is True
     assert published.claims[0].holds_in({"m.auroc": None}) is None
-    assert published.metrics() == {"m.auroc"}
+    assert published.conditions[0].holds_in({"m.dead": 0}) is True
+    assert published.conditions[0].holds_in({"m.dead": 1}) is False
+    assert published.metrics() == {"m.auroc", "m.dead"}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +125,8 @@ def test_a_good_file_is_read(tmp_path):
         ('date = "2020"', "", "missing"),
         ('"m.auroc > 0.5"', '"m.auroc is good"', "expected 'left > right'"),
         ("[[claims]]", "[[claim]]", "unknown entry: claim"),
+        ('"m.dead < 1"', '"m.dead is 0"', "condition 'd': expected 'left > right'"),
+        ('["m.dead < 1"]', "[]", "condition 'd' has no inequality"),
         ('name = "g"', 'nom = "g"', "'name' is missing"),
         ("[source]", "[source", "cannot be read"),
     ],
@@ -136,6 +145,11 @@ def test_a_metric_may_stand_in_one_group_only(tmp_path):
         read(tmp_path, twice)
 
 
+def test_a_condition_may_not_be_named_twice(tmp_path):
+    with pytest.raises(PublishedError, match="condition named twice: d"):
+        read(tmp_path, GOOD + GOOD[GOOD.index("[[conditions]]") :])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(PublishedError, match=r"nothing\.toml cannot be read"):
         read_published("nothing", tmp_path)
@@ -148,7 +162,7 @@ json_like = st.recursive(
 )
 
 
-@given(st.sampled_from(["source", "settings", "groups", "claims", "not_published"]), json_like)
+@given(st.sampled_from(["source", "settings", "groups", "claims", "conditions", "not_published"]), json_like)
 def test_whatever_stands_in_a_file_nothing_but_the_suites_own_error_comes_out(key, value):
     from common.published import _parse
 

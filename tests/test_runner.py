@@ -6,6 +6,7 @@ import pytest
 
 from common import records, runner, training
 from common.config import BaseConfig, option
+from common.metrics import Undefined
 from common.records import Result
 
 
@@ -143,3 +144,79 @@ def test_the_estimate_is_the_median_of_earlier_runs_with_the_same_settings(tmp_p
     assert runner.expected_seconds(tasks) == expected
     assert runner.expected_seconds(tasks_of(fake(), tmp_path, config=Config(epochs=5))) is None
     assert runner.expected_seconds([]) is None
+
+
+# What does not depend on the seed.
+
+
+def shared(**parts):
+    """An experiment with a part that does not depend on the seed, and a list of the configs it was computed for."""
+    computed = []
+
+    def run_once(splits, config):
+        computed.append(config.epochs)
+        metrics = {"once": float(np.random.rand()), "undefined": Undefined("nothing was flagged")}
+        return Result(metrics, {"b": np.arange(3)})
+
+    return fake(**{"run_once": run_once, "computed": computed} | parts)
+
+
+def test_what_the_seeds_share_is_computed_once_for_every_config(tmp_path, listener):
+    experiment = shared()
+    outcomes = runner.execute(tasks_of(experiment, tmp_path), listener)
+    assert experiment.computed == [2]
+    assert len({record.metrics["once"] for record in outcomes}) == 1
+    assert [record.undefined for record in outcomes] == [{"undefined": "nothing was flagged"}] * 3
+    for task, record in zip(tasks_of(experiment, tmp_path), outcomes, strict=True):
+        assert set(record.metrics) == {"m", "draw", "once", "undefined"}
+        assert set(records.read_arrays(task.folder, record)) == {"a", "b"}
+    assert task.once_folder == tmp_path / "runs/fake/published" / task.digest / "once"
+    assert records.read_once(task.once_folder).metrics["once"] == record.metrics["once"]
+
+    later = runner.execute(tasks_of(experiment, tmp_path, seeds=[3]), listener)
+    assert experiment.computed == [2]
+    assert (later[0].metrics["once"], later[0].undefined) == (record.metrics["once"], record.undefined)
+    runner.execute(tasks_of(experiment, tmp_path, config=Config(epochs=3)), listener)
+    assert experiment.computed == [2, 3]
+    runner.execute(tasks_of(experiment, tmp_path), listener, fresh=True)
+    assert experiment.computed == [2, 3, 2]
+
+
+def test_what_the_seeds_share_does_not_change_their_own_draws(tmp_path, listener):
+    alone = runner.execute(tasks_of(fake(), tmp_path / "alone"), listener)
+    beside = runner.execute(tasks_of(shared(), tmp_path / "beside"), listener)
+    assert [record.metrics["draw"] for record in alone] == [record.metrics["draw"] for record in beside]
+    other = runner.execute(tasks_of(shared(), tmp_path / "other", seeds=[2]), listener)
+    assert other[0].metrics == beside[2].metrics
+
+
+@pytest.mark.parametrize("file", ["record.json", "arrays.npz"])
+def test_a_damaged_record_of_what_is_shared_is_computed_again(tmp_path, listener, file):
+    experiment = shared()
+    (task,) = tasks_of(experiment, tmp_path, [0])
+    runner.execute([task], listener)
+    (task.once_folder / file).write_text("{")
+    runner.execute(tasks_of(experiment, tmp_path, [1]), listener)
+    assert experiment.computed == [2, 2]
+
+
+def test_the_shared_record_is_no_run(tmp_path, listener):
+    tasks = tasks_of(shared(), tmp_path)
+    runner.execute(tasks, listener)
+    assert len(list(records.find_records(tmp_path, "fake"))) == 3
+
+
+def test_a_failure_in_what_is_shared_fails_the_run_and_leaves_no_record(tmp_path, listener):
+    def fail(splits, config):
+        raise ValueError("no")
+
+    (task,) = tasks_of(shared(run_once=fail), tmp_path, [0])
+    (record,) = runner.execute([task], listener)
+    assert (record.status, record.error) == ("failed", "ValueError: no")
+    assert not task.once_folder.exists()
+
+
+def test_a_name_in_both_parts_of_a_result_is_refused(tmp_path, listener):
+    experiment = shared(run_once=lambda splits, config: Result({"m": 1.0}, {"a": np.zeros(1)}))
+    (record,) = runner.execute(tasks_of(experiment, tmp_path, [0]), listener)
+    assert record.error == "ValueError: run and run_once both return a, m"

@@ -15,6 +15,7 @@ from common.verdicts import (
     format_as_printed,
     holm,
     judge_claim,
+    judge_given,
     judge_group,
     summarise,
     wilson_interval,
@@ -302,6 +303,32 @@ def test_claims_are_counted_seed_by_seed():
     assert (result.holds, result.n, result.missing) == (1, 3, 2)
     assert result.interval == wilson_interval(1, 3)
     assert judge_claim(claim, {}).interval is None
+
+
+def test_a_condition_judges_the_one_run_groups_over_the_seeds_that_meet_it():
+    condition = Claim("alive", "alive", "", ("dead < 1",))
+    alive = np.linspace(0.7, 0.8, 9)
+    seeds = {seed: {"dead": 0, "a": value, "b": 1} for seed, value in enumerate(alive)}
+    seeds |= {9: {"dead": 1, "a": 0.2, "b": 1}, 10: {"dead": 1, "a": 0.3, "b": 1}, 11: {"dead": None, "a": 0.9, "b": 1}}
+    groups = [one_run({"a": "0.74"}, tolerance=0.1), exact({"b": "1"})]
+    given = judge_given(condition, groups, seeds, failed=1)
+    assert given.seeds == tuple(range(9))
+    assert given.metrics == ("dead",)
+    assert (given.condition.holds, given.condition.n, given.condition.missing) == (9, 11, 2)
+    assert given.condition.interval == wilson_interval(9, 11)
+    (group,) = given.groups
+    assert group == judge_group(groups[0], seeds_of("a", alive))
+    assert group.verdict == "reproduced"
+    assert judge_group(groups[0], seeds).verdict == "within spread"
+
+
+def test_a_comparison_gives_both_readings_of_every_condition():
+    conditions = (Claim("alive", "alive", "", ("dead < 1",)), Claim("dead", "dead", "", ("dead >= 1",)))
+    published = Published("e", None, {}, (one_run({"a": "0.5"}),), (), conditions)
+    alive, dead = compare(published, {seed: {"dead": 0, "a": 0.5} for seed in range(3)}).conditional
+    assert (alive.condition.holds, alive.groups[0].verdict) == (3, "reproduced")
+    assert (dead.condition.holds, dead.groups[0].verdict, dead.groups[0].n) == (0, "not run", 0)
+    assert compare(Published("e", None, {}, (), ()), {}).conditional == ()
 
 
 @given(st.integers(1, 50).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
