@@ -174,6 +174,35 @@ def confusion_matrix(axis: Any, labels: NDArray[np.integer], predictions: NDArra
     axis.set(xlabel="predicted class", ylabel="true class", aspect="equal")
 
 
+def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters: NDArray[np.integer]) -> None:
+    """The layers of a model without branches as boxes from top to bottom, with an arrow from each to the next.
+
+    Args:
+        axis: where to draw.
+        names: of the layers, shape `(layers,)`.
+        shapes: of their outputs, as text, the same shape.
+        parameters: number of their weights, the same shape.
+    """
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3f7", "edgecolor": CLASS_COLOURS[0]}
+    above = None
+    for row, (name, shape, count) in enumerate(zip(names, shapes, parameters, strict=True)):
+        words = [str(name), f"output {shape}", *([f"{count:,} parameters"] if count else [])]
+        # The arrow joins the centres of two boxes and is cut off at their edges.
+        arrow = {"arrowstyle": "<-", "color": "#606060", "shrinkA": 0, "shrinkB": 0, "patchB": above}
+        label = axis.annotate(
+            "   ".join(words),
+            xy=(0.5, 1 - row),
+            xytext=(0.5, -row),
+            ha="center",
+            va="center",
+            bbox=box,
+            arrowprops=arrow if above else None,
+        )
+        above = label.get_bbox_patch()
+    axis.set(xlim=(0, 1), ylim=(0.6 - len(names), 0.6))
+    axis.set_axis_off()
+
+
 def save(drawing: Drawing, folder: Path) -> Path:
     """Write a drawing as PNG, reduced to 128 colours: a third of the size, and no eye sees it.
 

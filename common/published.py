@@ -146,7 +146,9 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     _require_keys("the file", content, {"source", "settings", "groups", "claims", "conditions", "not_published"})
     groups = tuple(_group(entry) for entry in content["groups"])
     _require_unique("group", [group.name for group in groups])
-    _require_unique("metric", [metric for group in groups for metric in group.numbers])
+    # Other people's numbers may stand beside the source's own, and beside each other.
+    judged = [group for group in groups if group.obtained != "context"]
+    _require_unique("metric", [metric for group in judged for metric in group.numbers])
     claims = tuple(_claim("claim", entry) for entry in content.get("claims", ()))
     _require_unique("claim", [claim.name for claim in claims])
     conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))

@@ -154,8 +154,6 @@ def _separation(experiment: Experiment, selection: Selection) -> dict[str, Any] 
     return {"target": target, "rows": [asdict(row) for row in separate(selection.metrics(), target, metrics)]}
 
 
-
-
 def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:
     """The environments that the runs were made in, without the commit, each once, with its seeds."""
     groups: dict[str, dict[str, Any]] = {}

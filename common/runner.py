@@ -6,7 +6,9 @@ neither TensorFlow nor a terminal is needed to test it.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import shutil
 import statistics
 import time
 import traceback
@@ -15,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from common import environment, figures, records, training
+from common import datasets, environment, figures, records, training
 from common.config import BaseConfig
+from common.datasets import AUTO, Source
 from common.errors import RecordError
 from common.records import Record, Result
 
@@ -34,9 +37,10 @@ class Experiment(Protocol):
     Config: type[BaseConfig]
     REVISION: int
     PROTOCOLS: tuple[str, ...]
+    DATASETS: tuple[str, ...]
     ABLATIONS: Mapping[str, Mapping[str, Any]]
 
-    def load(self, config: Any, source: object = None) -> Any:
+    def load(self, config: Any, source: Source) -> Any:
         """The experiment's data, not yet split."""
 
     def split(self, data: Any, config: Any, protocol: str, seed: int) -> Any:
@@ -68,6 +72,7 @@ class Task:
     protocol: str
     seed: int
     out: Path
+    source: Source = AUTO
 
     @property
     def name(self) -> str:
@@ -77,7 +82,17 @@ class Task:
     @property
     def digest(self) -> str:
         """What the run depends on besides its seed, in twelve digits."""
-        return records.digest_of(self.config.to_dict(), self.protocol, {}, self.experiment.REVISION)
+        return records.digest_of(self.config.to_dict(), self.protocol, self.data, self.experiment.REVISION)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The digest of every data set that the run reads, or what stands in for it."""
+        return _identify(self.experiment.DATASETS, self.source)
+
+    @property
+    def stand_in(self) -> str | None:
+        """What stands in for the real data, if anything does."""
+        return records.stand_in_of(self.data)
 
     @property
     def folder(self) -> Path:
@@ -96,6 +111,11 @@ class Task:
     def once_folder(self) -> Path:
         """Where the record of what it shares with other seeds belongs."""
         return records.once_folder(self.out, self.name, self.protocol, self.digest)
+
+
+@functools.cache
+def _identify(names: tuple[str, ...], source: Source) -> dict[str, str]:
+    return datasets.identify(names, source)
 
 
 @dataclass
@@ -139,7 +159,7 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
     return statistics.median(durations) if durations else None
 
 
-def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False) -> list[Record]:
+def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False, tensorboard: bool = False) -> list[Record]:
     """Run what is not finished yet, one after the other, and leave a record of each.
 
     A run that fails is recorded as failed, with its reason, and the others go on. An interrupted one is recorded as
@@ -149,6 +169,7 @@ def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False) -> l
         tasks: what to run.
         listener: who is told.
         fresh: run again what is finished.
+        tensorboard: also write a TensorBoard log of each run into `tensorboard/` beside its record.
 
     Returns:
         The record of every task, in their order.
@@ -161,9 +182,17 @@ def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False) -> l
             listener.skipped(task, record)
         else:
             listener.started(task)
-            record = _run(task, listener, memory)
+            with training.log_to(_log_folder(task) if tensorboard else None):
+                record = _run(task, listener, memory)
         outcomes.append(record)
     return outcomes
+
+
+def _log_folder(task: Task) -> Path:
+    """An empty folder for the log: the events of an earlier attempt would be drawn into the same curve."""
+    folder = task.folder / "tensorboard"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def _run(task: Task, listener: Listener, memory: _Memory) -> Record:
@@ -201,7 +230,7 @@ def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:
 
 def _splits(task: Task, seed: int, memory: _Memory) -> Any:
     if task.config not in memory.data:
-        memory.data[task.config] = task.experiment.load(task.config)
+        memory.data[task.config] = task.experiment.load(task.config, task.source)
     return task.experiment.split(memory.data[task.config], task.config, task.protocol, seed)
 
 
@@ -259,6 +288,7 @@ def _circumstances(task: Task, started: float) -> dict[str, Any]:
         "digest": task.digest,
         "config": task.config.to_dict(),
         "revision": task.experiment.REVISION,
+        "data": task.data,
         "environment": environment.describe(),
         "durations": {"total": round(time.perf_counter() - started, 3)},
     }

@@ -162,4 +162,4 @@ def _drift(columns: int, memory: float, rng: np.random.Generator) -> np.ndarray:
     new[0] = rng.standard_normal(columns)
     for row in range(1, _ROWS):
         new[row] += memory * new[row - 1]
-    return new
+    return np.asarray(new)

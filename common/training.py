@@ -10,8 +10,9 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,7 @@ THREADS = 1
 
 Progress = Callable[[int, int, float], None]
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
+_log_folder: ContextVar[Path | None] = ContextVar("log_folder", default=None)
 
 
 @contextlib.contextmanager
@@ -34,6 +36,20 @@ def report_epochs_to(progress: Progress) -> Iterator[None]:
         yield
     finally:
         _progress.reset(token)
+
+
+@contextlib.contextmanager
+def log_to(folder: Path | None) -> Iterator[None]:
+    """Within this context, `fit` writes loss and metrics of every epoch as TensorBoard event files.
+
+    Args:
+        folder: `train/` and `validation/` are made in it; `None` for no log.
+    """
+    token = _log_folder.set(folder)
+    try:
+        yield
+    finally:
+        _log_folder.reset(token)
 
 
 def report_epoch(epoch: int, epochs: int, loss: float) -> None:
@@ -107,6 +123,9 @@ def fit(
     batch_size: int,
     seed: int,
     on_epoch_end: Callable[[], None] | None = None,
+    validation: NDArray[np.float32] | None = None,
+    patience: int | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, list[float]]:
     """Train an autoencoder to give back its inputs: Keras' own `fit`, fed by a pipeline that costs next to nothing.
 
@@ -120,22 +139,18 @@ def fit(
         batch_size: samples of one step.
         seed: of the shuffle buffer.
         on_epoch_end: called after every epoch.
+        validation: what it is scored on after every epoch, shape `(samples, ...)`; the history gets `val_loss`.
+        patience: stop once `val_loss` has not improved for so many epochs, and keep the weights of the last epoch, as
+            `keras.callbacks.EarlyStopping` does unless told otherwise. Needs `validation`. Default: never stop early.
+        callbacks: further Keras callbacks.
 
     Returns:
         Keras' history: for the loss (penalties included) and every compiled metric one number an epoch.
     """
-    import tensorflow as tf
-
+    if patience is not None and validation is None:
+        raise ValueError(f"Stopping early needs validation data to watch. Received: patience={patience}")
     keras = start_keras()
     steps = -(-len(inputs) // batch_size)
-    batches = (
-        tf.data.Dataset.from_tensor_slices(inputs)
-        .shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True)
-        .batch(batch_size)
-        .map(lambda batch: (batch, batch))
-        .repeat()
-        .prefetch(2)
-    )
     model.steps_per_execution = steps
 
     def after(epoch: int, logs: dict[str, float]) -> None:
@@ -144,14 +159,75 @@ def fit(
         report_epoch(epoch + 1, epochs, logs["loss"])
 
     history = model.fit(
-        batches,
+        _shuffled_batches(inputs, batch_size, seed),
         epochs=epochs,
         steps_per_epoch=steps,
+        validation_data=None if validation is None else _single_batch(validation),
         shuffle=False,
         verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=after)],
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=after),
+            *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
+            *_log_callbacks(),
+            *callbacks,
+        ],
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _shuffled_batches(inputs: NDArray[np.float32], batch_size: int, seed: int) -> Any:
+    import tensorflow as tf
+
+    samples = tf.constant(inputs)
+
+    def pair(indices: Any) -> tuple[Any, Any]:
+        batch = tf.gather(samples, indices)
+        return batch, batch
+
+    # Indices are shuffled instead of samples, which need not be copied twice.
+    return (
+        tf.data.Dataset.range(len(inputs))
+        .shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True)
+        .batch(batch_size)
+        .map(pair)
+        .repeat()
+        .prefetch(2)
+    )
+
+
+def _single_batch(inputs: NDArray[np.float32]) -> Any:
+    """All inputs as one batch: its mean weighs every sample alike, as `evaluate` does batch by batch."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensors((inputs, inputs))
+
+
+def _log_callbacks() -> list[Any]:
+    """What writes the TensorBoard log, if one is asked for.
+
+    Keras' own callback needs the package `tensorboard`, which only the reader of a log should need. So the scalars are
+    written with what TensorFlow has, under the names and in the folders that Keras' callback uses.
+    """
+    folder = _log_folder.get()
+    if folder is None:
+        return []
+    import tensorflow as tf
+
+    writers = {part: tf.summary.create_file_writer(str(folder / part)) for part in ("train", "validation")}
+    plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+    metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
+
+    def write(epoch: int, logs: dict[str, float]) -> None:
+        for name, value in logs.items():
+            with writers["validation" if name.startswith("val_") else "train"].as_default():
+                tag = f"epoch_{name.removeprefix('val_')}"
+                tf.summary.write(tag, tf.constant(value, tf.float32), step=epoch, metadata=metadata)
+
+    def close(logs: dict[str, float] | None) -> None:
+        for writer in writers.values():
+            writer.close()
+
+    return [start_keras().callbacks.LambdaCallback(on_epoch_end=write, on_train_end=close)]
 
 
 def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -197,3 +273,23 @@ def mean_of_batch_means(inputs: Any, reconstructions: Any) -> Any:
     """
     keras = start_keras()
     return keras.ops.mean(keras.ops.square(inputs - reconstructions))
+
+
+def layer_arrays(model: Any) -> dict[str, NDArray[Any]]:
+    """The layers of a Functional model without branches, as small arrays: what `figures.model_graph` draws.
+
+    Returns:
+        `layer_names` with the class of each layer and of what it wraps, `layer_shapes` with its output shape as text,
+        the batch axis left out, and `layer_parameters` with its number of weights; each of shape `(layers,)`.
+    """
+    return {
+        "layer_names": np.array([_layer_name(layer) for layer in model.layers]),
+        "layer_shapes": np.array([" x ".join(map(str, layer.output.shape[1:])) for layer in model.layers]),
+        "layer_parameters": np.array([layer.count_params() for layer in model.layers]),
+    }
+
+
+def _layer_name(layer: Any) -> str:
+    name = type(layer).__name__
+    wrapped = getattr(layer, "layer", None)
+    return name if wrapped is None else f"{name}({_layer_name(wrapped)})"

@@ -470,13 +470,13 @@ class Agreement:
 
 
 def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
-    """Whether two sets of runs of the same experiment give the same, metric by metric.
+    """Whether two sets of runs of the same experiment give the same, for every metric that the reference holds.
 
     Runs of the same seed are `identical`, or `equal to rounding` (six digits), where another processor or thread count
     rounds otherwise. Training magnifies rounding, so what differs by seed is compared as two samples: Welch's t-test,
     right here since both sides are samples of runs, with Holm's correction over all metrics.
     """
-    metrics = sorted({name for seeds in (reference, ours) for values in seeds.values() for name in values})
+    metrics = sorted({name for values in reference.values() for name in values})
     p_values = {name: _welch(values_of(name, reference), values_of(name, ours)) for name in metrics}
     adjusted = holm({name: p for name, p in p_values.items() if p is not None})
     return [_agreement(name, reference, ours, adjusted.get(name)) for name in metrics]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from common import config as configuration
 from common import records, runner
 from common.config import BaseConfig
+from common.datasets import MODES, Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.published import ROOT, read_published
 from common.runner import Experiment, Task
@@ -85,10 +86,10 @@ def run_command(options: argparse.Namespace) -> int:
     if options.ablate:
         configs += ablations(experiment)
     seeds = _seeds(options, [0])
-    tasks = [Task(experiment, config, "published", seed, options.out) for config in configs for seed in seeds]
+    tasks = _tasks(experiment, configs, seeds, options)
     if options.dry_run:
         return _dry_run(tasks, options.fresh)
-    outcomes = _execute(tasks, options)
+    outcomes = _execute(tasks, options, options.tensorboard)
     if not options.quiet:
         _print_outcome(tasks, outcomes)
     return _status(outcomes)
@@ -101,13 +102,9 @@ def report_command(options: argparse.Namespace) -> int:
     seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
     tasks = []
     for experiment in map(runner.import_experiment, EXPERIMENTS):
-        tasks += [Task(experiment, experiment.Config(), "published", seed, options.out) for seed in seeds]
+        tasks += _tasks(experiment, [experiment.Config()], seeds, options)
         if options.reference:
-            tasks += [
-                Task(experiment, config, "published", seed, options.out)
-                for config in ablations(experiment)
-                for seed in ABLATION_SEEDS
-            ]
+            tasks += _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
@@ -215,12 +212,19 @@ def ablations(experiment: Experiment) -> list[BaseConfig]:
     return [experiment.Config(**changes) for changes in experiment.ABLATIONS.values()]
 
 
-def _execute(tasks: Sequence[Task], options: argparse.Namespace) -> list[records.Record]:
+def _tasks(
+    experiment: Experiment, configs: Sequence[BaseConfig], seeds: Sequence[int], options: argparse.Namespace
+) -> list[Task]:
+    source = Source(options.data, options.data_dir)
+    return [Task(experiment, config, "published", seed, options.out, source) for config in configs for seed in seeds]
+
+
+def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
     from experiments import terminal
 
     _require_writable(options.out)
     with terminal.RunDisplay(len(tasks), options.quiet, options.verbose) as display:
-        return runner.execute(tasks, display, options.fresh)
+        return runner.execute(tasks, display, options.fresh, tensorboard)
 
 
 def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
@@ -331,6 +335,9 @@ def _parser(module: Experiment | None) -> argparse.ArgumentParser:
     _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)")
     command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
     command.add_argument("--ablate", action="store_true", help="also run the configs that change one thing each")
+    command.add_argument(
+        "--tensorboard", action="store_true", help="also log each run that trains, into tensorboard/ beside its record"
+    )
     if module is not None:
         configuration.add_options(command, module.Config)
 
@@ -370,6 +377,13 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str) -> None:
     command.add_argument("--fresh", action="store_true", help="run again what is finished")
     command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")
+    command.add_argument(
+        "--data",
+        choices=MODES,
+        default="auto",
+        help="real data, stand-ins, or stand-ins where the real ones cannot be had (default: auto)",
+    )
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to look for data before all other places")
     _add_out(command)
 
 

@@ -37,11 +37,13 @@ import numpy as np
 
 from common import figures, pytorch, training
 from common.config import BaseConfig, option
+from common.datasets import Source
 from common.metrics import Metric, classification_metrics, ranking_metrics, reconstruction_error
 from common.records import Result
 
 REVISION = 1
 PROTOCOLS = ("published",)
+DATASETS = ()
 
 # What explains a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -135,7 +137,7 @@ def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int
     return np.asarray(first + bell_curves(peaks, widths, 0.12, points))
 
 
-def load(config: Config, source: object = None) -> Curves:
+def load(config: Config, source: Source | None = None) -> Curves:
     """Draw all curves: normal, anomalous, then the validation set, anomalous before normal.
 
     Args:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from common.records import OK, Record
+from common.records import OK, Record, stand_in_of
 from common.runner import Task
 from common.verdicts import (
     DIFFERS,
@@ -103,8 +103,12 @@ class RunDisplay:
     def _say(self, task: Task, text: str, style: str, always: bool = False) -> None:
         if not self._quiet or always:
             changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
-            where = f"[{self._count}/{self._tasks}] {task.name}{changes} seed {task.seed}: "
+            where = f"[{self._count}/{self._tasks}] {task.name}{changes}{_marked(task)} seed {task.seed}: "
             self._console.print(Text(where) + Text(text, style), soft_wrap=True)
+
+
+def _marked(task: Task) -> str:
+    return f" ({task.stand_in})" if task.stand_in else ""
 
 
 def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
@@ -122,7 +126,9 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
     out = console()
     for task, record in zip(tasks, finished, strict=True):
         state = f"cached (took {_seconds(record.durations['total'])})" if record else "would run"
-        out.print(Text(f"{task.name} {task.protocol} {task.digest} seed {task.seed}: {state}"), soft_wrap=True)
+        out.print(
+            Text(f"{task.name} {task.protocol} {task.digest}{_marked(task)} seed {task.seed}: {state}"), soft_wrap=True
+        )
     missing = sum(record is None for record in finished)
     estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(missing * seconds)}"
     out.print(f"{missing} to run, {len(tasks) - missing} cached" + (f"; {estimate}" if missing else ""))
@@ -130,7 +136,9 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
 
 def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
     """The metrics of a few runs, one column a seed."""
-    table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol")
+    stand_in = stand_in_of(records[0].data)
+    data = f", {stand_in}" if stand_in else ""
+    table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol{data}")
     table.add_column("metric", overflow="fold")
     for record in records:
         table.add_column(f"seed {record.seed}", justify="right")

@@ -282,3 +282,12 @@ def test_list_names_every_experiment(capsys):
 def test_the_script_of_every_experiment_is_there():
     for name in EXPERIMENTS:
         assert Path(ROOT / "experiments" / f"{name}.py").exists()
+
+
+def test_a_tensorboard_log_lies_beside_the_record_and_changes_no_number(tmp_path, tiny_selection, capsys):
+    options = ["--quiet", "--tensorboard", "--out", str(tmp_path), *TINY_OPTIONS]
+    assert main(["run", "curves_dense_ae", *options]) == 0
+    (found,) = records.find_records(tmp_path, "curves_dense_ae")
+    assert list((found.folder / "tensorboard" / "train").glob("events.out.tfevents.*"))
+    assert found.record.metrics == tiny_selection.metrics()[0]
+    assert capsys.readouterr().out == ""

@@ -150,6 +150,13 @@ def test_a_condition_may_not_be_named_twice(tmp_path):
         read(tmp_path, GOOD + GOOD[GOOD.index("[[conditions]]") :])
 
 
+def test_context_may_repeat_a_metric(tmp_path):
+    begin = GOOD.index("[[groups]]")
+    group = GOOD[begin : GOOD.index("[[claims]]")].replace('"one run"', '"context"')
+    text = GOOD + group.replace('name = "g"', 'name = "h"') + group.replace('name = "g"', 'name = "i"')
+    assert [group.name for group in read(tmp_path, text).groups] == ["g", "h", "i"]
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(PublishedError, match=r"nothing\.toml cannot be read"):
         read_published("nothing", tmp_path)

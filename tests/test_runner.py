@@ -35,6 +35,7 @@ def fake(run=None, **parts):
         "Config": Config,
         "REVISION": 1,
         "PROTOCOLS": ("published",),
+        "DATASETS": (),
         "ABLATIONS": {},
         "load": load,
         "split": lambda data, config, protocol, seed: data,
@@ -220,3 +221,22 @@ def test_a_name_in_both_parts_of_a_result_is_refused(tmp_path, listener):
     experiment = shared(run_once=lambda splits, config: Result({"m": 1.0}, {"a": np.zeros(1)}))
     (record,) = runner.execute(tasks_of(experiment, tmp_path, [0]), listener)
     assert record.error == "ValueError: run and run_once both return a, m"
+
+
+def test_a_log_is_asked_for_by_a_folder_beside_the_record_and_makes_no_other_run(tmp_path, listener):
+    seen = []
+
+    def run(splits, config, seed):
+        seen.append(training._log_folder.get())
+        return Result({"m": 1.0}, {})
+
+    (task,) = tasks_of(fake(run), tmp_path, [0])
+    plain = runner.execute([task], listener)
+    stale = task.folder / "tensorboard" / "train" / "events"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of an earlier attempt")
+    logged = runner.execute([task], listener, fresh=True, tensorboard=True)
+    assert seen == [None, task.folder / "tensorboard"]
+    assert not stale.exists()
+    assert logged[0].digest == plain[0].digest
+    assert training._log_folder.get() is None

@@ -82,3 +82,104 @@ def test_fit_is_plain_keras_when_there_is_one_batch(inputs):
 def test_reconstruct_is_predict(inputs):
     network, _ = trained(inputs, 0)
     np.testing.assert_allclose(training.reconstruct(network, inputs), network.predict(inputs, verbose=0), rtol=1e-5)
+
+
+# Validation and early stopping.
+
+
+def test_the_validation_loss_is_that_of_evaluate(inputs):
+    # With several steps in one execution, and with as many as one; the validation data end in a partial batch.
+    for batch_size in (16, 50):
+        network, history = trained(inputs, 0, batch_size=batch_size, validation=inputs[:39])
+        assert len(history["val_loss"]) == 4
+        fresh = model()
+        fresh.set_weights(network.get_weights())
+        expected = fresh.evaluate(inputs[:39], inputs[:39], batch_size=16, verbose=0)
+        assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_watching_the_validation_loss_changes_no_weight(inputs):
+    watched, history = trained(inputs, 0, validation=inputs[:39], patience=4)
+    plain, without = trained(inputs, 0)
+    assert history["loss"] == without["loss"]
+    for a, b in zip(watched.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_early_stopping_stops_where_keras_own_fit_stops_with_the_last_weights(inputs):
+    """With a single batch its order does not matter, so Keras' own fit on arrays must stop in the same epoch."""
+    random = np.random.default_rng(1)
+    validation = random.normal(size=(30, 6)).astype(np.float32)
+
+    def network():
+        layer_inputs = keras.Input((6,))
+        built = keras.Model(
+            layer_inputs, keras.layers.Dense(6)(keras.layers.Dense(50, activation="relu")(layer_inputs))
+        )
+        built.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
+        return built
+
+    with training.seeded(5):
+        ours = network()
+        options = {"epochs": 300, "batch_size": 12, "seed": 5, "patience": 3}
+        history = training.fit(ours, inputs[:12], validation=validation, **options)
+    with training.seeded(5):
+        plain = network()
+        stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=3)
+        x = inputs[:12]
+        options = {"epochs": 300, "batch_size": 12, "callbacks": [stopping], "verbose": 0}
+        expected = plain.fit(x, x, validation_data=(validation, validation), **options).history
+    assert 3 < len(history["loss"]) < 300
+    assert history["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-3)
+    assert min(history["val_loss"]) == history["val_loss"][-4]
+    for a, b in zip(ours.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+
+
+def test_stopping_early_needs_validation_data(inputs):
+    with pytest.raises(ValueError, match="patience=3"):
+        training.fit(model(), inputs, epochs=1, batch_size=8, seed=0, patience=3)
+
+
+def test_further_callbacks_are_called(inputs):
+    ended = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ended.append(epoch))
+    trained(inputs, 0, callbacks=[callback])
+    assert ended == [0, 1, 2, 3]
+
+
+# The TensorBoard log.
+
+
+def logged_scalars(folder):
+    """Tag -> values by step, of all event files below a folder; read by TensorFlow alone."""
+    import tensorflow as tf
+
+    found = {}
+    for path in sorted(folder.rglob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    name = f"{path.parent.name}/{value.tag}"
+                    found.setdefault(name, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return found
+
+
+def test_the_log_holds_the_losses_of_every_epoch_and_changes_nothing(inputs, tmp_path):
+    with training.log_to(tmp_path / "log"):
+        logged, history = trained(inputs, 0, validation=inputs[:39])
+    plain, without = trained(inputs, 0, validation=inputs[:39])
+    assert history == without
+    for a, b in zip(logged.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    scalars = logged_scalars(tmp_path / "log")
+    assert list(scalars["train/epoch_loss"].values()) == pytest.approx(history["loss"])
+    assert list(scalars["validation/epoch_loss"].values()) == pytest.approx(history["val_loss"])
+
+
+def test_layers_as_arrays():
+    arrays = training.layer_arrays(model())
+    assert arrays["layer_names"].tolist() == ["InputLayer", "Dense", "Dense"]
+    assert arrays["layer_shapes"].tolist() == ["6", "3", "6"]
+    assert arrays["layer_parameters"].tolist() == [0, 21, 24]

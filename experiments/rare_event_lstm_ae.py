@@ -1,0 +1,389 @@
+"""LSTM autoencoder with curve shifting, on sheet breaks of a paper machine.
+
+Source: "LSTM Autoencoder for Anomaly Detection", a Korean blog post with its notebook, about 2020 (document 002; its
+    address is not known). Written in Keras, after
+    https://towardsdatascience.com/lstm-autoencoder-for-extreme-rare-event-classification-in-keras-ce209a224cfb.
+    Data: sheet breaks of a paper machine, handed out by ProcessMiner (Ranjan et al., https://arxiv.org/abs/1809.10717).
+
+Claim: A reconstruction error of windows that end within the ten minutes before a sheet break stands out, for an
+    autoencoder trained on normal windows only. So a threshold on it, set where precision equals recall, predicts
+    breaks.
+
+Method: Every row holds 61 sensors of a paper machine, two minutes after the one before. The curve shift labels the five
+    rows before each break as positive and drops the rows of breaks. Windows of five rows take the label of their last
+    row. They are split at random, twice, into training, validation and test windows, and scaled by mean and standard
+    deviation of the normal training windows' last rows. The autoencoder learns the normal training windows until the
+    error of the normal validation windows stops falling. The score of a window is the squared error of its last row.
+    The threshold is the break-even point of precision and recall on the validation windows; test windows strictly above
+    it are flagged. Windows overlap, and the random split puts neighbours on both sides: that leak is the source's own.
+
+Deviations:
+    1. Keras 3 instead of TensorFlow 2's `tf.keras`. Every default that the source relied on is written out.
+    2. Splits, weights and batch order derive from the seed of the run. The source seeded none of them, so its numbers
+       are one draw over splits and trainings together, and so is each of our runs.
+    3. The LSTM layers are unrolled over their five steps, which gives the same losses in less time.
+    4. Curve shift, windows and scaling are computed on whole arrays, not row by row. The windows are the same, the
+       source's loop over them included: it begins at the third row, so that two possible windows are never made.
+    5. The validation loss is computed in one batch instead of 128 windows at a time: the same mean.
+    6. scikit-learn of today, whose precision-recall curve reaches down to the smallest score, where older ones stopped
+       at full recall. The figure shows more on its left; the break-even point is the same.
+    7. Where the only threshold at which precision equals recall is one at which both are zero, the source would print
+       zeros without a word. We keep them and say so in `break_even.degenerate`. Where there is none, it would fail; our
+       numbers are then undefined.
+    8. The TensorBoard log is written on demand (`run rare_event_lstm_ae --tensorboard`), and by epoch only.
+    9. The model graph is drawn by matplotlib instead of Graphviz, with output shapes and parameters added.
+    10. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
+       figures only.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common import figures, training
+from common.config import BaseConfig, option
+from common.datasets import Source, load_processminer
+from common.metrics import Metric, Undefined, classification_metrics, confusion_counts, ranking_metrics
+from common.records import Result
+from common.sequences import curve_shift, windows
+
+REVISION = 1
+PROTOCOLS = ("published",)
+DATASETS = ("processminer",)
+ABLATIONS: dict[str, dict[str, Any]] = {}
+
+# Not features: the time, the label, and the two columns that are categories (x28, a type of paper, and x61, a flag).
+NOT_FEATURES = ["time", "y", "x28", "x61"]
+# The source's loop over windows begins with the one whose first row is this.
+FIRST_ROW = 2
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """The published hyperparameters, each an option of the command line."""
+
+    rows_before_break: int = option(5, "rows of two minutes before a break that become positive", minimum=1)
+    timesteps: int = option(5, "rows of a window", minimum=1)
+    test_fraction: float = option(0.2, "part of the windows set aside as test set", minimum=0.05, maximum=0.95)
+    validation_fraction: float = option(0.2, "part of the rest set aside for validation", minimum=0.05, maximum=0.95)
+    units: tuple[int, ...] = option((32, 16), "width of the encoder's LSTM layers, mirrored", minimum=1)
+    epochs: int = option(200, "passes over the normal training windows, at most", minimum=1)
+    batch_size: int = option(128, "windows of one training step", minimum=1)
+    learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
+    patience: int = option(5, "epochs without a lower validation loss before training stops", minimum=1)
+
+
+class Windows(NamedTuple):
+    """All windows, shape `(windows, timesteps, features)`, their labels, 1 before a break, and counts on the way."""
+
+    x: np.ndarray
+    y: np.ndarray
+    counts: Mapping[str, int]
+
+
+class Splits(NamedTuple):
+    """Scaled windows by the part that they play; `x_train` holds the normal ones only, the rest both classes."""
+
+    x_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    metrics: Mapping[str, Metric]
+
+
+# The data.
+
+
+def load(config: Config, source: Source | None = None) -> Windows:
+    """Read the table, shift its labels, and cut it into windows.
+
+    Args:
+        config: how many rows before a break become positive, and how many make a window.
+        source: where to look for the table.
+    """
+    table = load_processminer(source or Source())
+    shifted = curve_shift(table["y"].to_numpy(), config.rows_before_break)
+    rows = table.drop(columns=NOT_FEATURES).to_numpy(np.float64)[shifted.rows]
+    x = windows(rows, config.timesteps, first=FIRST_ROW)
+    y = shifted.labels[FIRST_ROW + config.timesteps - 1 :]
+    counts = {
+        "data.rows": table.shape[0],
+        "data.columns": table.shape[1],
+        "data.normal_rows": int((table["y"] == 0).sum()),
+        "data.break_rows": int((table["y"] == 1).sum()),
+        "data.shifted_rows": len(rows),
+        "data.windows": len(x),
+        "data.timesteps": x.shape[1],
+        "data.features": x.shape[2],
+    }
+    return Windows(x, y, counts)
+
+
+def split(data: Windows, config: Config, protocol: str, seed: int) -> Splits:
+    """Split the windows at random, twice, and scale them all by the normal training windows.
+
+    What leaks: windows overlap, so most test windows share rows with training windows; and the threshold is chosen on
+    the validation windows, whose normal ones also end the training. The scaler sees training windows only.
+    """
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import StandardScaler
+
+    x_train, x_test, y_train, y_test = train_test_split(
+        data.x, data.y, test_size=config.test_fraction, random_state=seed
+    )
+    x_train, x_validation, y_train, y_validation = train_test_split(
+        x_train, y_train, test_size=config.validation_fraction, random_state=seed
+    )
+    normal = x_train[y_train == 0]
+    scaler = StandardScaler().fit(last_step(normal))
+    metrics: dict[str, Metric] = dict(data.counts)
+    for name, y in (("train", y_train), ("validation", y_validation), ("test", y_test)):
+        metrics[f"data.{name}_windows"] = len(y)
+        metrics[f"data.{name}_normal_windows"] = int((y == 0).sum())
+        metrics[f"data.{name}_positive_rate"] = float(y.mean())
+    return Splits(
+        scaled(normal, scaler), scaled(x_validation, scaler), y_validation, scaled(x_test, scaler), y_test, metrics
+    )
+
+
+def last_step(x: np.ndarray) -> np.ndarray:
+    """The last row of every window, shape `(windows, features)`."""
+    return np.asarray(x[:, -1, :])
+
+
+def scaled(x: np.ndarray, scaler: Any) -> np.ndarray:
+    """Every row of every window scaled alike, in a copy."""
+    return np.asarray(scaler.transform(x.reshape(-1, x.shape[-1])).reshape(x.shape))
+
+
+# The autoencoder.
+
+
+def build_autoencoder(config: Config, features: int) -> Any:
+    """The LSTM autoencoder, compiled: the code of a window is repeated once for every step to be decoded."""
+    keras = training.start_keras()
+    inputs = keras.Input((config.timesteps, features), name="window")
+    x = inputs
+    for units in config.units[:-1]:
+        x = lstm(units, return_sequences=True)(x)
+    x = lstm(config.units[-1], return_sequences=False)(x)
+    x = keras.layers.RepeatVector(config.timesteps)(x)
+    for units in reversed(config.units):
+        x = lstm(units, return_sequences=True)(x)
+    output = keras.layers.Dense(
+        features, activation="linear", kernel_initializer="glorot_uniform", bias_initializer="zeros"
+    )
+    autoencoder = keras.Model(inputs, keras.layers.TimeDistributed(output)(x), name="rare_event_lstm_ae")
+    autoencoder.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        loss=keras.losses.MeanSquaredError(),
+    )
+    return autoencoder
+
+
+def lstm(units: int, return_sequences: bool) -> Any:
+    """An LSTM layer with every default of Keras written out, unrolled for speed."""
+    return training.start_keras().layers.LSTM(
+        units,
+        activation="tanh",
+        recurrent_activation="sigmoid",
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        unit_forget_bias=True,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        return_sequences=return_sequences,
+        unroll=True,
+    )
+
+
+# The threshold.
+
+
+class BreakEven(NamedTuple):
+    """A threshold at which precision equals recall; the two are of `score >= threshold`, as scikit-learn counts."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+
+def break_even(labels: np.ndarray, scores: np.ndarray) -> BreakEven | None:
+    """The lowest threshold among the scores at which precision equals recall.
+
+    Precision tp / (tp + fp) and recall tp / (tp + fn) are equal when as many samples are flagged as there are
+    positives, or when tp is zero. Both are compared as whole numbers, so no rounding decides. With distinct scores and
+    n positives this is the n-th largest score, unless none of the n largest is a positive; then it is the first score
+    above that of every positive, and both are zero.
+
+    Args:
+        labels: shape `(samples,)`, 1 for a positive.
+        scores: the same shape, higher = more anomalous.
+
+    Returns:
+        The point, or `None` where there is none: no positives, or ties that skip it.
+    """
+    thresholds = np.unique(scores)
+    positives = int(np.sum(labels == 1))
+    flagged = len(scores) - np.searchsorted(np.sort(scores), thresholds)
+    caught = positives - np.searchsorted(np.sort(scores[labels == 1]), thresholds)
+    equal = np.flatnonzero((flagged == positives) | (caught == 0))
+    if positives == 0 or len(equal) == 0:
+        return None
+    first = equal[0]
+    return BreakEven(float(thresholds[first]), float(caught[first] / flagged[first]), float(caught[first] / positives))
+
+
+def break_even_metrics(point: BreakEven | None, y_test: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
+    """The break-even point on the validation windows, and what its threshold does on the test windows."""
+    flagged = (test_scores > (np.inf if point is None else point.threshold)).astype(int)
+    method = "break_even.test"
+    test = classification_metrics(method, y_test, flagged) | confusion_counts(method, y_test, flagged)
+    if point is None:
+        names = [*(f"break_even.{name}" for name in (*BreakEven._fields, "degenerate")), *test]
+        return {name: Undefined("no threshold makes precision equal to recall") for name in names}
+    metrics: dict[str, Metric] = {f"break_even.{name}": value for name, value in point._asdict().items()}
+    return metrics | {"break_even.degenerate": int(point.recall == 0)} | test
+
+
+# The run.
+
+
+def run(splits: Splits, config: Config, seed: int) -> Result:
+    """The whole experiment, in the order of the source."""
+    autoencoder = build_autoencoder(config, features=splits.x_train.shape[-1])
+    history = training.fit(
+        autoencoder,
+        splits.x_train.astype(np.float32),
+        validation=splits.x_validation[splits.y_validation == 0].astype(np.float32),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        patience=config.patience,
+        seed=seed,
+    )
+    validation_scores = last_step_error(autoencoder, splits.x_validation)
+    point = break_even(splits.y_validation, validation_scores)
+    test_scores = last_step_error(autoencoder, splits.x_test)
+
+    metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
+    metrics |= loss_metrics(history)
+    metrics |= break_even_metrics(point, splits.y_test, test_scores)
+    metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
+    return Result(
+        metrics,
+        {
+            **training.layer_arrays(autoencoder),
+            "loss": np.array(history["loss"]),
+            "validation_loss": np.array(history["val_loss"]),
+            "validation_labels": splits.y_validation,
+            "validation_scores": validation_scores,
+            "threshold": np.array(np.nan if point is None else point.threshold),
+            "labels": splits.y_test,
+            "scores": test_scores,
+        },
+    )
+
+
+def last_step_error(autoencoder: Any, x: np.ndarray) -> np.ndarray:
+    """The score of a window: mean squared error of its last row, over the features."""
+    reconstructions = training.reconstruct(autoencoder, x.astype(np.float32))
+    return np.asarray(np.square(last_step(x) - last_step(reconstructions)).mean(axis=1))
+
+
+def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
+    """Losses by epoch and of the last one, after which training stopped."""
+    metrics: dict[str, Metric] = {"training.epochs": len(history["loss"])}
+    for name, losses in (("loss", history["loss"]), ("validation_loss", history["val_loss"])):
+        metrics |= {f"{name}.epoch_{epoch:03d}": loss for epoch, loss in enumerate(losses, start=1)}
+        metrics[f"{name}.last"] = losses[-1]
+    return metrics
+
+
+# The figures of the source, drawn from saved arrays alone.
+
+
+def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
+    """All figures of the source, in its order."""
+    return [
+        draw_model(arrays),
+        draw_loss(arrays),
+        draw_precision_and_recall(arrays),
+        draw_test_errors(arrays),
+        draw_confusion_matrix(arrays),
+        draw_roc(arrays),
+    ]
+
+
+def draw_model(arrays: figures.Arrays) -> figures.Drawing:
+    """The layers of the autoencoder, from input to output."""
+    figure, axes = figures.canvas(columns=1, height=4.2)
+    figures.model_graph(axes[0], arrays["layer_names"], arrays["layer_shapes"], arrays["layer_parameters"])
+    caption = f"The autoencoder, layer by layer: {arrays['layer_parameters'].sum():,} parameters."
+    return figures.Drawing("model", caption, figure)
+
+
+def draw_loss(arrays: figures.Arrays) -> figures.Drawing:
+    """Training and validation loss over the epochs."""
+    figure, axes = figures.canvas(columns=1, height=2.8)
+    epochs = np.arange(1, len(arrays["loss"]) + 1)
+    axes[0].plot(epochs, arrays["loss"], label="training")
+    axes[0].plot(epochs, arrays["validation_loss"], label="validation")
+    axes[0].set(xlabel="epoch", ylabel="mean squared error")
+    axes[0].legend()
+    caption = f"Loss on the normal windows of training and validation; training stopped after {len(epochs)} epochs."
+    return figures.Drawing("loss", caption, figure)
+
+
+def draw_precision_and_recall(arrays: figures.Arrays) -> figures.Drawing:
+    """Precision and recall of the validation windows over the threshold, shifted by one as in the source."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(arrays["validation_labels"], arrays["validation_scores"])
+    figure, axes = figures.canvas(columns=1, height=2.8)
+    axes[0].plot(thresholds, precision[1:], label="precision")
+    axes[0].plot(thresholds, recall[1:], label="recall")
+    axes[0].axvline(float(arrays["threshold"]), color="black", linewidth=1, linestyle="--", label="break-even")
+    axes[0].set(xlabel="threshold", ylabel="precision, recall", xscale="log")
+    axes[0].legend()
+    caption = (
+        "Precision and recall on the validation windows over the threshold. As in the source, each threshold is drawn "
+        "with the values of the next higher one."
+    )
+    return figures.Drawing("precision_and_recall", caption, figure)
+
+
+def draw_test_errors(arrays: figures.Arrays) -> figures.Drawing:
+    """Errors of the test windows by class, with the threshold."""
+    figure, axes = figures.canvas(columns=1, height=3.2)
+    figures.scores_by_index(axes[0], arrays["scores"], arrays["labels"], float(arrays["threshold"]))
+    axes[0].set_yscale("log")
+    caption = "Reconstruction error of every test window by class; an anomaly ends within ten minutes before a break."
+    return figures.Drawing("test_errors", caption, figure)
+
+
+def draw_confusion_matrix(arrays: figures.Arrays) -> figures.Drawing:
+    """What is flagged among the test windows."""
+    figure, axes = figures.canvas(columns=1, height=3.2)
+    flagged = (arrays["scores"] > arrays["threshold"]).astype(int)
+    figures.confusion_matrix(axes[0], arrays["labels"], flagged)
+    return figures.Drawing("confusion_matrix", "Test windows by true and predicted class at the threshold.", figure)
+
+
+def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
+    """ROC curve of the test scores."""
+    figure, axes = figures.canvas(columns=1, height=3.6)
+    figures.roc_curves(axes[0], arrays["labels"], {"LSTM autoencoder": arrays["scores"]})
+    return figures.Drawing("roc", "ROC curve of the test windows' reconstruction errors.", figure)
+
+
+if __name__ == "__main__":
+    from experiments.__main__ import main
+
+    sys.exit(main(["run", "rare_event_lstm_ae", *sys.argv[1:]]))

@@ -1,0 +1,275 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common import figures, training
+from common.datasets import Source
+from common.errors import SuiteError
+from common.metrics import Undefined
+from common.published import read_published
+from common.records import flatten
+from common.verdicts import judge_group
+from experiments import rare_event_lstm_ae as rare
+
+FULL = rare.Config()
+TINY = rare.Config(units=(8, 4), epochs=3, batch_size=32, learning_rate=0.02)
+
+
+def small_table(rows=700, every=35):
+    """A table like the paper machine's: wandering sensors that rise before each break."""
+    import pandas as pd
+
+    random = np.random.default_rng(3)
+    y = np.zeros(rows, dtype=int)
+    y[every::every] = 1
+    sensors = np.cumsum(random.normal(size=(rows, 61)), axis=0) * 0.05 + random.normal(size=(rows, 61))
+    for row in np.flatnonzero(y):
+        sensors[row - 3 : row, :20] += 4.0
+    table = pd.DataFrame(sensors, columns=[f"x{number}" for number in range(1, 62)])
+    table.insert(0, "y", y)
+    table.insert(0, "time", pd.date_range("1999-05-01", periods=rows, freq="2min"))
+    return table
+
+
+@pytest.fixture(scope="module")
+def data():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rare, "load_processminer", lambda source: small_table())
+        return rare.load(TINY)
+
+
+@pytest.fixture(scope="module")
+def splits(data):
+    return rare.split(data, TINY, "published", seed=0)
+
+
+@pytest.fixture(scope="module")
+def result(splits):
+    with training.seeded(0):
+        return rare.run(splits, TINY, 0)
+
+
+# The data.
+
+
+def test_windows_and_labels_are_those_of_a_slow_loop(data):
+    table = small_table()
+    breaks = set(np.flatnonzero(table["y"]))
+    rows = [row for row in range(len(table)) if row not in breaks]
+    features = [f"x{number}" for number in range(1, 62) if number not in (28, 61)]
+    values = table[features].to_numpy()
+    assert data.x.shape == (len(rows) - 6, 5, 59)
+    for window in (0, 1, 100, len(data.x) - 1):
+        of_window = rows[window + 2 : window + 7]
+        np.testing.assert_array_equal(data.x[window], values[of_window])
+        assert data.y[window] == any(of_window[-1] + ahead in breaks for ahead in range(1, 6))
+
+
+def test_the_seed_varies_the_split_and_nothing_else_does(data, splits):
+    again, other = (rare.split(data, TINY, "published", seed) for seed in (0, 1))
+    for a, b in zip(splits[:-1], again[:-1], strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(splits.x_test, other.x_test)
+
+
+def test_every_window_is_scaled_once_by_the_normal_training_windows(data, splits):
+    from sklearn.model_selection import train_test_split
+
+    parts = train_test_split(data.x, data.y, test_size=0.2, random_state=0)
+    x_train, x_validation, y_train, _ = train_test_split(parts[0], parts[2], test_size=0.2, random_state=0)
+    last = x_train[y_train == 0][:, 4]
+    mean, deviation = last.mean(axis=0), last.std(axis=0)
+    np.testing.assert_allclose(splits.x_train, (x_train[y_train == 0] - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(splits.x_validation, (x_validation - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(splits.x_test, (parts[1] - mean) / deviation, atol=1e-9)
+
+
+def test_the_real_table_gives_every_exact_number():
+    try:
+        data = rare.load(FULL, Source(mode="real"))
+    except SuiteError as error:
+        pytest.skip(f"the paper machine's table is not here: {error}")
+    metrics, _ = flatten(rare.split(data, FULL, "published", seed=0).metrics)
+    assert data.x.shape == (18268, 5, 59)
+    assert data.y.sum() == 601
+    groups = [group for group in read_published("rare_event_lstm_ae").groups if group.obtained == "exact"]
+    assert [judge_group(group, {0: metrics}).verdict for group in groups] == ["exact"] * 3
+
+
+# The model.
+
+
+def test_the_model_has_every_published_setting():
+    settings = read_published("rare_event_lstm_ae").settings
+    model = rare.build_autoencoder(FULL, features=59)
+    assert model.count_params() == settings["model.parameters"]
+    for name, values in training.layer_arrays(model).items():
+        assert values.tolist() == settings[f"model.{name}"]
+    assert float(model.optimizer.learning_rate) == pytest.approx(settings["learning_rate"])
+    layers = [layer for layer in model.layers if type(layer).__name__ == "LSTM"]
+    assert {layer.activation.__name__ for layer in layers} == {settings["model.activation"]}
+
+
+def test_every_default_that_is_written_out_is_one():
+    keras = training.start_keras()
+    ours, plain = rare.lstm(3, return_sequences=True).get_config(), keras.layers.LSTM(3, return_sequences=True)
+    different = {name for name, value in plain.get_config().items() if ours[name] != value}
+    assert different <= {"name", "unroll"}
+    optimizer = rare.build_autoencoder(TINY, features=4).optimizer.get_config()
+    defaults = keras.optimizers.Adam(1e-3).get_config()
+    assert {name for name, value in defaults.items() if optimizer[name] != value} <= {"name"}
+
+
+def test_unrolled_layers_learn_the_same(splits, monkeypatch):
+    keras, plain = training.start_keras(), rare.lstm
+
+    def losses(unroll):
+        def layer(units, return_sequences):
+            return keras.layers.LSTM.from_config(plain(units, return_sequences).get_config() | {"unroll": unroll})
+
+        monkeypatch.setattr(rare, "lstm", layer)
+        with training.seeded(0):
+            model = rare.build_autoencoder(TINY, features=59)
+            model.run_eagerly = True
+            x = splits.x_train[:64].astype(np.float32)
+            return model.fit(x, x, epochs=3, batch_size=32, shuffle=False, verbose=0).history["loss"]
+
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+
+# The threshold.
+
+
+def literal_break_even(labels, scores):
+    """The rule as the source has it: the first point of scikit-learn's curve whose two numbers are equal."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(labels, scores)
+    equal = [index for index, (p, r) in enumerate(zip(precision, recall, strict=True)) if p == r]
+    return (thresholds[equal[0]], precision[equal[0]], recall[equal[0]]) if equal else None
+
+
+# Few distinct scores make ties; many make none.
+labelled_scores = st.integers(2, 10_000).flatmap(
+    lambda distinct: st.lists(st.tuples(st.integers(0, 1), st.integers(1, distinct)), min_size=1, max_size=60)
+)
+
+
+@given(labelled_scores)
+def test_the_break_even_point_is_that_of_the_literal_rule(cases):
+    labels, scores = (np.array(column) for column in zip(*cases, strict=True))
+    if labels.sum() == 0:
+        assert rare.break_even(labels, scores / 7) is None
+        return
+    assert rare.break_even(labels, scores / 7) == literal_break_even(labels, scores / 7)
+
+
+@given(labelled_scores)
+def test_the_break_even_threshold_is_the_nth_largest_of_distinct_scores(cases):
+    labels = np.array([label for label, _ in cases])
+    scores = np.random.default_rng(0).permutation(len(labels)).astype(float)
+    n = int(labels.sum())
+    if n == 0:
+        return
+    point = rare.break_even(labels, scores)
+    largest = np.argsort(-scores)[:n]
+    if labels[largest].any():
+        assert point.threshold == scores[largest[-1]]
+        assert point.precision == point.recall == labels[largest].mean()
+    else:
+        assert point.precision == point.recall == 0
+        assert point.threshold == scores[scores > scores[labels == 1].max()].min()
+
+
+def test_a_break_even_point_where_both_are_zero_is_recorded_as_such():
+    point = rare.break_even(np.array([1, 0, 0, 0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert point == (2.0, 0.0, 0.0)
+    metrics = rare.break_even_metrics(point, np.array([0, 1, 0]), np.array([2.0, 2.5, 1.0]))
+    assert metrics["break_even.degenerate"] == 1
+    assert metrics["break_even.precision"] == metrics["break_even.recall"] == 0.0
+    # Flagged is strictly above: the score that equals the threshold is not.
+    assert [metrics[f"break_even.test.{name}"] for name in ("tn", "fp", "fn", "tp")] == [2, 0, 0, 1]
+
+
+def test_without_any_break_even_point_its_metrics_are_undefined_with_a_reason():
+    labels, scores = np.array([0, 1, 0]), np.array([1.0, 1.0, 1.0])
+    assert rare.break_even(labels, scores) is None
+    missing = rare.break_even_metrics(None, labels, scores)
+    defined = rare.break_even_metrics(rare.BreakEven(0.5, 0.5, 0.5), labels, scores)
+    assert set(missing) == set(defined)
+    assert set(missing.values()) == {Undefined("no threshold makes precision equal to recall")}
+
+
+# A whole run, on tiny data.
+
+
+def test_golden_run(result):
+    """Values of one thread with oneDNN on; other processors round otherwise, hence the tolerances."""
+    metrics, undefined = flatten(result.metrics)
+    losses = [metrics[f"loss.epoch_{epoch:03d}"] for epoch in (1, 2, 3)]
+    assert losses == pytest.approx([1.24241, 1.18178, 1.15894], rel=1e-3)
+    assert metrics["validation_loss.last"] == pytest.approx(1.15662, rel=1e-3)
+    assert metrics["break_even.threshold"] == pytest.approx(1.3821, rel=1e-2)
+    assert metrics["autoencoder.auroc"] == pytest.approx(0.7117, abs=0.02)
+    assert metrics["training.epochs"] == 3
+    assert not undefined
+
+
+def test_every_published_metric_is_produced(result):
+    assert read_published("rare_event_lstm_ae").metrics() <= set(result.metrics)
+
+
+def test_counts_add_up(result):
+    metrics, _ = flatten(result.metrics)
+    assert sum(metrics[f"break_even.test.{name}"] for name in ("tn", "fp", "fn", "tp")) == metrics["data.test_windows"]
+    positives = metrics["break_even.test.fn"] + metrics["break_even.test.tp"]
+    assert positives / metrics["data.test_windows"] == metrics["data.test_positive_rate"]
+    assert metrics["data.normal_rows"] + metrics["data.break_rows"] == metrics["data.rows"]
+
+
+def test_the_score_is_the_error_of_the_last_row_alone(splits):
+    with training.seeded(0):
+        model = rare.build_autoencoder(TINY, features=59)
+    outputs = model.predict(splits.x_test.astype(np.float32), verbose=0)
+    expected = [np.mean((x[4] - output[4]) ** 2) for x, output in zip(splits.x_test, outputs, strict=True)]
+    np.testing.assert_allclose(rare.last_step_error(model, splits.x_test), expected, rtol=1e-5)
+
+
+def test_training_stops_early_and_keeps_the_last_weights(splits):
+    config = replace(TINY, epochs=30, learning_rate=0.3, patience=2)
+    with training.seeded(0):
+        metrics, _ = flatten(rare.run(splits, config, 0).metrics)
+    epochs = metrics["training.epochs"]
+    losses = [metrics[f"validation_loss.epoch_{epoch:03d}"] for epoch in range(1, epochs + 1)]
+    assert epochs < 30
+    assert int(np.argmin(losses)) == epochs - 1 - 2
+    assert metrics["validation_loss.last"] == losses[-1]
+    assert f"loss.epoch_{epochs + 1:03d}" not in metrics
+
+
+def test_every_figure_of_the_source_is_drawn_from_small_saved_arrays(result, tmp_path):
+    file = tmp_path / "arrays.npz"
+    np.savez_compressed(file, allow_pickle=False, **result.arrays)
+    assert file.stat().st_size < 1_000_000
+    with np.load(file, allow_pickle=False) as arrays, figures.style():
+        drawings = rare.draw(dict(arrays))
+    sizes = [figures.save(drawing, tmp_path).stat().st_size for drawing in drawings]
+    names = ["model", "loss", "precision_and_recall", "test_errors", "confusion_matrix", "roc"]
+    assert [drawing.name for drawing in drawings] == names
+    assert all(drawing.caption.endswith(".") for drawing in drawings)
+    assert max(sizes) < 100_000
+
+
+def test_the_model_graph_has_a_box_for_every_layer(result):
+    drawing = rare.draw_model(result.arrays)
+    words = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert [text.split()[0] for text in words] == result.arrays["layer_names"].tolist()
+    assert "output 4" in words[2] and "208 parameters" in words[2]
+
+
+def test_a_run_without_a_break_even_point_still_draws(result):
+    arrays = {**result.arrays, "threshold": np.array(np.nan)}
+    assert len(rare.draw(arrays)) == 6
