@@ -179,7 +179,7 @@ def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
     """What would be loaded: the digest of each data set, or "stand-in: " and what it is.
 
     The digest of images is that of their content, the same for every form in which they come; the digest of the
-    paper machine's table is that of its file.
+    paper machine's table is that of its file. What is absent is downloaded, as loading would; nothing is parsed.
 
     Raises:
         DataError: as from loading.
@@ -239,12 +239,13 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     if found is not None:
         return found
     trouble = _try_to_fetch(dataset.name, RAW)
-    if trouble is None:
-        return _find(dataset, source)
-    looked = ", ".join(map(str, _places(source)))
+    found = None if trouble else _find(dataset, source)
+    if found is not None:
+        return found
+    problem = f"{trouble or dataset.name + ' has vanished'} (looked in {', '.join(map(str, _places(source)))})"
     if source.mode == "real":
-        raise DataError(f"{trouble} (looked in {looked})")
-    _warn_once(f"{trouble} (looked in {looked}). Going on with a stand-in: {stand_ins.NAMES[dataset.name]}")
+        raise DataError(problem)
+    _warn_once(f"{problem}. Going on with a stand-in: {stand_ins.NAMES[dataset.name]}")
     return None
 
 
@@ -282,11 +283,9 @@ def _find(dataset: DataSet, source: Source) -> Found | None:
 
 
 def _find_in(dataset: DataSet, folder: Path) -> Found | None:
-    for pattern in dataset.patterns:
-        for path in sorted(folder.glob(pattern)):
-            return _accept_table(dataset, path)
     if dataset.patterns:
-        return None
+        tables = [path for pattern in dataset.patterns for path in sorted(folder.glob(pattern))]
+        return _accept_table(dataset, tables[0]) if tables else None
     for form in dataset.forms:
         paths = tuple(folder / file.name for file in form.files)
         missing = [path.name for path in paths if not path.is_file()]

@@ -19,7 +19,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from common.errors import DataError
 
 TRIES = 3
-SECONDS_TO_WAIT = 10
+SECONDS_TO_WAIT = 5
 _CHUNK = 1 << 16
 
 

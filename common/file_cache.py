@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import DataError
 from common.published import ROOT
 from common.records import write_atomically
 
@@ -26,17 +27,15 @@ FORMAT = 1
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, from memory when its path, size and time of change are those of last time."""
-    path = path.resolve()
-    stamp = [path.stat().st_size, path.stat().st_mtime_ns]
-    known = _read_digests()
-    entry = known.get(str(path))
-    if isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3:
-        return str(entry[2])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    _write("digests.json", json.dumps({**known, str(path): [*stamp, digest]}, indent=1).encode())
-    return digest
+    """The digest of a file, from memory when its path, size and time of change are those of last time.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return _sha256_of(path.resolve())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_arrays(key: str) -> dict[str, np.ndarray] | None:
@@ -53,6 +52,18 @@ def write_arrays(key: str, arrays: Mapping[str, np.ndarray]) -> None:
     content = io.BytesIO()
     np.savez(content, **dict(arrays))  # type: ignore[arg-type]
     _write(_arrays_path(key).name, content.getvalue())
+
+
+def _sha256_of(path: Path) -> str:
+    stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+    known = _read_digests()
+    entry = known.get(str(path))
+    if isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3:
+        return str(entry[2])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    _write("digests.json", json.dumps({**known, str(path): [*stamp, digest]}, indent=1).encode())
+    return digest
 
 
 def _arrays_path(key: str) -> Path:

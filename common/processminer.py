@@ -39,7 +39,7 @@ class _Cells(NamedTuple):
     path: Path
     header: list[str]
     numbers: list[int]
-    rows: list[Sequence[Any]]
+    rows: Sequence[Sequence[Any]]
     decimal_comma: bool = False
 
 
@@ -106,6 +106,8 @@ def _read_xlsx(path: Path) -> _Cells:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             sheet = book["data"] if "data" in book.sheetnames else book.worksheets[0]
+            # The size that a sheet states of itself is wrong in the files of some programs.
+            sheet.reset_dimensions()
             lines = [*enumerate(sheet.iter_rows(values_only=True), start=1)]
         finally:
             book.close()
@@ -115,7 +117,9 @@ def _read_xlsx(path: Path) -> _Cells:
         raise DataError(f"{path} cannot be read as .xlsx: {error}") from error
     header = _header(lines[0][1]) if lines else []
     filled = [(number, row) for number, row in lines[1:] if any(cell is not None for cell in row)]
-    return _Cells(path, header, [number for number, _ in filled], [row for _, row in filled])
+    # Empty cells at the end of a row may be left out.
+    padded = [(*row, *[None] * (len(header) - len(row))) for _, row in filled]
+    return _Cells(path, header, [number for number, _ in filled], padded)
 
 
 # The schema.
@@ -215,7 +219,7 @@ def _decimal(cells: _Cells) -> Callable[[Any], float]:
 
 def _number(cell: Any) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
-        raise ValueError("a number")
+        raise ValueError("a finite number")
     # Python would also read 1_000 as a number.
     number = math.nan if isinstance(cell, str) and "_" in cell else _float(cell)
     if not math.isfinite(number):

@@ -158,7 +158,7 @@ def _draw_sensors(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _drift(columns: int, memory: float, rng: np.random.Generator) -> np.ndarray:
     """Random courses of variance 1, each row `memory` times the row before and something new."""
-    new = rng.standard_normal((_ROWS, columns)) * np.sqrt(1 - memory**2)
+    new: np.ndarray = rng.standard_normal((_ROWS, columns)) * np.sqrt(1 - memory**2)
     new[0] = rng.standard_normal(columns)
     for row in range(1, _ROWS):
         new[row] += memory * new[row - 1]

@@ -192,6 +192,11 @@ def test_unknown_names_and_modes():
         Source("fake")
 
 
+def test_a_file_that_cannot_be_read(isolated):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        file_cache.sha256_of(isolated / "nowhere")
+
+
 # The cache.
 
 
@@ -277,13 +282,20 @@ def test_damaged_idx_files(tmp_path, content, message):
     assert str(path) in str(error.value)
 
 
-def test_a_gzip_bomb_is_not_unpacked(tmp_path):
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path, monkeypatch):
+    unpacked = []
+
+    class Counting(gzip.GzipFile):
+        def read(self, size=-1):
+            unpacked.append(super().read(size))
+            return unpacked[-1]
+
     path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(IDX + bytes(50_000_000), 1))
-    started = time.process_time()
+    path.write_bytes(gzip.compress(IDX + bytes(10_000_000), 1))
+    monkeypatch.setattr(image_files.gzip, "open", Counting)
     with pytest.raises(DataError, match="found more"):
         image_files.read_idx(path)
-    assert time.process_time() - started < 0.05
+    assert len(b"".join(unpacked)) == len(IDX) + 1
 
 
 @pytest.mark.parametrize(
@@ -325,7 +337,7 @@ def test_npz_files_that_are_none(tmp_path):
 
 
 class Server:
-    """Answers addresses from a mapping: bytes, an error to raise, or a list of one answer for each call."""
+    """Answers addresses from a mapping: bytes, an error, a kind of response, or a list of one answer for each call."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -338,7 +350,7 @@ class Server:
             answer = answer.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer if hasattr(answer, "read") else io.BytesIO(answer)
+        return answer() if isinstance(answer, type) else io.BytesIO(answer)
 
 
 class Dying(io.BytesIO):
@@ -362,7 +374,7 @@ CONTENT = b"the published file" * 5000
     [
         ({"https://a/f": CONTENT}, ["a"]),
         ({"https://b/f": CONTENT}, ["a", "b"]),
-        ({"https://a/f": [Dying(), CONTENT]}, ["a", "a"]),
+        ({"https://a/f": [Dying, CONTENT]}, ["a", "a"]),
         ({"https://a/f": [CONTENT[:-1], CONTENT + b"!", CONTENT]}, ["a", "a", "a"]),
         ({"https://a/f": b"x" * len(CONTENT), "https://b/f": CONTENT}, ["a", "a", "a", "b"]),
         ({"https://a/f": HTTPError("", 503, "", {}, None), "https://b/f": CONTENT}, ["a", "a", "a", "b"]),
@@ -383,7 +395,7 @@ def test_a_download_tries_again_and_elsewhere(tmp_path, monkeypatch, answers, as
     [
         (HTTPError("", 404, "", {}, None), "HTTP status 404"),
         (URLError("no route"), r"no connection \(no route\)"),
-        (Dying(), "timed out"),
+        (Dying, "timed out"),
         (b"<html>", "expected 90000 bytes, found 6"),
         (CONTENT + b"!", "more came"),
         (b"x" * len(CONTENT), "expected sha256"),
@@ -401,7 +413,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
         def read(self, size=-1):
             raise KeyboardInterrupt
 
-    serve(monkeypatch, {"https://a/f": Interrupted()})
+    serve(monkeypatch, {"https://a/f": Interrupted})
     with pytest.raises(KeyboardInterrupt):
         download.download(["https://a/f"], tmp_path / "f", 1, "")
     assert list(tmp_path.iterdir()) == []
@@ -565,7 +577,7 @@ def test_the_first_fault_of_a_table_is_named(tmp_path, rows, message, kind):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (as_text(small_table(), comma=True), "row 2: expected 63 cells as in the header, found"),
+        (as_text(small_table()).replace(".", ","), "row 2: expected 63 cells as in the header, found"),
         (as_text(small_table(), delimiter=";", comma=True).replace("0,125", "0.125", 1), "with a decimal comma"),
         (as_text(small_table(), delimiter=";", comma=True).replace("0,125", "1.000,125", 1), "row 2, column x2"),
         (as_text(small_table()).replace("\r\n5/1/99 0:04", "\r\n\r\n5/x/99 0:04"), "row 5, column time"),
@@ -603,13 +615,22 @@ def test_damaged_xlsx_files(tmp_path):
             processminer.read_table(path)
 
 
+def test_a_spreadsheet_may_state_a_wrong_size_of_itself(tmp_path):
+    path = write_xlsx(tmp_path / "table.xlsx", small_table())
+    other = tmp_path / "other.xlsx"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(other, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name).replace(b'ref="A1:BK5"', b'ref="A1"'))
+    assert np.array_equal(processminer.read_table(other).x, processminer.read_table(path).x)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "expected"),
     [
         ("time", 36281.00138888889, "formatted as a date"),
         ("y", True, "0 or 1"),
-        ("x3", datetime(1999, 5, 1), "a number"),
-        ("x3", True, "a number"),
+        ("x3", datetime(1999, 5, 1), "a finite number"),
+        ("x3", True, "a finite number"),
         ("x3", "#DIV/0!", "a finite number"),
     ],
 )
@@ -636,33 +657,38 @@ def test_a_table_of_unknown_digest_is_taken_with_a_warning(isolated, caplog):
 # Stand-ins.
 
 
-def test_stand_in_images_look_like_the_real_ones(isolated):
-    for name, classes in (("mnist", range(10)), ("fashion_mnist", (5, 7))):
-        images = datasets.load_images(name, Source("stand-in"))
-        assert images.x_train.shape == (6000 * len(classes), 28, 28)
-        assert images.x_test.shape == (1000 * len(classes), 28, 28)
-        assert {array.dtype for array in images} == {np.dtype(np.uint8)}
-        for labels, count in ((images.y_train, 6000), (images.y_test, 1000)):
-            assert dict(zip(*np.unique(labels, return_counts=True), strict=True)) == dict.fromkeys(classes, count)
-        assert images.x_train.max() == 255
-        assert_same(datasets.load_images(name, Source("stand-in")), images)
+@pytest.fixture(scope="module")
+def drawn():
+    """The stand-ins for both sets of images."""
+    return {name: datasets.load_images(name, Source("stand-in")) for name in ("mnist", "fashion_mnist")}
 
 
-def test_the_stand_in_digits_of_both_parts_are_different_ones(isolated):
-    images = stand_ins.draw_digits()
-    train, test = ({image.tobytes() for image in x} for x in (images.x_train, images.x_test))
+@pytest.mark.parametrize(("name", "classes"), [("mnist", range(10)), ("fashion_mnist", (5, 7))])
+def test_stand_in_images_look_like_the_real_ones(drawn, name, classes):
+    images = drawn[name]
+    assert images.x_train.shape == (6000 * len(classes), 28, 28)
+    assert images.x_test.shape == (1000 * len(classes), 28, 28)
+    assert {array.dtype for array in images} == {np.dtype(np.uint8)}
+    assert images.x_train.max() == 255
+    for labels, count in ((images.y_train, 6000), (images.y_test, 1000)):
+        assert dict(zip(*np.unique(labels, return_counts=True), strict=True)) == dict.fromkeys(classes, count)
+    assert_same(datasets.load_images(name, Source("stand-in")), images)
+
+
+def test_the_stand_in_digits_of_both_parts_are_different_ones(drawn):
+    train, test = ({image.tobytes() for image in x} for x in (drawn["mnist"].x_train, drawn["mnist"].x_test))
     assert not train & test
 
 
-def test_a_simple_detector_finds_something_in_every_stand_in(isolated):
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_a_simple_detector_finds_something_in_a_stand_in(drawn, name):
     from sklearn.metrics import roc_auc_score
 
-    for name, normal, anomaly in (("mnist", 7, 5), ("fashion_mnist", 7, 5)):
-        x_train, y_train, x_test, y_test = datasets.load_images(name, Source("stand-in"))
-        mean = x_train[y_train == normal].mean(axis=0)
-        test = np.isin(y_test, (normal, anomaly))
-        scores = np.abs(x_test[test] - mean).mean(axis=(1, 2))
-        assert 0.55 < roc_auc_score(y_test[test] == anomaly, scores) < 1
+    x_train, y_train, x_test, y_test = drawn[name]
+    mean = x_train[y_train == 7].mean(axis=0)
+    test = np.isin(y_test, (7, 5))
+    scores = np.abs(x_test[test] - mean).mean(axis=(1, 2))
+    assert 0.55 < roc_auc_score(y_test[test] == 5, scores) < 1
 
 
 def test_the_stand_in_paper_machine_has_drift_gaps_and_breaks(isolated):
