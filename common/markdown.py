@@ -128,11 +128,13 @@ def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> st
 
 def _headline(group: Mapping[str, Any]) -> list[str]:
     """The number that a group's verdict hangs on, what was published for it, and ours."""
-    if group["obtained"] != "one run":
+    if group["obtained"] == "context" and len(group["members"]) > 1:
+        return [f"{len(group['members'])} numbers", "", ""]
+    if group["obtained"] == "exact":
         count = len(group["members"])
         agreeing = sum(member["verdict"] == EXACT for member in group["members"])
         return [f"all {count}", "", f"{agreeing} of {count} as printed" if group["n"] else "-"]
-    member = _deciding(group)
+    member = group["members"][0] if group["obtained"] == "context" else _deciding(group)
     ours = f"{number(member['mean'], member['printed'])} ({_range(member, (member['minimum'], member['maximum']))})"
     return [f"`{member['metric']}`", _shortened(member["printed"]), ours if member["n"] else "-"]
 

@@ -29,7 +29,7 @@ Deviations:
        at full recall. The figure shows more on its left; the break-even point is the same.
     7. Where the only threshold at which precision equals recall is one at which both are zero, the source would print
        zeros without a word. We keep them and say so in `break_even.degenerate`. Where there is none, it would fail; our
-       numbers are then undefined.
+       numbers then have no value.
     8. The TensorBoard log is written on demand (`run rare_event_lstm_ae --tensorboard`), and by epoch only.
     9. The model graph is drawn by matplotlib instead of Graphviz, with output shapes and parameters added.
     10. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
