@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from common.verdicts import (
@@ -70,14 +71,20 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     ]
     if not seeds:
         return [*parts, "Not run."]
-    parts += ["### Published against ours", _figure(entry, 0), *[_group(group) for group in comparison["groups"]]]
+    if entry["stand_in"]:
+        parts.append(f"**Not the real data.** These runs saw {entry['stand_in']}; nothing here is compared.")
+    parts += [
+        "### Published against ours",
+        *_figures(entry["overview"]),
+        *[_group(group) for group in comparison["groups"]],
+    ]
     parts += ["The source gives no number for: " + _listing(entry["not_published"]) + "."]
     parts += [_added(entry), "### Claims", _claims(comparison["claims"])]
     parts += [part for given in comparison["conditional"] for part in _two_modes(entry, given)]
     parts += _separation(entry["separation"])
     parts += _explanations(entry)
-    parts += ["### Figures", f"Drawn from seed {seeds[0]}."]
-    parts += [_figure(entry, index) for index in range(1, len(entry["figures"]))]
+    parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}."]
+    parts += _figures(entry["figures"])
     parts += ["### What differs from the source", description["deviations"]]
     parts += ["### Runs", _runs(entry)]
     return [part for part in parts if part]
@@ -87,11 +94,8 @@ def _paragraph(heading: str, text: str) -> str:
     return f"**{heading}.** {' '.join(text.split())}"
 
 
-def _figure(entry: Mapping[str, Any], index: int) -> str:
-    if index >= len(entry["figures"]):
-        return ""
-    figure = entry["figures"][index]
-    return f"![{figure['caption']}]({figure['file']})\n\n*{figure['caption']}*"
+def _figures(pictures: Sequence[Mapping[str, str]]) -> list[str]:
+    return [f"![{picture['caption']}]({picture['file']})\n\n*{picture['caption']}*" for picture in pictures]
 
 
 # Numbers.
@@ -116,8 +120,11 @@ def _group(group: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, printed: str) -> str:
-    """Our value with one decimal more than the printed one, at most four; a dash where there is none."""
-    return "-" if value is None else f"{value:.{min(decimals_of(printed) + 1, 4)}f}"
+    """Our value with one decimal more than the printed one, at most four; whole where all is; a dash for nothing."""
+    if value is None:
+        return "-"
+    whole = decimals_of(printed) == 0 and float(value).is_integer()
+    return f"{value:.{0 if whole else min(decimals_of(printed) + 1, 4)}f}"
 
 
 def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
@@ -276,13 +283,30 @@ def _explanations(entry: Mapping[str, Any]) -> list[str]:
     parts = ["### What explains the rest", _variant_commands(entry)]
     for group in groups:
         parts += [_what_is_off(group), _variant_table(entry, group), _variant_sentence(entry, group)]
+        parts += [_beside(entry, group)]
     return parts
+
+
+def _beside(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    """The spread of other metrics over the same seeds, which tells where that of the printed number comes from."""
+    metrics = entry["beside"].get(group["name"], [])
+    if not metrics:
+        return ""
+    rows = []
+    for metric in [_deciding(group)["metric"], *metrics]:
+        values = [value for found in entry["seeds"].values() if (value := found.get(metric)) is not None]
+        if len(values) > 1:
+            mean, spread = fmean(values), stdev(values)
+            relative = f"{abs(spread / mean):.0%}" if mean else "-"
+            rows.append([f"`{metric}`", str(len(values)), _plain(mean), _plain(spread), relative])
+    heading = "Over the same seeds, beside numbers of the same runs that share some of its causes:"
+    return f"{heading}\n\n{_table(['number', 'seeds', 'mean', 'sd', 'sd / mean'], rows)}"
 
 
 def _variant_commands(entry: Mapping[str, Any]) -> str:
     origins = sorted({variant["origin"] for variant in entry["variants"]})
     if not origins:
-        return "No ablation has been run: `python -m experiments report --reference` runs them."
+        return ""
     return (
         "Each line below repeats the runs with one thing changed (`--ablate`; results from "
         f"{' and '.join(origins)}). The verdict is that of the same printed row under that change."

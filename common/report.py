@@ -21,7 +21,7 @@ from common.published import Published, read_published
 from common.records import Record, Selection
 from common.runner import Experiment, import_experiment, name_of
 from common.separation import separate
-from common.verdicts import SeedMetrics, compare
+from common.verdicts import compare
 
 SCHEMA = 1
 BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
@@ -55,6 +55,7 @@ def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Re
             "revision": experiment.REVISION,
             "config": experiment.Config().to_dict(),
             "separation": _separation(experiment, selection),
+            "beside": {group: list(metrics) for group, metrics in getattr(experiment, "BESIDE", {}).items()},
             "variants": _variants(experiment, published, out, known.get(name, {})),
             "others": selection.others,
             "damaged": selection.damaged,
@@ -78,7 +79,7 @@ def write(results: Results, out: Path, folder: Path) -> Path:
     """
     shutil.rmtree(folder / "figures", ignore_errors=True)
     for name, entry in results["experiments"].items():
-        entry["figures"] = _draw(import_experiment(name), entry, out, folder)
+        entry |= _draw(import_experiment(name), entry, out, folder)
     records.write_atomically(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
     path = folder / "README.md"
     records.write_atomically(path, markdown.report(results).encode())
@@ -187,25 +188,36 @@ def _variants(
     return ours + theirs
 
 
-def _draw(experiment: Experiment, entry: Mapping[str, Any], out: Path, folder: Path) -> list[dict[str, str]]:
-    """Draw the figures of an experiment; return their files, relative to the report, and captions."""
+def _by_what_the_source_shows(comparison: Mapping[str, Any], selection: Selection) -> list[int]:
+    """The seeds in the order in which to draw from them: first those that meet the source's conditions."""
+    met = [set(given["seeds"]) for given in comparison["conditional"]]
+    return sorted(selection.runs, key=lambda seed: (not all(seed in seeds for seeds in met), seed))
+
+
+def _draw(experiment: Experiment, entry: dict[str, Any], out: Path, folder: Path) -> dict[str, Any]:
+    """Draw the figures of an experiment; return their files, relative to the report, their captions and their seed."""
     name = name_of(experiment)
     selection = records.select(out, name, "published", entry["config"], entry["revision"])
-    drawings = []
+    published = read_published(name)
+    overview, drawings, drawn_from = [], [], None
     with figures.style():
-        metrics: SeedMetrics = selection.metrics()
-        if entry["comparison"]["n_seeds"]:
-            drawings.append(figures.published_against_ours(read_published(name), metrics))
-        for seed in sorted(selection.runs):
+        if selection.runs and not selection.stand_in and any(group.obtained == "one run" for group in published.groups):
+            overview.append(figures.published_against_ours(published, selection.metrics()))
+        for seed in _by_what_the_source_shows(entry["comparison"], selection):
             run_folder, record = selection.runs[seed]
             try:
-                arrays = records.read_arrays(run_folder, record)
+                drawings = experiment.draw(records.read_arrays(run_folder, record))
             except RecordError:
                 continue
-            drawings += experiment.draw(arrays)
+            drawn_from = seed
             break
-        paths = [figures.save(drawing, folder / "figures" / name) for drawing in drawings]
-    return [
-        {"file": path.relative_to(folder).as_posix(), "caption": drawing.caption}
-        for path, drawing in zip(paths, drawings, strict=True)
-    ]
+        return {
+            "overview": [_saved(drawing, folder, name) for drawing in overview],
+            "figures": [_saved(drawing, folder, name) for drawing in drawings],
+            "figure_seed": drawn_from,
+        }
+
+
+def _saved(drawing: figures.Drawing, folder: Path, experiment: str) -> dict[str, str]:
+    path = figures.save(drawing, folder / "figures" / experiment)
+    return {"file": path.relative_to(folder).as_posix(), "caption": drawing.caption}

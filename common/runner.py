@@ -27,9 +27,10 @@ from common.records import Record, Result
 class Experiment(Protocol):
     """What an experiment module offers.
 
-    Two things more it may offer, looked for by name. `run_once(splits, config) -> Result` is what does not depend on
+    Three things more it may offer, looked for by name. `run_once(splits, config) -> Result` is what does not depend on
     the seed; it is computed once for all seeds of a config and becomes part of the result of each. `SEPARATES` is a
-    metric and a tuple of others; the report tells which of these go with the first over the seeds.
+    metric and a tuple of others; the report tells which of these go with the first over the seeds. `BESIDE` names, for
+    a printed row, metrics whose spread over the seeds tells where that of the row comes from.
     """
 
     __name__: str

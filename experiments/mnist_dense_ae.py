@@ -47,6 +47,13 @@ PROTOCOLS = ("published",)
 DATASETS = ("mnist",)
 ABLATIONS: dict[str, dict[str, Any]] = {}
 
+# What tells where the spread of a printed row comes from: few images, or the training.
+BESIDE = {
+    "last_batch_loss": ("loss.epoch_001", "loss.epoch_010"),
+    "scores_2020_05": ("score.normal_median", "score.anomaly_median"),
+    "scores_2020_12": ("score.normal_median", "score.anomaly_median"),
+}
+
 # The source's two figures with scores: how many ones and how many nines each shows.
 SHOWN = {"scores_2020_05": (3, 3), "scores_2020_12": (4, 2)}
 

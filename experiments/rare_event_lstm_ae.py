@@ -57,6 +57,12 @@ PROTOCOLS = ("published",)
 DATASETS = ("processminer",)
 ABLATIONS: dict[str, dict[str, Any]] = {}
 
+# What tells where the spread of a printed row comes from: the training, the split, or few positives.
+BESIDE = {
+    "break_even": ("autoencoder.auroc", "data.validation_positive_rate", "validation_loss.last"),
+    "threshold": ("autoencoder.auroc", "data.validation_positive_rate", "validation_loss.last"),
+}
+
 # Not features: the time, the label, and the two columns that are categories (x28, a type of paper, and x61, a flag).
 NOT_FEATURES = ["time", "y", "x28", "x61"]
 # The source's loop over windows begins with the one whose first row is this.
