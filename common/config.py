@@ -54,6 +54,14 @@ class BaseConfig:
                 _check(spec, entry)
             if value == ():
                 raise ConfigError(f"{spec.name} needs at least one value")
+        self.check()
+
+    def check(self) -> None:
+        """Check what no field can tell by itself; a config that has such rules overrides this.
+
+        Raises:
+            ConfigError: naming the options that do not go together.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them: tuples as lists."""

@@ -36,7 +36,6 @@ __all__ = [
     "fetch",
     "find",
     "identify",
-    "is_stand_in",
     "load_images",
     "load_processminer",
 ]
@@ -186,11 +185,6 @@ def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
     """
     found = {name: _resolve(_dataset(name), source) for name in names}
     return {name: entry.digest if entry else STAND_IN + stand_ins.NAMES[name] for name, entry in found.items()}
-
-
-def is_stand_in(digest: str) -> bool:
-    """Whether a digest that `identify` gave is that of a stand-in."""
-    return digest.startswith(STAND_IN)
 
 
 def find(name: str, source: Source = AUTO) -> list[Path]:

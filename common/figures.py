@@ -34,11 +34,10 @@ class Drawing:
 
 def style() -> Any:
     """The visual style, as a context manager: seaborn's white grid with the class colours first."""
-    import matplotlib
+    import matplotlib.rcsetup
     import seaborn
-    from cycler import cycler
 
-    cycle = cycler(color=[*CLASS_COLOURS, "#009E73", "#CC79A7", "#56B4E9"])
+    cycle = matplotlib.rcsetup.cycler(color=[*CLASS_COLOURS, "#009E73", "#CC79A7", "#56B4E9"])
     settings = {
         **seaborn.axes_style("whitegrid"),
         **seaborn.plotting_context("notebook", font_scale=0.8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from common.verdicts import (
@@ -14,6 +14,7 @@ from common.verdicts import (
     NOT_RUN,
     OUTSIDE,
     REPRODUCED,
+    STAND_IN,
     WITHIN_SPREAD,
     decimals_of,
     lies_outside,
@@ -22,11 +23,11 @@ from common.verdicts import (
 HOW_TO_READ = f"""\
 - **{EXACT}**: follows from data and a deterministic method; our value, formatted as its source formats it, is the
   printed text.
-- **{REPRODUCED}**: one unseeded run of the source lies inside the 95 % prediction interval for one further run of ours,
-  and that interval is no wider than a tolerance fixed beforehand.
-- **{WITHIN_SPREAD}**: inside as well, but our own runs differ so much that this says little.
-- **{DIFFERS} (higher | lower)**: outside that interval, after Holm's correction, and outside the range of our seeds;
-  ours is higher or lower than the published number.
+- **{REPRODUCED}**: one unseeded run of the source does not lie outside of what ours lead one to expect, and the
+  half-width of our 95 % prediction interval for one further run is within a tolerance fixed beforehand.
+- **{WITHIN_SPREAD}**: not outside either, but our own runs differ so much that this says little.
+- **{DIFFERS} (higher | lower)**: outside that interval, widened by Holm's correction over the numbers of the row, and
+  outside the range of our seeds; ours is higher or lower than the published number.
 - **{OUTSIDE}**: the same, but over fewer than 8 seeds, too few to rule out that they all missed a rare second mode.
 - **provisional**: fewer than 8 seeds. Below 3 there is no verdict."""
 
@@ -70,21 +71,23 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
         f"**Run it.** `python -m experiments run {name} --seeds {_ranges(seeds) or '0-2'}`",
     ]
     if not seeds:
-        return [*parts, "Not run."]
+        return [*parts, "\n".join(["No finished run.", *_holes(entry)])]
     if entry["stand_in"]:
         parts.append(f"**Not the real data.** These runs saw {entry['stand_in']}; nothing here is compared.")
     parts += [
-        "### Published against ours",
+        "### Published against ours" if not entry["stand_in"] else "### Ours",
         *_figures(entry["overview"]),
         *[_group(group) for group in comparison["groups"]],
     ]
     parts += ["The source gives no number for: " + _listing(entry["not_published"]) + "."]
-    parts += [_added(entry), "### Claims", _claims(comparison["claims"])]
+    parts.append(_added(entry))
+    if comparison["claims"]:
+        parts += ["### Claims", _claims(comparison["claims"])]
     parts += [part for given in comparison["conditional"] for part in _two_modes(entry, given)]
     parts += _separation(entry["separation"])
     parts += _explanations(entry)
-    parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}."]
-    parts += _figures(entry["figures"])
+    if entry["figures"]:
+        parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}.", *_figures(entry["figures"])]
     parts += ["### What differs from the source", description["deviations"]]
     parts += ["### Runs", _runs(entry)]
     return [part for part in parts if part]
@@ -135,6 +138,8 @@ def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> st
 
 def _headline(group: Mapping[str, Any]) -> list[str]:
     """The number that a group's verdict hangs on, what was published for it, and ours."""
+    if group["verdict"] == STAND_IN:
+        return ["", "", "not compared"]
     if group["obtained"] == "context" and len(group["members"]) > 1:
         return [f"{len(group['members'])} numbers", "", ""]
     if group["obtained"] == "exact":
@@ -177,11 +182,15 @@ def _verdict(group: Mapping[str, Any]) -> str:
 
 def _summary(entry: Mapping[str, Any]) -> str:
     summary, claims = entry["comparison"]["summary"], entry["comparison"]["claims"]
+    if entry["stand_in"]:
+        return f"not compared, for these runs saw {entry['stand_in']}."
+    if not entry["seeds"]:
+        return "no finished run."
     kept = sum(claim["holds"] == claim["n"] > 0 for claim in claims)
     return (
         f"{summary['exact']} of {summary['exact_groups']} exact rows are exact. "
-        f"{summary['outside']} of {summary['one_run_groups']} one-run rows and curves differ; chance alone would make "
-        f"at most {summary['expected_outside']:.2f} differ. {kept} of {len(claims)} claims hold in every seed."
+        f"{summary['outside']} of {summary['one_run_groups']} one-run rows and curves lie outside; chance alone would "
+        f"put about {summary['expected_outside']:.2f} there. {kept} of {len(claims)} claims hold in every seed."
     )
 
 
@@ -203,7 +212,8 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for claim in claims:
         interval = "-" if claim["interval"] is None else f"{claim['interval'][0]:.2f} to {claim['interval'][1]:.2f}"
-        rows.append([claim["text"], f"{claim['holds']} of {claim['n']} seeds", interval])
+        missing = f", {claim['missing']} missing" if claim["missing"] else ""
+        rows.append([claim["text"], f"{claim['holds']} of {claim['n']} seeds{missing}", interval])
     return _table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
 
 
@@ -324,8 +334,12 @@ def _what_is_off(group: Mapping[str, Any]) -> str:
         )
     return (
         f"**{group['title']}**: {group['verdict']}. `{member['metric']}`: published {_shortened(member['printed'])}, "
-        f"{seeds} (p = {member['p_value']:.2g} after Holm's correction)."
+        f"{seeds} ({_p_value(member['p_value'])} after Holm's correction)."
     )
+
+
+def _p_value(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 1e-6 else "p < 0.000001"
 
 
 def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
@@ -348,14 +362,19 @@ def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
 
 
 def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    """Whether the verdict changes, compared over the same seeds, for it depends on how many there are."""
     labels: dict[bool, list[str]] = {True: [], False: []}
-    for label, candidate in _same_group(entry, group):
-        labels[candidate["verdict"] == group["verdict"]].append(label)
+    for variant in entry["variants"]:
+        for candidate in variant["comparison"]["groups"]:
+            verdicts = (variant["same_seeds"].get(group["name"]), candidate["verdict"])
+            if candidate["name"] == group["name"] and not set(verdicts) & {None, NOT_RUN, NO_VERDICT}:
+                labels[verdicts[0] == verdicts[1]].append(f"{variant['label']} ({verdicts[0]} to {verdicts[1]})")
+    unchanged = [label.rsplit(" (", 1)[0] for label in labels[True]]
     sentences = []
-    if labels[True]:
-        sentences.append(f"The verdict stays the same under: {'; '.join(labels[True])}.")
+    if unchanged:
+        sentences.append(f"Over the same seeds the verdict stays the same under: {'; '.join(unchanged)}.")
     if labels[False]:
-        sentences.append(f"It changes under: {'; '.join(labels[False])}.")
+        sentences.append(f"Over the same seeds it changes under: {'; '.join(labels[False])}.")
     return " ".join(sentences)
 
 
@@ -374,10 +393,8 @@ def _same_group(entry: Mapping[str, Any], group: Mapping[str, Any]) -> list[tupl
 
 def _runs(entry: Mapping[str, Any]) -> str:
     seconds = sorted(entry["seconds"].values())
-    lines = [
-        f"Seeds {_ranges([int(seed) for seed in entry['seeds']])}; median {seconds[len(seconds) // 2]:.0f} s a run."
-    ]
-    lines += [f"Seed {seed} failed: {error}." for seed, error in entry["failed"].items()]
+    lines = [f"Seeds {_ranges([int(seed) for seed in entry['seeds']])}; median {median(seconds):.0f} s a run."]
+    lines += _holes(entry)
     for environment in entry["environments"]:
         versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
         lines.append(
@@ -388,9 +405,15 @@ def _runs(entry: Mapping[str, Any]) -> str:
     if len(entry["environments"]) > 1:
         lines.append("These runs were made in different environments: rounding may differ between their seeds.")
     if entry["others"]:
-        lines.append(f"Left out: {sum(entry['others'].values())} runs with other settings or of older code.")
-    lines += [f"Damaged, left out: {problem}." for problem in entry["damaged"]]
+        count = sum(entry["others"].values())
+        lines.append(f"Left out: {count} runs with other settings, on other data or of older code.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _holes(entry: Mapping[str, Any]) -> list[str]:
+    """What should have been in this report and is not."""
+    failed = [f"Seed {seed} failed: {error}." for seed, error in entry["failed"].items()]
+    return failed + [f"Damaged, left out: {problem}." for problem in entry["damaged"]]
 
 
 def _ranges(seeds: Sequence[int]) -> str:

@@ -237,16 +237,21 @@ def find_records(out: Path, experiment: str) -> Iterator[Found]:
 class Selection:
     """The records of one experiment, protocol and config, sorted by what a report may do with them.
 
-    `runs` are finished, by seed, all on the same data; `stand_in` says what these were instead of the real ones, if so.
+    `runs` are finished, by seed, all on the same `data`.
     `failed` tells why the other seeds are not finished; `others` counts finished runs of other configs, other data or
     older code by their digest; `damaged` names records that cannot be read.
     """
 
     runs: dict[int, tuple[Path, Record]] = field(default_factory=dict)
-    stand_in: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+
+    @property
+    def stand_in(self) -> str | None:
+        """What stood in for the real data, if anything did."""
+        return stand_in_of(self.data)
 
     def metrics(self) -> dict[int, Mapping[str, float | int | None]]:
         """The metrics of every finished seed."""
@@ -280,11 +285,12 @@ def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any],
         for folder, record in matching.pop(chosen):
             if record.status == OK:
                 selection.runs[record.seed] = (folder, record)
-                selection.stand_in = stand_in_of(record.data)
+                selection.data = record.data
             else:
                 selection.failed[record.seed] = record.error or record.status
     for digest, found in matching.items():
-        selection.others[digest] = sum(record.status == OK for _, record in found)
+        if finished := sum(record.status == OK for _, record in found):
+            selection.others[digest] = finished
     return selection
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -56,7 +57,7 @@ def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Re
             "config": experiment.Config().to_dict(),
             "separation": _separation(experiment, selection),
             "beside": {group: list(metrics) for group, metrics in getattr(experiment, "BESIDE", {}).items()},
-            "variants": _variants(experiment, published, out, known.get(name, {})),
+            "variants": _variants(experiment, published, out, selection, known.get(name, {})),
             "others": selection.others,
             "damaged": selection.damaged,
         }
@@ -66,8 +67,8 @@ def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Re
 def write(results: Results, out: Path, folder: Path) -> Path:
     """Write README.md, results.json and figures/ into a folder.
 
-    The figures of an experiment are those of its first finished seed; figures of experiments that are not in the report
-    are removed.
+    The figures of an experiment are those of its first seed that shows what the source shows. What is not part of this
+    report is removed from figures/.
 
     Args:
         results: of `collect`; the names of the figures are added to it.
@@ -77,9 +78,14 @@ def write(results: Results, out: Path, folder: Path) -> Path:
     Returns:
         The path of README.md.
     """
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    for name, entry in results["experiments"].items():
-        entry |= _draw(import_experiment(name), entry, out, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as drawing:
+        for name, entry in results["experiments"].items():
+            entry |= _draw(import_experiment(name), entry, out, Path(drawing))
+        # Exchanged when all are drawn, so that an interruption leaves the old report with its pictures.
+        (Path(drawing) / "figures").mkdir(exist_ok=True)
+        shutil.rmtree(folder / "figures", ignore_errors=True)
+        (Path(drawing) / "figures").rename(folder / "figures")
     records.write_atomically(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
     path = folder / "README.md"
     records.write_atomically(path, markdown.report(results).encode())
@@ -135,6 +141,7 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
         "failed": {str(seed): error for seed, error in sorted(selection.failed.items())},
         "seconds": {str(seed): record.durations["total"] for seed, (_, record) in sorted(selection.runs.items())},
         "environments": _environments(record for _, record in selection.runs.values()),
+        "data": dict(selection.data),
         "stand_in": selection.stand_in,
         "comparison": asdict(compare(published, kept, sorted(selection.failed), bool(selection.stand_in))),
     }
@@ -168,22 +175,30 @@ def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def _variants(
-    experiment: Experiment, published: Published, out: Path, reference: Mapping[str, Any]
+    experiment: Experiment, published: Published, out: Path, main: Selection, reference: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The ablations that were run here, or else those of the reference."""
+    """The ablations that were run here on the same data, or else those of the reference.
+
+    Each carries, as `same_seeds`, the verdicts of the published settings over its own seeds, since a verdict depends on
+    how many seeds it stands on.
+    """
     name = name_of(experiment)
     ours = []
     for label, changes in experiment.ABLATIONS.items():
         config = experiment.Config(**changes)
         selection = records.select(out, name, "published", config.to_dict(), experiment.REVISION)
-        if selection.runs:
-            entry = _results_of(published, selection)
+        if selection.runs and selection.data == main.data:
+            same = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
+            verdicts = {group.name: group.verdict for group in compare(published, same).groups}
+            entry = {**_results_of(published, selection), "same_seeds": verdicts}
             ours.append({"label": label, "changes": config.changes(), "origin": "here", **entry})
     labels = {entry["label"] for entry in ours}
     theirs = [
         {**entry, "origin": "the reference"}
         for entry in reference.get("variants", [])
-        if entry["label"] not in labels and reference.get("revision") == experiment.REVISION
+        if entry["label"] not in labels
+        and reference.get("revision") == experiment.REVISION
+        and (not main.runs or dict(main.data) == reference.get("data"))
     ]
     return ours + theirs
 

@@ -148,16 +148,17 @@ class Listener(Protocol):
 
 
 def expected_seconds(tasks: Sequence[Task]) -> float | None:
-    """How long one of these runs will take, going by the median of earlier runs with the same settings, if any."""
-    if not tasks:
-        return None
-    task = tasks[0]
-    durations = [
-        record.durations["total"]
-        for _, record, _ in records.find_records(task.out, task.name)
-        if record is not None and record.status == records.OK and record.digest == task.digest
-    ]
-    return statistics.median(durations) if durations else None
+    """How long these runs will take, going by the medians of earlier runs with the same settings.
+
+    Runs with settings that were never run count as long as the others; `None` when none was ever run.
+    """
+    known: dict[str, list[float]] = {}
+    for out, name in {(task.out, task.name) for task in tasks}:
+        for _, record, _ in records.find_records(out, name):
+            if record is not None and record.status == records.OK:
+                known.setdefault(record.digest, []).append(record.durations["total"])
+    medians = [statistics.median(known[task.digest]) for task in tasks if task.digest in known]
+    return statistics.fmean(medians) * len(tasks) if medians else None
 
 
 def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False, tensorboard: bool = False) -> list[Record]:
@@ -175,6 +176,9 @@ def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False, tens
     Returns:
         The record of every task, in their order.
     """
+    tasks = list(tasks)
+    for task in tasks:
+        task.data  # noqa: B018  found now, so that missing data stop nothing half-way
     outcomes = []
     memory = _Memory(fresh)
     for task in tasks:
@@ -205,19 +209,22 @@ def _run(task: Task, listener: Listener, memory: _Memory) -> Record:
         record = _record(task, started, status=records.OK, metrics=metrics, undefined=undefined)
         record = records.write_run(task.folder, record, result.arrays)
     except KeyboardInterrupt:
-        records.write_run(
-            task.folder,
-            _record(task, started, status=records.INTERRUPTED, error="interrupted from the keyboard"),
-        )
+        _write_unfinished(task, _record(task, started, status=records.INTERRUPTED, error="interrupted"))
         raise
     except OSError:
         raise  # no record can be written where the disk is the problem
     except Exception as error:  # noqa: BLE001  whatever an experiment raises is this run's failure, not the others'
         details = traceback.format_exc()
         record = _record(task, started, status=records.FAILED, error=f"{type(error).__name__}: {error}")
-        record = records.write_run(task.folder, record)
+        _write_unfinished(task, record)
     listener.finished(task, record, details)
     return record
+
+
+def _write_unfinished(task: Task, record: Record) -> None:
+    """Leave word of a run that did not finish, unless an earlier one did: finished work is never lost."""
+    if task.finished() is None:
+        records.write_run(task.folder, record)
 
 
 def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:

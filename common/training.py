@@ -68,13 +68,15 @@ def start_keras() -> ModuleType:
     """
     if "keras" in sys.modules:
         return sys.modules["keras"]
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _standard_error_held_back():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
         tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        # A GPU adds in another order from run to run; models this small are no faster there.
+        tf.config.set_visible_devices([], "GPU")
         tf.constant(0)  # creates the devices, which is when the last messages come
         import keras  # noqa: F401
     return sys.modules["keras"]

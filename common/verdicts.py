@@ -160,8 +160,8 @@ def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence
         members = [
             replace(_describe(group, metric, seeds, len(failed_seeds)), interval=None) for metric in group.numbers
         ]
-        n = min(member.n for member in members)
-        groups.append(GroupResult(group.name, group.title, group.obtained, STAND_IN, False, n, 0, tuple(members)))
+        n, missing = min(member.n for member in members), max(member.missing for member in members)
+        groups.append(GroupResult(group.name, group.title, group.obtained, STAND_IN, False, n, missing, tuple(members)))
     return Comparison(
         published.experiment, len(seeds), tuple(sorted(failed_seeds)), tuple(groups), (), summarise(groups)
     )
@@ -202,13 +202,14 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResul
     Args:
         group: the published numbers, how they were obtained, and the tolerance fixed beforehand.
         seeds: metrics by seed, `None` for undefined ones.
-        failed: number of seeds that left no metrics at all.
+        failed: number of seeds that left no metrics at all: shown beside a verdict, which stands on the others.
     """
     members = [_describe(group, metric, seeds, failed) for metric in group.numbers]
-    n = min(member.n for member in members)
-    missing = max(member.missing for member in members)
+    deciding = [member for member in members if member.free] or members
+    n = min(member.n for member in deciding)
+    missing = max(member.missing for member in deciding)
     provisional = False
-    if n == 0:
+    if not any(member.metric in values for member in deciding for values in seeds.values()):
         verdict = NOT_RUN
     elif group.obtained == "exact":
         members = [_judge_exact(member, seeds) for member in members]
@@ -259,7 +260,8 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
 
 def _judge_exact(member: MemberResult, seeds: SeedMetrics) -> MemberResult:
     texts = {format_as_printed(value, member.printed) for value in values_of(member.metric, seeds)}
-    agrees = texts == {member.printed} and not member.missing
+    undefined = len(seeds) - member.n
+    agrees = texts == {member.printed} and not undefined
     return replace(member, verdict=EXACT if agrees else DIFFERS)
 
 
@@ -485,17 +487,24 @@ def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
 def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p: float | None) -> Agreement:
     pairs = [(reference[seed].get(name), ours[seed].get(name)) for seed in sorted(set(reference) & set(ours))]
     identical = sum(a == b for a, b in pairs)
+    theirs, here = values_of(name, reference), values_of(name, ours)
+    # Where a number varies with the seed, seeds are compared with their like; where it does not, all with all.
+    close = [_close(a, b) for a, b in pairs] or [_close(theirs[0], value) for value in (*theirs, *here) if theirs]
     if pairs and identical == len(pairs):
         verdict = "identical"
-    elif pairs and all(a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6) for a, b in pairs):
+    elif bool(theirs) != bool(here):
+        verdict = "defined on one side only"
+    elif close and all(close):
         verdict = "equal to rounding"
     elif adjusted_p is None:
         verdict = "too few seeds"
     else:
         verdict = DIFFERS if adjusted_p < SIGNIFICANCE else "same distribution"
-    return Agreement(
-        name, _mean(values_of(name, reference)), _mean(values_of(name, ours)), len(pairs), identical, verdict
-    )
+    return Agreement(name, _mean(theirs), _mean(here), len(pairs), identical, verdict)
+
+
+def _close(a: Value, b: Value) -> bool:
+    return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import re
 import sys
 import tempfile
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         return int(options.command(options))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough of it; nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (SuiteError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -84,6 +89,8 @@ def run_command(options: argparse.Namespace) -> int:
     experiment = options.module
     configs = [configuration.from_options(experiment.Config, options)]
     if options.ablate:
+        if configs[0].changes():
+            raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
         configs += ablations(experiment)
     seeds = _seeds(options, [0])
     tasks = _tasks(experiment, configs, seeds, options)
@@ -109,6 +116,8 @@ def report_command(options: argparse.Namespace) -> int:
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE)
+    if options.reference:
+        _require_complete(results)
     path = report.write(results, options.out, folder)
     if options.reference:
         readme = ROOT / "README.md"
@@ -117,6 +126,15 @@ def report_command(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"report: {path}")
     return _status(outcomes)
+
+
+def _require_complete(results: dict[str, Any]) -> None:
+    """A reference stands for the suite: every experiment over all its seeds, on real data."""
+    for name, entry in results["experiments"].items():
+        missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in entry["seeds"]})
+        if missing or entry["stand_in"]:
+            what = entry["stand_in"] or f"seeds {' '.join(map(str, missing))} missing"
+            raise SuiteError(f"the reference stays as it is: {name} is not complete ({what})")
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -157,8 +175,7 @@ def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -
     status, answers = 0, []
     for name in names:
         selection = _select(name, options)
-        if name not in results["experiments"]:
-            raise SuiteError(f"{options.against} has no results of {name}")
+        _require_comparable(name, results, selection, options.against)
         reference = results["experiments"][name]["seeds"]
         rows = agree({int(seed): values for seed, values in reference.items()}, selection.metrics())
         verdicts = [row.verdict for row in rows]
@@ -204,6 +221,16 @@ def fetch_command(options: argparse.Namespace) -> int:
     return status
 
 
+def _require_comparable(name: str, results: dict[str, Any], selection: records.Selection, folder: Path) -> None:
+    if name not in results["experiments"]:
+        raise SuiteError(f"{folder} has no results of {name}")
+    experiment, entry = runner.import_experiment(name), results["experiments"][name]
+    if (entry["revision"], entry["config"]) != (experiment.REVISION, experiment.Config().to_dict()):
+        raise SuiteError(f"{folder} holds {name} as computed by other code or settings; make it anew")
+    if selection.runs and dict(selection.data) != entry["data"]:
+        raise SuiteError(f"not compared: {name} saw {dict(selection.data)} here and {entry['data']} in {folder}")
+
+
 # What the commands share.
 
 
@@ -231,7 +258,8 @@ def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
     from experiments import terminal
 
     finished = [None if fresh else task.finished() for task in tasks]
-    terminal.print_plan(tasks, finished, runner.expected_seconds(tasks))
+    missing = [task for task, record in zip(tasks, finished, strict=True) if record is None]
+    terminal.print_plan(tasks, finished, runner.expected_seconds(missing))
     return 0
 
 

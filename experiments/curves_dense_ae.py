@@ -38,6 +38,7 @@ import numpy as np
 from common import figures, pytorch, training
 from common.config import BaseConfig, option
 from common.datasets import Source
+from common.errors import ConfigError
 from common.metrics import Metric, classification_metrics, ranking_metrics, reconstruction_error
 from common.records import Result
 
@@ -79,6 +80,11 @@ class Config(BaseConfig):
     histogram_bins: int = option(10, "bins of a residual histogram", minimum=1)
     histogram_limit: float = option(0.3, "a histogram reaches from minus this to plus this", minimum=1e-6)
     histogram_trees: int = option(10, "trees of the forest on histograms", minimum=1)
+
+    def check(self) -> None:
+        """A forest cannot look at more points than a curve has."""
+        if self.max_features > self.points:
+            raise ConfigError(f"max_features must be at most points. Received: {self.max_features} of {self.points}")
 
 
 class Curves(NamedTuple):

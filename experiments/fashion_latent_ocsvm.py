@@ -34,6 +34,7 @@ import numpy as np
 from common import figures, training
 from common.config import BaseConfig, option
 from common.datasets import Images, Source, load_images
+from common.errors import ConfigError
 from common.metrics import Metric, Undefined, classification_metrics, confusion_counts, ranking_metrics
 from common.records import Result
 
@@ -65,12 +66,19 @@ class Config(BaseConfig):
 
     normal_class: int = option(5, "the class that is normal: sandals", minimum=0, maximum=9)
     abnormal_class: int = option(7, "the class that is the anomaly: sneakers", minimum=0, maximum=9)
-    nu: float = option(0.5, "of both one-class SVMs: the part of the training images left outside", minimum=1e-3)
+    nu: float = option(
+        0.5, "of both one-class SVMs: the part of the training images left outside", minimum=1e-3, maximum=1.0
+    )
     units: tuple[int, ...] = option((128, 64, 32), "width of the encoder's layers before the code, mirrored", minimum=1)
     code_activation: str = option("relu", "activation of the code", choices=("relu", "linear"))
     epochs: int = option(50, "passes over the training sandals", minimum=1)
     batch_size: int = option(32, "images of one training step", minimum=1)
     learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
+
+    def check(self) -> None:
+        """Two classes."""
+        if self.normal_class == self.abnormal_class:
+            raise ConfigError(f"normal_class and abnormal_class must differ. Received: both are {self.normal_class}")
 
 
 class Splits(NamedTuple):

@@ -37,6 +37,7 @@ import numpy as np
 from common import figures, training
 from common.config import BaseConfig, option
 from common.datasets import Images, Source, load_images
+from common.errors import ConfigError
 from common.metrics import Metric, classification_metrics, confusion_counts, ranking_metrics, reconstruction_error
 from common.records import Result
 
@@ -59,8 +60,15 @@ class Config(BaseConfig):
     learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
     threshold: float = option(0.05, "errors above it are flagged; chosen by eye in the source", minimum=0.0)
     scored_images: int = option(200, "first test images of each class that are scored", minimum=1)
-    scattered_normal: int = option(1000, "normal test images drawn for the scatter, with replacement", minimum=1)
-    scattered_abnormal: int = option(50, "abnormal test images drawn for the scatter, with replacement", minimum=1)
+    scattered_normal: int = option(1000, "normal test images drawn for the scatter, with replacement", minimum=2)
+    scattered_abnormal: int = option(50, "abnormal test images drawn for the scatter, with replacement", minimum=2)
+
+    def check(self) -> None:
+        """Two digits, two strided convolutions."""
+        if self.normal_digit == self.abnormal_digit:
+            raise ConfigError(f"normal_digit and abnormal_digit must differ. Received: both are {self.normal_digit}")
+        if len(self.filters) != 2:
+            raise ConfigError(f"filters needs two values. Received: {len(self.filters)}")
 
 
 class Splits(NamedTuple):

@@ -39,6 +39,7 @@ import numpy as np
 from common import figures, training
 from common.config import BaseConfig, option
 from common.datasets import Images, Source, load_images
+from common.errors import ConfigError
 from common.metrics import Metric, ranking_metrics
 from common.records import Result
 
@@ -69,6 +70,11 @@ class Config(BaseConfig):
     batch_size: int = option(16, "images of one training step", minimum=1)
     learning_rate: float = option(3e-4, "of Adam", minimum=0.0)
     weight_decay: float = option(1e-5, "PyTorch's kind, added to the gradient", minimum=0.0)
+
+    def check(self) -> None:
+        """Two digits."""
+        if self.normal_digit == self.abnormal_digit:
+            raise ConfigError(f"normal_digit and abnormal_digit must differ. Received: both are {self.normal_digit}")
 
 
 class Splits(NamedTuple):

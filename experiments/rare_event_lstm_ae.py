@@ -1,7 +1,7 @@
 """LSTM autoencoder with curve shifting, on sheet breaks of a paper machine.
 
-Source: "LSTM Autoencoder for Anomaly Detection", a Korean blog post with its notebook, about 2020 (document 002; its
-    address is not known). Written in Keras, after
+Source: "LSTM Autoencoder for Anomaly Detection", a Korean blog post with its notebook, about 2020,
+    https://ilvnax24er.github.io/Anomaly-Detection (document 002). Written in Keras, after
     https://towardsdatascience.com/lstm-autoencoder-for-extreme-rare-event-classification-in-keras-ce209a224cfb.
     Data: sheet breaks of a paper machine, handed out by ProcessMiner (Ranjan et al., https://arxiv.org/abs/1809.10717).
 

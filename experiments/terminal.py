@@ -130,7 +130,7 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
             Text(f"{task.name} {task.protocol} {task.digest}{_marked(task)} seed {task.seed}: {state}"), soft_wrap=True
         )
     missing = sum(record is None for record in finished)
-    estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(missing * seconds)}"
+    estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(seconds)}"
     out.print(f"{missing} to run, {len(tasks) - missing} cached" + (f"; {estimate}" if missing else ""))
 
 
@@ -214,8 +214,8 @@ def summary_sentence(comparison: Comparison) -> str:
     summary = comparison.summary
     return (
         f"{summary.exact} of {summary.exact_groups} exact groups exact; {summary.outside} of "
-        f"{summary.one_run_groups} one-run groups differ, where chance alone would make at most "
-        f"{summary.expected_outside:.2f} differ."
+        f"{summary.one_run_groups} one-run groups lie outside, where chance alone would put about "
+        f"{summary.expected_outside:.2f}."
     )
 
 

@@ -43,6 +43,12 @@ def command(*arguments, **options):
         (["run", "curves_dense_ae", "--epochs", "many"], "invalid int value: 'many'"),
         (["run", "curves_dense_ae", "--learning-rate", "nan"], "learning_rate must be finite"),
         (["run", "curves_dense_ae", "--framework", "jax"], "invalid choice: 'jax'"),
+        (["run", "curves_dense_ae", "--points", "64"], "max_features must be at most points. Received: 100 of 64"),
+        (["run", "mnist_conv_ae", "--filters", "8"], "filters needs two values. Received: 1"),
+        (["run", "mnist_dense_ae", "--normal-digit", "9"], "normal_digit and abnormal_digit must differ"),
+        (["run", "fashion_latent_ocsvm", "--nu", "2"], "nu must be at most 1.0"),
+        (["run", "curves_dense_ae", "--ablate", "--epochs", "5"], "--ablate runs the published settings and its own"),
+        (["report", "--reference", "--no-run"], "the reference stays as it is: "),
         (["run", "curves_dense_ae", "--epoch", "5"], "unrecognized arguments: --epoch 5"),
         (["run"], "required: experiment"),
         (["run", "--epochs", "3", "curve_dense_ae"], "there is no experiment"),
@@ -54,7 +60,7 @@ def command(*arguments, **options):
 )
 def test_bad_input_gets_one_line_and_status_2_and_nothing_is_written(tmp_path, capsys, arguments, message):
     out = tmp_path / "out"
-    options = ["--out", str(out)] if arguments[:1] in (["run"], ["compare"]) else []
+    options = ["--out", str(out)] if arguments[:1] in (["run"], ["compare"], ["report"]) else []
     assert main([*arguments[:1], *options, *arguments[1:]] if arguments[1:2] == [] else [*arguments, *options]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -262,7 +268,8 @@ def test_compare_against_a_reference(default_out, tmp_path, capsys):
     reference = tmp_path / "reference"
     reference.mkdir()
     seeds = {str(seed): RIGHT for seed in range(3)}
-    results = {"schema": 1, "experiments": {"curves_dense_ae": {"seeds": seeds}}}
+    entry = {"seeds": seeds, "revision": 1, "config": curves_dense_ae.Config().to_dict(), "data": {}}
+    results = {"schema": 1, "experiments": {"curves_dense_ae": entry}}
     (reference / "results.json").write_text(json.dumps(results))
     out = default_out(dict.fromkeys(range(3), RIGHT))
     assert main(["compare", "curves_dense_ae", "--against", str(reference), "--out", str(out)]) == 0
@@ -271,6 +278,11 @@ def test_compare_against_a_reference(default_out, tmp_path, capsys):
     assert main(["compare", "curves_dense_ae", "--against", str(reference), "--json", "--out", str(out)]) == 1
     (answer,) = json.loads(capsys.readouterr().out)
     assert {row["metric"] for row in answer["metrics"] if row["verdict"] == "differs"} == {"ocsvm.accuracy"}
+    for changes in ({"revision": 0}, {"config": {}}, {"data": {"mnist": "stand-in: digits"}}):
+        results["experiments"]["curves_dense_ae"] = entry | changes
+        (reference / "results.json").write_text(json.dumps(results))
+        assert main(["compare", "curves_dense_ae", "--against", str(reference), "--out", str(out)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_list_names_every_experiment(capsys):

@@ -150,7 +150,7 @@ def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
 def test_a_report_of_nothing_says_so(tmp_path):
     assert main(["report", "--no-run", "--quiet", "--out", str(tmp_path)]) == 0
     page = (tmp_path / "latest" / "README.md").read_text()
-    assert "Not run." in page
+    assert "No finished run." in page
     assert "not run" in page[page.index("## Verdicts") :]
 
 
@@ -218,3 +218,45 @@ def test_the_reference_was_made_by_this_code_over_twenty_seeds():
 def test_a_readme_without_markers_is_refused():
     with pytest.raises(SuiteError, match="once each"):
         report.readme_with_verdicts("# no markers", {"experiments": {}})
+
+
+# Small parts of the page.
+
+
+def test_beside_a_row_stands_the_spread_of_what_shares_its_causes():
+    member = {"metric": "few", "free": True, "verdict": "reproduced", "p_value": None}
+    group = {"name": "g", "verdict": "reproduced", "members": [member]}
+    seeds = {str(seed): {"few": value, "many": 10.0} for seed, value in enumerate([1.0, 2.0, 3.0])}
+    table = markdown._beside({"beside": {"g": ["many", "absent"]}, "seeds": seeds}, group)
+    assert "| `few` | 3 | 2 | 1 | 50% |" in table
+    assert "| `many` | 3 | 10 | 0 | 0% |" in table
+    assert "absent" not in table
+    assert markdown._beside({"beside": {}, "seeds": seeds}, group) == ""
+
+
+def test_whole_numbers_are_printed_whole():
+    assert markdown.number(18398.0, "18398") == "18398"
+    assert markdown.number(18398.5, "18398") == "18398.5"
+    assert markdown.number(0.5049, "0.50") == "0.505"
+
+
+def test_a_change_of_verdict_is_told_over_the_same_seeds():
+    def variant(label, same, verdict):
+        return {
+            "label": label,
+            "same_seeds": {"g": same},
+            "comparison": {"groups": [{"name": "g", "verdict": verdict}]},
+        }
+
+    entry = {
+        "variants": [
+            variant("shorter", "within spread", "within spread"),
+            variant("longer", "differs (lower)", "reproduced"),
+            variant("hardly run", "no verdict", "no verdict"),
+        ]
+    }
+    sentence = markdown._variant_sentence(entry, {"name": "g", "verdict": "differs (lower)"})
+    assert sentence == (
+        "Over the same seeds the verdict stays the same under: shorter. "
+        "Over the same seeds it changes under: longer (differs (lower) to reproduced)."
+    )

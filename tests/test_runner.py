@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -129,6 +130,21 @@ def test_an_interrupted_run_is_recorded_as_such_and_finished_ones_stay(tmp_path,
     assert not tasks[2].folder.exists()
 
 
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt, ValueError])
+def test_a_fresh_run_that_does_not_finish_leaves_the_finished_one_alone(tmp_path, listener, trouble):
+    (task,) = tasks_of(fake(), tmp_path, [0])
+    (done,) = runner.execute([task], listener)
+
+    def run(splits, config, seed):
+        raise trouble
+
+    with contextlib.suppress(KeyboardInterrupt):
+        (record,) = runner.execute(tasks_of(fake(run), tmp_path, [0]), listener, fresh=True)
+        assert record.status == "failed"
+    assert task.finished() == done
+    assert records.read_arrays(task.folder, done)
+
+
 def test_a_damaged_record_is_run_again(tmp_path, listener):
     (task,) = tasks_of(fake(), tmp_path, [0])
     runner.execute([task], listener)
@@ -142,7 +158,7 @@ def test_the_estimate_is_the_median_of_earlier_runs_with_the_same_settings(tmp_p
     assert runner.expected_seconds(tasks) is None
     outcomes = runner.execute(tasks, listener)
     expected = sorted(record.durations["total"] for record in outcomes)[1]
-    assert runner.expected_seconds(tasks) == expected
+    assert runner.expected_seconds(tasks) == pytest.approx(3 * expected)
     assert runner.expected_seconds(tasks_of(fake(), tmp_path, config=Config(epochs=5))) is None
     assert runner.expected_seconds([]) is None
 

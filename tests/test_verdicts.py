@@ -70,6 +70,11 @@ def test_exact_compares_texts_in_every_seed():
     assert judge_group(exact({"a": "0.51", "b": "1"}), {0: {"a": 0.51, "b": 2}}).verdict == "differs"
 
 
+def test_a_failed_seed_is_shown_beside_an_exact_verdict_and_does_not_change_it():
+    result = judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505, 0.505]), failed=1)
+    assert (result.verdict, result.n, result.missing) == ("exact", 2, 1)
+
+
 # The prediction interval.
 
 
@@ -146,6 +151,14 @@ def test_too_few_seeds_give_no_verdict_and_few_a_provisional_one():
 def test_missing_and_failed_seeds_are_counted():
     result = judge_group(one_run({"a": "0.5"}), seeds_of("a", [0.4, 0.5, None, 0.6]), failed=2)
     assert (result.n, result.missing) == (3, 3)
+
+
+def test_a_member_that_is_never_defined_leaves_the_verdict_to_the_free_ones():
+    group = one_run({"recall": "0.50", "precision": "0.60"}, free=["recall"])
+    ours = {seed: {"recall": value, "precision": None} for seed, value in enumerate(np.linspace(0.45, 0.55, 9))}
+    result = judge_group(group, ours)
+    assert (result.verdict, result.n) == ("reproduced", 9)
+    assert judge_group(group, {0: {"recall": None, "precision": None}}).verdict == "no verdict"
 
 
 def test_outside_the_interval_but_inside_the_range_does_not_differ():
@@ -350,7 +363,10 @@ def test_identical_runs_agree_and_rounding_is_told_from_difference():
     reference = {seed: {"a": 1.0 + seed, "b": 2.0 + seed, "c": 3.0, "d": 4.0} for seed in range(4)}
     ours = {seed: {"a": 1.0 + seed, "b": (2.0 + seed) * (1 + 1e-9), "c": 9.0, "d": None} for seed in range(4)}
     verdicts = {row.metric: row.verdict for row in agree(reference, ours)}
-    assert verdicts == {"a": "identical", "b": "equal to rounding", "c": "differs", "d": "too few seeds"}
+    assert verdicts == {"a": "identical", "b": "equal to rounding", "c": "differs", "d": "defined on one side only"}
+    shifted = {seed + 100: {"c": 3.0 * (1 + 1e-9)} for seed in ours}
+    (row,) = [row for row in agree(reference, shifted) if row.metric == "c"]
+    assert row.verdict == "equal to rounding"
 
 
 @given(st.integers(0, 10_000))
