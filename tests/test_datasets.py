@@ -450,7 +450,7 @@ def test_without_a_network_auto_goes_on_with_a_stand_in_and_asks_once(isolated, 
     server = serve(monkeypatch, dict.fromkeys([], b""))
     monkeypatch.setattr(stand_ins, "draw_fashion", small_images)
     for _ in range(2):
-        assert stand_in_digest(datasets.identify(["fashion_mnist"])["fashion_mnist"])
+        assert datasets.identify(["fashion_mnist"])["fashion_mnist"].startswith(STAND_IN)
         assert_same(datasets.load_images("fashion_mnist"), small_images())
     assert len(server.asked) == 2
     assert caplog.text.count("Going on with a stand-in: drawn sandals") == 1
