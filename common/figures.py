@@ -196,6 +196,7 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
             va="center",
             bbox=box,
             arrowprops=arrow if above else None,
+            annotation_clip=False,
         )
         above = label.get_bbox_patch()
     axis.set(xlim=(0, 1), ylim=(0.6 - len(names), 0.6))

@@ -55,8 +55,9 @@ def verdict_table(results: Mapping[str, Any]) -> str:
     for name, entry in results["experiments"].items():
         for group in entry["comparison"]["groups"]:
             rows.append([f"`{name}`", group["title"], *_headline(group), _verdict(group)])
-    seeds = " and ".join(sorted({str(entry["comparison"]["n_seeds"]) for entry in results["experiments"].values()}))
-    headings = ["experiment", "printed row or curve", "number", "published", f"ours, {seeds} seeds", "verdict"]
+    counts = {entry["comparison"]["n_seeds"] for entry in results["experiments"].values()}
+    ours = f"ours, {counts.pop()} seeds" if len(counts) == 1 else "ours"
+    headings = ["experiment", "printed row or curve", "number", "published", ours, "verdict"]
     return _table(headings, rows)
 
 
