@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from common.published import Claim, Group, Published
 from common.verdicts import (
+    FIRM_SEEDS,
     Prediction,
     agree,
     compare,
@@ -247,7 +248,8 @@ def losses(rng, shape, size):
 @pytest.mark.parametrize("shape", ["normal", "skewed", "two modes"])
 def test_a_report_from_our_own_distribution_differs_in_at_most_five_percent(shape, n):
     rng = np.random.default_rng(n)
-    trials, differs = 600, 0
+    # Over 5 seeds `differs` is never said, whatever comes; a few trials show it.
+    trials, differs = (600 if n >= FIRM_SEEDS else 50), 0
     for _ in range(trials):
         runs = [report_metrics(a, b) for a, b in zip(counts(rng, shape, n + 1), counts(rng, shape, n + 1), strict=True)]
         printed = {name: f"{value:.2f}" for name, value in runs[-1].items() if value is not None}
@@ -260,7 +262,8 @@ def test_a_report_from_our_own_distribution_differs_in_at_most_five_percent(shap
 @pytest.mark.parametrize("shape", ["normal", "skewed", "two modes"])
 def test_a_curve_from_our_own_distribution_differs_in_at_most_five_percent(shape, n):
     rng = np.random.default_rng(n)
-    trials, differs = 600, 0
+    # Over 5 seeds `differs` is never said, whatever comes; a few trials show it.
+    trials, differs = (600 if n >= FIRM_SEEDS else 50), 0
     names = [f"loss.epoch_{epoch:03d}" for epoch in range(1, 6)]
     for _ in range(trials):
         level = losses(rng, shape, n + 1)
