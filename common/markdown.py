@@ -54,7 +54,7 @@ def verdict_table(results: Mapping[str, Any]) -> str:
     rows = []
     for name, entry in results["experiments"].items():
         for group in entry["comparison"]["groups"]:
-            rows.append([f"`{name}`", group["title"], *_headline(group), _verdict(group)])
+            rows.append([f"`{name}`", group["title"], *headline(group), _verdict(group)])
     counts = {entry["comparison"]["n_seeds"] for entry in results["experiments"].values()}
     ours = f"ours, {counts.pop()} seeds" if len(counts) == 1 else "ours"
     headings = ["experiment", "printed row or curve", "number", "published", ours, "verdict"]
@@ -137,7 +137,7 @@ def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> st
     return " to ".join(number(end, member["printed"]) for end in ends)
 
 
-def _headline(group: Mapping[str, Any]) -> list[str]:
+def headline(group: Mapping[str, Any]) -> list[str]:
     """The number that a group's verdict hangs on, what was published for it, and ours."""
     if group["verdict"] == STAND_IN:
         return ["", "", "not compared"]
@@ -239,7 +239,7 @@ def _two_modes(entry: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     rows = []
     for group in given["groups"]:
         for label, judged in (("all", over_all[group["name"]]), ("those that meet it", group)):
-            rows.append([group["title"], label, str(judged["n"]), *_headline(judged), _verdict(judged)])
+            rows.append([group["title"], label, str(judged["n"]), *headline(judged), _verdict(judged)])
     headings = ["printed row or curve", "seeds", "n", "number", "published", "ours", "verdict"]
     return ["### Two modes", rates, _table(headings, rows), _every_seed(entry, given)]
 

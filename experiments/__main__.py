@@ -159,7 +159,7 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
         )
         comparisons.append(comparison)
         if not options.json:
-            terminal.print_comparison(comparison, _notes(name, selection))
+            terminal.print_comparison(comparison, bool(options.experiments), _notes(name, selection))
     if options.json:
         print(json.dumps({comparison.experiment: asdict(comparison) for comparison in comparisons}, indent=1))
     differs = any(comparison.summary.exact < comparison.summary.exact_groups for comparison in comparisons)
@@ -379,7 +379,7 @@ def _parser(module: Experiment | None) -> argparse.ArgumentParser:
     )
 
     command = _command(commands, "compare", compare_command)
-    command.add_argument("experiments", nargs="*", help="which ones (default: all)")
+    command.add_argument("experiments", nargs="*", help="which ones, number by number (default: all, row by row)")
     command.add_argument("--against", type=Path, metavar="DIR", help="a report to compare with instead of the sources")
     command.add_argument("--all", action="store_true", help="with --against, list identical metrics too")
     command.add_argument("--json", action="store_true", help="for machines")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from common.markdown import headline
 from common.records import OK, Record, stand_in_of
 from common.runner import Task
 from common.verdicts import (
@@ -147,17 +149,33 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
     console().print(table)
 
 
-def print_comparison(comparison: Comparison, notes: Sequence[str] = ()) -> None:
-    """One experiment held against its source: numbers, groups, claims, and the count that chance would give."""
+def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str] = ()) -> None:
+    """One experiment held against its source: numbers, verdicts, claims, and the count that chance would give.
+
+    Args:
+        comparison: what to print.
+        members: every printed number, or for each printed row only the one that its verdict hangs on.
+        notes: what else there is to say about the runs.
+    """
     out = console()
     if comparison.n_seeds:
-        out.print(_numbers_table(comparison))
+        out.print(_numbers_table(comparison) if members else _groups_table(comparison))
         out.print(_claims_table(comparison.claims))
         out.print(summary_sentence(comparison), soft_wrap=True)
         for given in comparison.conditional:
             out.print(condition_sentence(given), soft_wrap=True)
     for note in notes:
         out.print(Text(note, "yellow"), soft_wrap=True)
+
+
+def _groups_table(comparison: Comparison) -> Table:
+    table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
+    for heading in ("printed row or curve", "number", "published", "ours", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for group in comparison.groups:
+        number, published, ours = headline(asdict(group))
+        table.add_row(group.title, number.strip("`"), published, ours, _verdict(group))
+    return table
 
 
 def _numbers_table(comparison: Comparison) -> Table:

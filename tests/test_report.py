@@ -142,9 +142,9 @@ def test_compare_has_a_line_for_every_condition(two_modes, capsys):
 def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
     member = {"metric": "m.auroc", "printed": "0.694", "mean": 0.7, "minimum": 0.65, "maximum": 0.75, "n": 3}
     group = {"obtained": "context", "members": [member], "n": 3}
-    assert markdown._headline(group) == ["`m.auroc`", "0.694", "0.7000 (0.6500 to 0.7500)"]
-    assert markdown._headline({**group, "members": [member, member]}) == ["2 numbers", "", ""]
-    assert markdown._headline({**group, "members": [{**member, "n": 0}]})[2] == "-"
+    assert markdown.headline(group) == ["`m.auroc`", "0.694", "0.7000 (0.6500 to 0.7500)"]
+    assert markdown.headline({**group, "members": [member, member]}) == ["2 numbers", "", ""]
+    assert markdown.headline({**group, "members": [{**member, "n": 0}]})[2] == "-"
 
 
 def test_a_report_of_nothing_says_so(tmp_path):
