@@ -69,7 +69,8 @@ def start_keras() -> ModuleType:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Errors of kernels reach Python as exceptions; what is left on this channel is remarks on processor features.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _standard_error_held_back():
         import tensorflow as tf
 
