@@ -54,6 +54,8 @@ def verdict_table(results: Mapping[str, Any]) -> str:
     rows = []
     for name, entry in results["experiments"].items():
         for group in entry["comparison"]["groups"]:
+            if group["obtained"] == "context":
+                continue
             rows.append([f"`{name}`", group["title"], *headline(group), _verdict(group)])
     counts = {entry["comparison"]["n_seeds"] for entry in results["experiments"].values()}
     ours = f"ours, {counts.pop()} seeds" if len(counts) == 1 else "ours"

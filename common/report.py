@@ -86,7 +86,9 @@ def write(results: Results, out: Path, folder: Path) -> Path:
         (Path(drawing) / "figures").mkdir(exist_ok=True)
         shutil.rmtree(folder / "figures", ignore_errors=True)
         (Path(drawing) / "figures").rename(folder / "figures")
-    records.write_atomically(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode())
+    records.write_atomically(
+        folder / "results.json", json.dumps(results, separators=(",", ":"), allow_nan=False).encode()
+    )
     path = folder / "README.md"
     records.write_atomically(path, markdown.report(results).encode())
     return path
