@@ -82,7 +82,6 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
         *_figures(entry["overview"]),
         *[_group(group) for group in comparison["groups"]],
     ]
-    parts += ["The source gives no number for: " + _listing(entry["not_published"]) + "."]
     parts.append(_added(entry))
     if comparison["claims"]:
         parts += ["### Claims", _claims(comparison["claims"])]
@@ -198,17 +197,14 @@ def _summary(entry: Mapping[str, Any]) -> str:
 
 
 def _added(entry: Mapping[str, Any]) -> str:
+    """What we report and the source does not, with a word on why it does not."""
     rows = []
-    for metric in entry["not_published"]:
+    for metric, reason in entry["not_published"].items():
         values = [value for metrics in entry["seeds"].values() if (value := metrics.get(metric)) is not None]
-        if values:
-            mean = sum(values) / len(values)
-            rows.append([f"`{metric}`", f"{mean:.3f}", f"{min(values):.3f} to {max(values):.3f}", str(len(values))])
-    return "Ours:\n\n" + _table(["number", "mean", "range", "seeds"], rows) if rows else ""
-
-
-def _listing(reasons: Mapping[str, str]) -> str:
-    return "; ".join(f"`{metric}` ({reason})" for metric, reason in reasons.items())
+        ours = [_plain(fmean(values)), f"{_plain(min(values))} to {_plain(max(values))}"] if values else ["-", "-"]
+        rows.append([f"`{metric}`", *ours, str(len(values)), reason])
+    table = _table(["number", "mean", "range", "seeds", "why the source has none"], rows)
+    return f"Numbers of ours that the source does not give:\n\n{table}" if rows else ""
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -274,8 +270,8 @@ def _separation(separation: Mapping[str, Any] | None) -> list[str]:
 
 
 def _plain(value: float | int | None) -> str:
-    """A number without a printed counterpart: three significant digits, whole ones in full."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3g}"
+    """A number without a printed counterpart: four significant digits, whole ones in full."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def _quoted(names: Iterable[str]) -> list[str]:
