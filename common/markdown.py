@@ -346,6 +346,8 @@ def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
     rows = []
     for label, candidate in [("as published", group), *_same_group(entry, group)]:
         member = next(member for member in candidate["members"] if member["metric"] == metric)
+        if member["n"] == 0:
+            continue
         rows.append(
             [
                 label,
@@ -367,11 +369,11 @@ def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str
         for candidate in variant["comparison"]["groups"]:
             verdicts = (variant["same_seeds"].get(group["name"]), candidate["verdict"])
             if candidate["name"] == group["name"] and not set(verdicts) & {None, NOT_RUN, NO_VERDICT}:
-                labels[verdicts[0] == verdicts[1]].append(f"{variant['label']} ({verdicts[0]} to {verdicts[1]})")
-    unchanged = [label.rsplit(" (", 1)[0] for label in labels[True]]
+                same = verdicts[0] == verdicts[1]
+                labels[same].append(variant["label"] + ("" if same else f" ({verdicts[0]} to {verdicts[1]})"))
     sentences = []
-    if unchanged:
-        sentences.append(f"Over the same seeds the verdict stays the same under: {'; '.join(unchanged)}.")
+    if labels[True]:
+        sentences.append(f"Over the same seeds the verdict stays the same under: {'; '.join(labels[True])}.")
     if labels[False]:
         sentences.append(f"Over the same seeds it changes under: {'; '.join(labels[False])}.")
     return " ".join(sentences)

@@ -193,6 +193,11 @@ def _variants(
             same = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
             verdicts = {group.name: group.verdict for group in compare(published, same).groups}
             entry = {**_results_of(published, selection), "same_seeds": verdicts}
+            entry["seeds"] = {
+                seed: {name: value for name, value in values.items() if name in published.metrics()}
+                for seed, values in entry["seeds"].items()
+            }
+            entry["comparison"]["conditional"] = []  # only verdicts on rows are held against those of an ablation
             ours.append({"label": label, "changes": config.changes(), "origin": "here", **entry})
     labels = {entry["label"] for entry in ours}
     theirs = [

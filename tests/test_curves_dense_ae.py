@@ -131,7 +131,14 @@ def test_the_printed_loss_sums_batch_means_and_leaves_the_penalty_out():
 
     # At a learning rate of 0 nothing is learned, so the batch means can be had afterwards, in the pipeline's order.
     config = curves.Config(
-        normal_curves=40, anomalous_curves=10, points=16, units=(4,), batch_size=12, epochs=1, learning_rate=0.0
+        normal_curves=40,
+        anomalous_curves=10,
+        points=16,
+        max_features=4,
+        units=(4,),
+        batch_size=12,
+        epochs=1,
+        learning_rate=0.0,
     )
     splits = curves.split(curves.load(config), config, "published", 0)
     normal = splits.x_train[splits.y_train == 0].astype(np.float32)

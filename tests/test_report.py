@@ -141,7 +141,7 @@ def test_compare_has_a_line_for_every_condition(two_modes, capsys):
 
 def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
     member = {"metric": "m.auroc", "printed": "0.694", "mean": 0.7, "minimum": 0.65, "maximum": 0.75, "n": 3}
-    group = {"obtained": "context", "members": [member], "n": 3}
+    group = {"obtained": "context", "members": [member], "n": 3, "verdict": "context"}
     assert markdown.headline(group) == ["`m.auroc`", "0.694", "0.7000 (0.6500 to 0.7500)"]
     assert markdown.headline({**group, "members": [member, member]}) == ["2 numbers", "", ""]
     assert markdown.headline({**group, "members": [{**member, "n": 0}]})[2] == "-"
