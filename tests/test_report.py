@@ -127,7 +127,7 @@ def test_two_modes_are_told_with_their_rates_every_seed_and_both_readings(two_mo
 def test_what_goes_with_a_metric_is_a_table_of_rank_correlations(two_modes):
     page = (two_modes / "latest" / "README.md").read_text()
     section = page[page.index("### What goes with `ocsvm_latent.auroc`") :]
-    assert "| `latent.dead_units` | 5 | -0.707 | 0 | 0 |" in section
+    assert "| `latent.dead_units` | 5 | -0.7071 | 0 | 0 |" in section
     assert "| `latent.correlation` | 4 | - | 0.9 | 0.9 |" in section
     assert "### Two modes" not in page[page.index("## curves_dense_ae") :]
 
