@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common import file_cache, image_files, processminer, stand_ins
-from common.download import download
 from common.errors import DataError
 from common.image_files import Images
 from common.published import ROOT
@@ -318,6 +317,8 @@ def _accept_table(dataset: DataSet, path: Path) -> Found:
 def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     path = folder / file.name
     if not path.is_file() or file_cache.sha256_of(path) != file.sha256:
+        from common.download import download  # here, since the network library is slow to import and seldom needed
+
         try:
             download([address + file.name for address in addresses], path, file.size, file.sha256)
         except DataError as error:
