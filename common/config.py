@@ -29,7 +29,7 @@ def option(
     """A field of a `Config`.
 
     Args:
-        default: the published value.
+        default: the published value; `None` for what the source leaves open, an option that is unset unless given.
         help: what it is, with its unit, in a few words.
         minimum: the smallest value that makes sense, inclusive; of every entry when the field is a tuple.
         maximum: the largest one, inclusive.
@@ -50,6 +50,8 @@ class BaseConfig:
         """
         for spec in fields(self):
             value = getattr(self, spec.name)
+            if value is None and spec.default is None:
+                continue
             for entry in value if isinstance(value, tuple) else (value,):
                 _check(spec, entry)
             if value == ():
@@ -64,16 +66,17 @@ class BaseConfig:
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them: tuples as lists."""
+        """The fields that are set, as JSON has them: tuples as lists."""
         return {
-            spec.name: list(value) if isinstance(value := getattr(self, spec.name), tuple) else value
+            spec.name: list(value) if isinstance(value, tuple) else value
             for spec in fields(self)
+            if (value := getattr(self, spec.name)) is not None
         }
 
     def changes(self) -> dict[str, Any]:
         """The fields that differ from the published defaults."""
         defaults = type(self)().to_dict()
-        return {name: value for name, value in self.to_dict().items() if value != defaults[name]}
+        return {name: value for name, value in self.to_dict().items() if value != defaults.get(name)}
 
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:
@@ -103,15 +106,17 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
             )
             continue
         several = typing.get_origin(hint) is tuple
+        # The type of an entry where there are several, and of `int | None` the first.
+        hint = (typing.get_args(hint) or (hint,))[0]
         default = " ".join(str(entry) for entry in default) if isinstance(default := spec.default, tuple) else default
         group.add_argument(
             _flag(spec.name),
-            type=typing.get_args(hint)[0] if several else hint,
+            type=hint,
             nargs="+" if several else None,
             choices=spec.metadata["choices"],
             metavar=None if spec.metadata["choices"] else "N" if hint is int else "X",
             default=argparse.SUPPRESS,
-            help=f"{spec.metadata['help']} (default: {default})",
+            help=spec.metadata["help"] + ("" if default is None else f" (default: {default})"),
         )
 
 

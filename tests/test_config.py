@@ -16,6 +16,7 @@ class Config(BaseConfig):
     units: tuple[int, ...] = option((8, 4), "widths", minimum=1)
     kind: str = option("a", "which", choices=("a", "b"))
     extra: bool = option(True, "more")
+    place: int | None = option(None, "where, if anywhere", minimum=0)
 
 
 def parse(*arguments):
@@ -30,6 +31,13 @@ def test_every_field_is_an_option_and_the_rest_keeps_its_default():
     assert parsed == Config(3, 0.1, (6, 5), "b", False)
     assert parsed.changes() == {"epochs": 3, "rate": 0.1, "units": [6, 5], "kind": "b", "extra": False}
     assert Config().changes() == {}
+
+
+def test_an_option_that_is_not_set_is_no_part_of_the_config():
+    assert "place" not in Config().to_dict()
+    assert parse("--place", "3").changes() == {"place": 3}
+    with pytest.raises(ConfigError, match="place must be at least 0. Received: place=-1"):
+        parse("--place", "-1")
 
 
 @pytest.mark.parametrize(
