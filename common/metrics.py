@@ -99,6 +99,69 @@ def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[s
     }
 
 
+def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
+    """How well scores tell anomalies from normal samples, whatever the threshold.
+
+    Args:
+        labels: true classes, shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape, finite, higher = more anomalous.
+
+    Returns:
+        `auroc`, `average_precision`, `fpr_at_95_recall`, and the `prevalence` of anomalies, which is what the average
+        precision of random scores would be. Without both classes the first three are `Undefined`.
+
+    Raises:
+        ValueError: labels other than 0 and 1, shapes that differ, scores that are not finite.
+    """
+    labels, scores = _binary("labels", labels), np.asarray(scores)
+    _refuse_unrankable(labels, scores)
+    ranking = {name.removeprefix("_."): value for name, value in ranking_metrics("_", labels, scores).items()}
+    both = len(np.unique(labels)) == 2
+    return {
+        **ranking,
+        "fpr_at_95_recall": false_positive_rate_at_recall(labels, scores) if both else ranking["auroc"],
+        "prevalence": float(np.mean(labels)),
+    }
+
+
+def false_positive_rate_at_recall(labels: ArrayLike, scores: ArrayLike, recall: float = 0.95) -> float:
+    """The share of normal samples that must be flagged to catch the given share of anomalies.
+
+    A threshold flags `score >= threshold`, so samples of equal scores are flagged together. Of all thresholds that
+    reach the recall it is the lowest false-positive rate.
+
+    Args:
+        labels: true classes, shape `(samples,)`, 1 for an anomaly; both classes must occur.
+        scores: anomaly scores, the same shape, finite, higher = more anomalous.
+        recall: share of the anomalies to catch, above 0 and at most 1.
+
+    Raises:
+        ValueError: one class only, a recall out of range, shapes that differ, scores that are not finite.
+    """
+    from sklearn.metrics import roc_curve
+
+    labels, scores = _binary("labels", labels), np.asarray(scores)
+    _refuse_unrankable(labels, scores)
+    if len(np.unique(labels)) < 2:
+        raise ValueError("A false-positive rate at a recall needs both classes. Received: one class only")
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must lie above 0 and at most at 1. Received: {recall}")
+    false_positive_rate, reached, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return float(false_positive_rate[reached >= recall].min())
+
+
+def _refuse_unrankable(labels: NDArray[np.int_], scores: NDArray[np.floating]) -> None:
+    if labels.shape != scores.shape:
+        raise ValueError(f"Labels {labels.shape} and scores {scores.shape} must agree in shape")
+    strange = np.flatnonzero(~np.isfinite(scores))
+    if len(strange):
+        first = strange[0]
+        raise ValueError(
+            f"scores must be finite. Received: {len(strange)} of {len(scores)} that are not, "
+            f"the first {scores[first]} at index {first}"
+        )
+
+
 def _binary(what: str, values: ArrayLike) -> NDArray[np.int_]:
     array = np.asarray(values)
     strange = np.setdiff1d(array, [0, 1])

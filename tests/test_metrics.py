@@ -4,9 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.metrics import Undefined, classification_metrics, confusion_counts, ranking_metrics, reconstruction_error
+from common.metrics import (
+    Undefined,
+    classification_metrics,
+    confusion_counts,
+    detection_metrics,
+    false_positive_rate_at_recall,
+    ranking_metrics,
+    reconstruction_error,
+)
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
+
+
+tied = st.integers(0, 4).map(float)
+spread_out = st.floats(-1e6, 1e6)
+scored = st.one_of(
+    *(st.lists(st.tuples(st.integers(0, 1), score), min_size=1, max_size=30) for score in (tied, spread_out))
+)
 
 
 def ratio(numerator, denominator):
@@ -45,6 +60,71 @@ def test_auroc_counts_pairs_and_ties_count_half(pairs):
         return
     wins = [(a > n) + 0.5 * (a == n) for a in scores[labels == 1] for n in scores[labels == 0]]
     assert found == pytest.approx(np.mean(wins))
+
+
+def rates_by_threshold(labels, scores):
+    """(recall, false-positive rate, precision) of `score >= threshold`, from the strictest threshold down."""
+    for threshold in sorted(set(scores), reverse=True):
+        flagged = [label for label, score in zip(labels, scores, strict=True) if score >= threshold]
+        hits, alarms = flagged.count(1), flagged.count(0)
+        yield hits / labels.count(1), alarms / labels.count(0), hits / len(flagged)
+
+
+@given(scored)
+def test_detection_metrics_agree_with_counted_pairs_and_a_loop_over_thresholds(pairs):
+    labels, scores = map(list, zip(*pairs, strict=True))
+    found = detection_metrics(labels, scores)
+    assert list(found) == ["auroc", "average_precision", "fpr_at_95_recall", "prevalence"]
+    assert found["prevalence"] == pytest.approx(sum(labels) / len(labels))
+    if len(set(labels)) < 2:
+        undefined = [found[name] for name in ("auroc", "average_precision", "fpr_at_95_recall")]
+        assert all(isinstance(value, Undefined) and "only one class" in value.reason for value in undefined)
+        return
+    anomalous, normal = ([score for label, score in pairs if label == k] for k in (1, 0))
+    assert found["auroc"] == pytest.approx(np.mean([(a > n) + 0.5 * (a == n) for a in anomalous for n in normal]))
+    rates = list(rates_by_threshold(labels, scores))
+    gained = np.diff([recall for recall, _, _ in rates], prepend=0)
+    assert found["average_precision"] == pytest.approx(sum(gained * [precision for _, _, precision in rates]))
+    assert found["fpr_at_95_recall"] == pytest.approx(min(alarms for recall, alarms, _ in rates if recall >= 0.95))
+
+
+@given(scored, st.sampled_from([0.1, 0.5, 0.8, 1.0]))
+def test_the_false_positive_rate_is_the_lowest_that_reaches_the_recall(pairs, recall):
+    labels, scores = map(list, zip(*pairs, strict=True))
+    if len(set(labels)) == 2:
+        expected = min(alarms for reached, alarms, _ in rates_by_threshold(labels, scores) if reached >= recall)
+        assert false_positive_rate_at_recall(labels, scores, recall) == pytest.approx(expected)
+
+
+def test_a_recall_that_is_reached_exactly_is_reached():
+    labels, scores = [1] * 20 + [0], [*range(20, 0, -1), 1.5]
+    assert false_positive_rate_at_recall(labels, scores, recall=0.95) == 0
+    assert false_positive_rate_at_recall(labels, scores, recall=0.96) == 1
+
+
+def test_constant_scores_flag_everything():
+    assert detection_metrics([0, 0, 0, 1], np.ones(4)) == {
+        "auroc": 0.5,
+        "average_precision": 0.25,
+        "fpr_at_95_recall": 1.0,
+        "prevalence": 0.25,
+    }
+
+
+@pytest.mark.parametrize("metric", [detection_metrics, false_positive_rate_at_recall])
+def test_scores_that_cannot_be_ranked_are_refused(metric):
+    with pytest.raises(ValueError, match=r"scores must be finite. Received: 2 of 3 .* nan at index 1"):
+        metric([0, 1, 1], [0.0, np.nan, np.inf])
+    with pytest.raises(ValueError, match=r"must agree in shape"):
+        metric([0, 1, 1], [0.0, 1.0])
+
+
+def test_a_rate_that_cannot_be_had_is_refused():
+    with pytest.raises(ValueError, match="both classes"):
+        false_positive_rate_at_recall([1, 1], [0.0, 1.0])
+    for recall in (0.0, 1.1, np.nan):
+        with pytest.raises(ValueError, match=rf"recall must lie above 0 and at most at 1. Received: {recall}"):
+            false_positive_rate_at_recall([0, 1], [0.0, 1.0], recall)
 
 
 @given(binary)
