@@ -19,3 +19,7 @@ class PublishedError(SuiteError):
 
 class DataError(SuiteError):
     """A data set is absent, damaged, or not what it should be."""
+
+
+class ThresholdError(SuiteError):
+    """Scores that no threshold can be fitted on or applied to, or a rate that they cannot show."""

@@ -49,7 +49,7 @@ def style() -> Any:
     return matplotlib.rc_context(settings)
 
 
-def canvas(columns: int, height: float, rows: int = 1, **shared: Any) -> tuple[Any, NDArray[Any]]:
+def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **shared: Any) -> tuple[Any, NDArray[Any]]:
     """A figure of the report's width, and its axes side by side, row after row.
 
     Built without pyplot, so that no global state remains and any backend will do.
@@ -58,6 +58,7 @@ def canvas(columns: int, height: float, rows: int = 1, **shared: Any) -> tuple[A
         columns: how many axes.
         height: of the figure, in inches.
         rows: how many rows of axes.
+        wide: whether a single axes takes the whole width.
         **shared: `sharex` and `sharey`, as in `Figure.subplots`.
 
     Returns:
@@ -65,7 +66,7 @@ def canvas(columns: int, height: float, rows: int = 1, **shared: Any) -> tuple[A
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH if columns > 1 else WIDTH * 0.7, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH if columns > 1 or wide else WIDTH * 0.7, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     return figure, axes
 

@@ -3,7 +3,7 @@
 A run leaves one folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
 Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json` is
 a run that did not finish, and counts for nothing. What the seeds share is computed once and lies beside them in
-`<digest>/once/`, in the same two files.
+`<digest>/once/`, in the same two files, and so do the classical detectors, in `<digest>/detectors/<name>/seed-0000/`.
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ def run_folder(out: Path, experiment: str, protocol: str, digest: str, seed: int
 def once_folder(out: Path, experiment: str, protocol: str, digest: str) -> Path:
     """Where the seeds of one digest keep what they share."""
     return out / "runs" / experiment / protocol / digest / "once"
+
+
+def detector_folder(out: Path, experiment: str, protocol: str, digest: str, detector: str, seed: int) -> Path:
+    """Where a classical detector under the split of one seed leaves its record."""
+    return out / "runs" / experiment / protocol / digest / "detectors" / detector / f"seed-{seed:04d}"
 
 
 def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, str]]:

@@ -13,14 +13,18 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from common import datasets, environment, figures, records, training
+from common.baselines import DETECTORS, Inputs, detect
 from common.config import BaseConfig
 from common.datasets import AUTO, Source
 from common.errors import RecordError
+from common.metrics import detection_metrics
 from common.records import Record, Result
 
 
@@ -37,7 +41,11 @@ class Experiment(Protocol):
     __doc__: str | None
     Config: type[BaseConfig]
     REVISION: int
-    PROTOCOLS: tuple[str, ...]
+    # The protocols in which each seed has its own split, so that a detector must be fitted anew for each.
+    SPLIT_BY_SEED: tuple[str, ...]
+    # The source's methods, and the name of the array that holds their scores of the test samples; the first is the one
+    # that the detectors are held against.
+    METHODS: Mapping[str, str]
     DATASETS: tuple[str, ...]
     ABLATIONS: Mapping[str, Mapping[str, Any]]
 
@@ -46,6 +54,9 @@ class Experiment(Protocol):
 
     def split(self, data: Any, config: Any, protocol: str, seed: int) -> Any:
         """The named splits."""
+
+    def detector_inputs(self, splits: Any, config: Any) -> Inputs:
+        """What the classical detectors are given, and what they are scored on."""
 
     def run(self, splits: Any, config: Any, seed: int) -> Result:
         """Train, score, decide."""
@@ -66,7 +77,10 @@ def name_of(experiment: Experiment) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """One run that somebody wants: what, with which settings, which seed, and where its record belongs."""
+    """One run that somebody wants: what, with which settings, which seed, and where its record belongs.
+
+    With `detector`, it is that classical detector under the split of this experiment, protocol and seed.
+    """
 
     experiment: Experiment
     config: BaseConfig
@@ -74,6 +88,7 @@ class Task:
     seed: int
     out: Path
     source: Source = AUTO
+    detector: str | None = None
 
     @property
     def name(self) -> str:
@@ -96,9 +111,16 @@ class Task:
         return records.stand_in_of(self.data)
 
     @property
+    def revision(self) -> int:
+        """Of the code that computes it."""
+        return self.experiment.REVISION if self.detector is None else DETECTORS[self.detector].revision
+
+    @property
     def folder(self) -> Path:
         """Where its record belongs."""
-        return records.run_folder(self.out, self.name, self.protocol, self.digest, self.seed)
+        if self.detector is None:
+            return records.run_folder(self.out, self.name, self.protocol, self.digest, self.seed)
+        return records.detector_folder(self.out, self.name, self.protocol, self.digest, self.detector, self.seed)
 
     def finished(self) -> Record | None:
         """The record, if there is one that says ok."""
@@ -106,12 +128,29 @@ class Task:
             record = records.read_record(self.folder)
         except RecordError:
             return None
-        return record if record.status == records.OK else None
+        return record if record.status == records.OK and record.revision == self.revision else None
 
     @property
     def once_folder(self) -> Path:
         """Where the record of what it shares with other seeds belongs."""
         return records.once_folder(self.out, self.name, self.protocol, self.digest)
+
+
+def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
+    """The classical detectors under the splits of some runs, each once where it does not depend on the seed."""
+    wanted = {
+        replace(
+            task, detector=name, seed=task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
+        ): None
+        for task in tasks
+        for name in DETECTORS
+    }
+    return list(wanted)
+
+
+def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool:
+    """Whether a detector gives other scores for other seeds, for its own sake or for that of the split."""
+    return DETECTORS[detector].random or protocol in experiment.SPLIT_BY_SEED
 
 
 @functools.cache
@@ -128,6 +167,8 @@ class _Memory:
 
     fresh: bool
     data: dict[BaseConfig, Any] = field(default_factory=dict)
+    # Only the last split, by what it depends on: the detectors of one seed follow each other.
+    splits: dict[tuple[BaseConfig, str, int], Any] = field(default_factory=dict)
     once: dict[Path, Result] = field(default_factory=dict)
 
 
@@ -204,9 +245,10 @@ def _run(task: Task, listener: Listener, memory: _Memory) -> Record:
     started = time.perf_counter()
     details = None
     try:
-        result = _compute(task, listener, memory)
+        with training.stopwatch() as seconds:
+            result = _compute(task, listener, memory) if task.detector is None else _detect(task, memory, seconds)
         metrics, undefined = records.flatten(result.metrics)
-        record = _record(task, started, status=records.OK, metrics=metrics, undefined=undefined)
+        record = _record(task, started, seconds, status=records.OK, metrics=metrics, undefined=undefined)
         record = records.write_run(task.folder, record, result.arrays)
     except KeyboardInterrupt:
         _write_unfinished(task, _record(task, started, status=records.INTERRUPTED, error="interrupted"))
@@ -236,10 +278,25 @@ def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:
     return _merge(once, result)
 
 
+def _detect(task: Task, memory: _Memory, seconds: dict[str, float]) -> Result:
+    """One classical detector under the split of a run, with what its scores are judged by."""
+    assert task.detector is not None
+    with training.fixed_threads():
+        inputs = task.experiment.detector_inputs(_splits(task, task.seed, memory), task.config)
+        detection = detect(task.detector, inputs, task.seed)
+    seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
+    metrics = {**detection_metrics(inputs.y_test, detection.scores), "fitted_on": detection.fitted_on}
+    arrays = {"scores": detection.scores, "labels": inputs.y_test.astype(np.uint8), "groups": inputs.groups}
+    return Result(metrics, arrays)
+
+
 def _splits(task: Task, seed: int, memory: _Memory) -> Any:
-    if task.config not in memory.data:
-        memory.data[task.config] = task.experiment.load(task.config, task.source)
-    return task.experiment.split(memory.data[task.config], task.config, task.protocol, seed)
+    key = (task.config, task.protocol, seed)
+    if key not in memory.splits:
+        if task.config not in memory.data:
+            memory.data[task.config] = task.experiment.load(task.config, task.source)
+        memory.splits = {key: task.experiment.split(memory.data[task.config], task.config, task.protocol, seed)}
+    return memory.splits[key]
 
 
 def _once(task: Task, memory: _Memory) -> Result:
@@ -267,7 +324,7 @@ def _compute_once(task: Task, memory: _Memory, run_once: Callable[[Any, Any], Re
     with training.seeded(0):
         result = run_once(_splits(task, 0, memory), task.config)
     metrics, undefined = records.flatten(result.metrics)
-    record = records.OnceRecord(metrics=metrics, undefined=undefined, **_circumstances(task, started))
+    record = records.OnceRecord(metrics=metrics, undefined=undefined, **_circumstances(task, started, {}))
     records.write_run(task.once_folder, record, result.arrays)
     return result
 
@@ -284,19 +341,20 @@ def _merge(once: Result, result: Result) -> Result:
     return Result({**once.metrics, **result.metrics}, {**once.arrays, **result.arrays})
 
 
-def _record(task: Task, started: float, **outcome: Any) -> Record:
-    return Record(seed=task.seed, **_circumstances(task, started), **outcome)
+def _record(task: Task, started: float, seconds: Mapping[str, float] | None = None, **outcome: Any) -> Record:
+    return Record(seed=task.seed, **_circumstances(task, started, seconds or {}), **outcome)
 
 
-def _circumstances(task: Task, started: float) -> dict[str, Any]:
-    """What every record tells of how it came about."""
+def _circumstances(task: Task, started: float, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What every record tells of how it came about; `seconds` are those of its parts."""
+    durations = {**seconds, "total": time.perf_counter() - started}
     return {
         "experiment": task.name,
         "protocol": task.protocol,
         "digest": task.digest,
         "config": task.config.to_dict(),
-        "revision": task.experiment.REVISION,
+        "revision": task.revision,
         "data": task.data,
         "environment": environment.describe(),
-        "durations": {"total": round(time.perf_counter() - started, 3)},
+        "durations": {name: round(value, 3) for name, value in durations.items()},
     }

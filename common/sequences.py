@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from common.errors import DataError
 
 
 class Shifted(NamedTuple):
@@ -54,3 +57,77 @@ def windows(rows: NDArray[Any], steps: int, first: int = 0) -> NDArray[Any]:
         )
     view = np.lib.stride_tricks.sliding_window_view(rows[first:], steps, axis=0)
     return view.transpose(0, 2, 1)
+
+
+# Along time: what a held-out evaluation needs.
+
+
+def stretches(times: NDArray[np.datetime64], events: NDArray[Any], step: np.timedelta64) -> NDArray[np.intp]:
+    """Number the unbroken stretches of a table: a row of an event is one by itself, and a gap in time begins another.
+
+    Args:
+        times: shape `(rows,)`, ascending.
+        events: the same shape, 1 for a row of an event.
+        step: the time from one row to the next where nothing is missing.
+
+    Returns:
+        Shape `(rows,)`: rows of the same number follow each other without a gap or an event between them.
+    """
+    events = np.asarray(events) == 1
+    begins = events.copy()
+    begins[1:] |= events[:-1] | (np.diff(times) != step)
+    return np.cumsum(begins)
+
+
+def windows_within(stretch: NDArray[np.intp], events: NDArray[Any], steps: int) -> NDArray[np.intp]:
+    """All windows of consecutive rows that lie within one stretch and hold no row of an event.
+
+    Args:
+        stretch: of `stretches`, shape `(rows,)`.
+        events: the same shape, 1 for a row of an event.
+        steps: rows of a window.
+
+    Returns:
+        Indices of rows, shape `(windows, steps)`, in order of time.
+    """
+    last = np.arange(steps - 1, len(stretch))
+    within = (stretch[last] == stretch[last - steps + 1]) & (np.asarray(events)[last] != 1)
+    return last[within, np.newaxis] + np.arange(1 - steps, 1)
+
+
+def boundaries_after_events(events: NDArray[Any], fractions: Sequence[float], rows_before: int) -> list[int]:
+    """Where to cut a table along time without cutting what leads up to an event.
+
+    Args:
+        events: shape `(rows,)`, in order of time, 1 for a row of an event.
+        fractions: after which part of the rows each cut is wanted, ascending.
+        rows_before: how many rows lead up to an event.
+
+    Returns:
+        For each fraction the index of the row that begins the next part: the one behind the first event from there on
+        that no other event follows within `rows_before` rows.
+
+    Raises:
+        DataError: there is no such event, or none between two cuts.
+    """
+    rows = np.flatnonzero(np.asarray(events) == 1)
+    apart = np.diff(rows, append=len(events) + rows_before) > rows_before
+    candidates = rows[apart] + 1
+    wanted = np.ceil(np.asarray(fractions) * len(events))
+    found = np.searchsorted(candidates, wanted)
+    if np.any(found >= len(candidates)) or np.any(np.diff(found) == 0) or np.any(candidates[found] >= len(events)):
+        raise DataError(
+            f"Cutting {len(events)} rows at {', '.join(f'{fraction:.0%}' for fraction in fractions)} needs events "
+            f"behind each cut, apart from each other. Received: {len(rows)} events"
+        )
+    return [int(candidate) for candidate in candidates[found]]
+
+
+def episodes(events: NDArray[Any]) -> NDArray[np.intp]:
+    """Number what lies between events: each row gets the number of events before it, so a run-up goes with its event.
+
+    Args:
+        events: shape `(rows,)`, in order of time, 1 for a row of an event.
+    """
+    events = np.asarray(events) == 1
+    return np.asarray(np.cumsum(events) - events)

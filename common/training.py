@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -26,6 +27,7 @@ THREADS = 1
 Progress = Callable[[int, int, float], None]
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 _log_folder: ContextVar[Path | None] = ContextVar("log_folder", default=None)
+_seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=None)
 
 
 @contextlib.contextmanager
@@ -50,6 +52,31 @@ def log_to(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         _log_folder.reset(token)
+
+
+@contextlib.contextmanager
+def stopwatch() -> Iterator[dict[str, float]]:
+    """Within this context, add up the seconds spent in `fit`, as `fit`, and outside it in `reconstruct`, as `score`."""
+    seconds: dict[str, float] = {}
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
+
+
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    """Count the time in here as `what`, and nothing in here as anything else."""
+    seconds = _seconds.get()
+    token = _seconds.set(None)
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
+        if seconds is not None:
+            seconds[what] = seconds.get(what, 0.0) + time.perf_counter() - started
 
 
 def report_epoch(epoch: int, epochs: int, loss: float) -> None:
@@ -109,11 +136,18 @@ def seeded(seed: int) -> Iterator[None]:
         seed: seeds Python's `random`, NumPy's legacy global state and TensorFlow, in this order; scikit-learn's
             estimators and the shuffle buffer are handed it by the experiment.
     """
-    from threadpoolctl import threadpool_limits
-
     keras = start_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
+    with fixed_threads():
+        yield
+
+
+@contextlib.contextmanager
+def fixed_threads() -> Iterator[None]:
+    """Within this context the BLAS under NumPy and scikit-learn uses the fixed number of threads."""
+    from threadpoolctl import threadpool_limits
+
     with threadpool_limits(THREADS):
         yield
 
@@ -161,20 +195,21 @@ def fit(
             on_epoch_end()
         report_epoch(epoch + 1, epochs, logs["loss"])
 
-    history = model.fit(
-        _shuffled_batches(inputs, batch_size, seed),
-        epochs=epochs,
-        steps_per_epoch=steps,
-        validation_data=None if validation is None else _single_batch(validation),
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=after),
-            *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
-            *_log_callbacks(),
-            *callbacks,
-        ],
-    )
+    with _timed("fit"):
+        history = model.fit(
+            _shuffled_batches(inputs, batch_size, seed),
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=None if validation is None else _single_batch(validation),
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_end=after),
+                *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
+                *_log_callbacks(),
+                *callbacks,
+            ],
+        )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
@@ -235,7 +270,8 @@ def _log_callbacks() -> list[Any]:
 
 def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the model makes of its inputs, in one batch, without the overhead of `predict`."""
-    return np.asarray(model(inputs, training=False))
+    with _timed("score"):
+        return np.asarray(model(inputs, training=False))
 
 
 # What PyTorch does by default and Keras does not, for sources that were written in it.

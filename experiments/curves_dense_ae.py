@@ -25,6 +25,14 @@ Deviations:
     5. scikit-learn of today instead of 0.22.
     6. The source draws one box plot of the test errors per epoch; we keep the errors of all epochs and draw three.
     7. Added: AUROC and average precision of the plain reconstruction error, which the source never scores.
+
+Protocols:
+    1. Published: nothing leaks, for no curve that is scored was trained on. But all runs see the one data set of the
+       source's seed. Held out: every run draws its own curves.
+    2. Both: the forests learn from labels, those on residuals from the labels of the test curves. OneClassSVM and
+       IsolationForest learn without any, from training curves with the anomalies among them.
+    3. Published: the reconstruction error is never turned into a decision. Held out: a fifth of the normal training
+       curves is kept back from all methods, and the threshold is the 95th percentile of their errors.
 """
 
 from __future__ import annotations
@@ -36,14 +44,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import figures, pytorch, training
+from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Source
 from common.errors import ConfigError
 from common.metrics import Metric, classification_metrics, ranking_metrics, reconstruction_error
+from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
+from common.thresholds import percentile_of_normals, threshold_metrics
 
 REVISION = 1
-PROTOCOLS = ("published",)
+# Where every run draws curves of its own.
+SPLIT_BY_SEED = (HELD_OUT,)
+METHODS = {
+    "dense autoencoder": "scores",
+    "forest on curves (labels)": "random_forest_scores",
+    "forest on residuals (labels)": "forest_residual_scores",
+    "forest on histograms (labels)": "forest_histogram_scores",
+}
 DATASETS = ()
 
 # What explains a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
@@ -97,7 +115,10 @@ class Curves(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """The curves by the part that they play. The methods are scored on the validation curves."""
+    """The curves by the part that they play. The methods are scored on the validation curves.
+
+    `held_back` are normal curves that nothing is trained on, `None` in the published protocol.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -105,6 +126,7 @@ class Splits(NamedTuple):
     y_test: np.ndarray
     x_validation: np.ndarray
     y_validation: np.ndarray
+    held_back: np.ndarray | None
 
 
 # The data: bell curves. The draw order is part of the protocol, since all draws share one random state.
@@ -144,13 +166,18 @@ def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int
 
 
 def load(config: Config, source: Source | None = None) -> Curves:
-    """Draw all curves: normal, anomalous, then the validation set, anomalous before normal.
+    """Draw the curves of the source.
 
     Args:
         config: sizes and the seed of the data.
         source: where other experiments look for files; the curves need none.
     """
-    random_state = np.random.RandomState(config.data_seed)
+    return draw_curves_of(config, config.data_seed)
+
+
+def draw_curves_of(config: Config, seed: int) -> Curves:
+    """Draw all curves from one seed: normal, anomalous, then the validation set, anomalous before normal."""
+    random_state = np.random.RandomState(seed)
     normal = draw_normal(random_state, config.normal_curves, config.points)
     anomalous = draw_anomalous(random_state, config.anomalous_curves, config.points)
     validation_anomalous = draw_anomalous(random_state, config.validation_curves, config.points)
@@ -164,17 +191,34 @@ def load(config: Config, source: Source | None = None) -> Curves:
 
 
 def split(data: Curves, config: Config, protocol: str, seed: int) -> Splits:
-    """Set the test curves aside, with the seed of the data: every run has the same split.
+    """Set the test curves aside.
 
-    Nothing leaks here: what the methods are scored on is never trained on. But the two forests on residuals learn from
-    labels of the test curves, while OneClassSVM and IsolationForest learn without any.
+    Published: with the seed of the data, so that every run has the same curves and the same split. Held out: curves and
+    split are drawn with the seed of the run, and some normal training curves are kept back for a threshold. In neither
+    is anything trained on what the methods are scored on. But the two forests on residuals learn from labels of the
+    test curves, while OneClassSVM and IsolationForest learn without any.
     """
     from sklearn.model_selection import train_test_split
 
+    curves, random_state = (draw_curves_of(config, seed), seed) if protocol == HELD_OUT else (data, config.data_seed)
     x_train, x_test, y_train, y_test = train_test_split(
-        data.x, data.y, test_size=config.test_fraction, shuffle=True, random_state=config.data_seed
+        curves.x, curves.y, test_size=config.test_fraction, shuffle=True, random_state=random_state
     )
-    return Splits(x_train, y_train, x_test, y_test, data.x_validation, data.y_validation)
+    held_back = None
+    if protocol == HELD_OUT:
+        kept, held_back_rows = hold_back(np.flatnonzero(y_train == 0), seed)
+        held_back = x_train[held_back_rows]
+        kept = np.sort(np.concatenate([kept, np.flatnonzero(y_train == 1)]))
+        x_train, y_train = x_train[kept], y_train[kept]
+    return Splits(x_train, y_train, x_test, y_test, curves.x_validation, curves.y_validation, held_back)
+
+
+def detector_inputs(splits: Splits, config: Config) -> Inputs:
+    """What the classical detectors are given: the normal curves that the autoencoder learns, and the scored curves."""
+    labels = splits.y_validation
+    return Inputs(
+        splits.x_train[splits.y_train == 0], splits.x_validation, labels, np.arange(len(labels)), config.units[-1]
+    )
 
 
 # The autoencoder.
@@ -265,9 +309,11 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     """The whole experiment, in the order of the source."""
     x, y = splits.x_validation, splits.y_validation
     metrics: dict[str, Metric] = {}
+    forest_scores: dict[str, np.ndarray] = {}
     if config.baselines:
-        for method, predictions in baseline_predictions(splits, config, seed).items():
-            metrics |= classification_metrics(method, y, predictions)
+        predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
+        for method, flagged in predictions.items():
+            metrics |= classification_metrics(method, y, flagged)
 
     autoencoder = train(splits, config, seed)
     for epoch, loss in enumerate(autoencoder.losses, start=1):
@@ -279,16 +325,26 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
     by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_test)
-    flagged = by_residual.predict(residuals)
-    metrics |= classification_metrics("forest_residual", y, flagged)
+    residual_flagged = by_residual.predict(residuals)
+    forest_scores["forest_residual_scores"] = by_residual.predict_proba(residuals)[:, 1]
+    metrics |= classification_metrics("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
     by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_test)
-    histogram_flagged = by_histogram.predict(residual_histograms(residuals, config))
+    histograms = residual_histograms(residuals, config)
+    histogram_flagged = by_histogram.predict(histograms)
+    forest_scores["forest_histogram_scores"] = by_histogram.predict_proba(histograms)[:, 1]
     metrics |= classification_metrics("forest_histogram", y, histogram_flagged)
 
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
+    decision: dict[str, np.ndarray] = {}
+    if splits.held_back is not None:
+        held_back_errors = reconstruction_error(splits.held_back, autoencoder.reconstruct(splits.held_back))
+        metrics["held_back.loss"] = float(held_back_errors.mean())
+        threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal curves kept back")
+        metrics |= threshold_metrics("percentile", threshold, y, scores)
+        decision["threshold"] = np.array(threshold.value)
     example = np.flatnonzero(splits.y_test == 0)[[10 % np.sum(splits.y_test == 0)]]
     return Result(
         metrics,
@@ -297,7 +353,9 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
             "scores": scores,
             "curves": x.astype(np.float32),
             "reconstructions": reconstructions,
-            "forest_residual_flagged": flagged,
+            **forest_scores,
+            **decision,
+            "forest_residual_flagged": residual_flagged,
             "forest_histogram_flagged": histogram_flagged,
             "losses": np.array(autoencoder.losses),
             "test_labels": splits.y_test,
@@ -310,8 +368,11 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     )
 
 
-def baseline_predictions(splits: Splits, config: Config, seed: int) -> dict[str, np.ndarray]:
-    """What the three methods on the curves themselves flag; the first two learn without labels, the third with."""
+def baseline_predictions(splits: Splits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What the three methods on the curves themselves flag, and the scores of the third.
+
+    The first two learn without labels, the third with them.
+    """
     from sklearn.ensemble import IsolationForest
     from sklearn.svm import OneClassSVM
 
@@ -327,11 +388,12 @@ def baseline_predictions(splits: Splits, config: Config, seed: int) -> dict[str,
     random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_train, splits.y_train)
     x = splits.x_validation
     # scikit-learn's outlier detectors answer -1 for an outlier; here an anomaly is 1.
-    return {
+    predictions = {
         "ocsvm": (one_class_svm.predict(x) == -1).astype(int),
         "isolation_forest": (isolation_forest.predict(x) == -1).astype(int),
         "random_forest": random_forest.predict(x),
     }
+    return predictions, random_forest.predict_proba(x)[:, 1]
 
 
 def forest(trees: int, max_features: int | str, seed: int) -> Any:

@@ -34,6 +34,16 @@ Deviations:
     9. The model graph is drawn by matplotlib instead of Graphviz, with output shapes and parameters added.
     10. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
        figures only.
+
+Protocols:
+    1. Published: windows that overlap are split at random, so nearly every test window shares rows with a training
+       window. Held out: time runs forward. The first 64 % of the rows train, the next 16 % validate, the last 20 % are
+       scored, the fractions of the source; each boundary lies behind a break, so no run-up to a break is cut.
+    2. Published: breaks are removed first, so windows run across them, and across gaps in time. Held out: a window is
+       made of five rows two minutes apart, with no break among them.
+    3. Published: validation windows, which share rows with test windows too, decide when training stops and where the
+       threshold lies. Held out: the same rules, on the past alone.
+    4. Both: the scaler sees training windows only.
 """
 
 from __future__ import annotations
@@ -46,14 +56,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import figures, training
+from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Source, load_processminer
 from common.metrics import Metric, Undefined, classification_metrics, confusion_counts, ranking_metrics
+from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED
 from common.records import Result
-from common.sequences import curve_shift, windows
+from common.sequences import (
+    boundaries_after_events,
+    curve_shift,
+    episodes,
+    stretches,
+    windows,
+    windows_within,
+)
+from common.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
 
 REVISION = 1
-PROTOCOLS = ("published",)
+# Where the split is drawn by the seed of the run, so that no two runs score the same samples.
+SPLIT_BY_SEED = (PUBLISHED,)
+METHODS = {"LSTM autoencoder": "scores"}
 DATASETS = ("processminer",)
 
 # What explains a spread: the same experiment with one thing changed, run by `run rare_event_lstm_ae --ablate`.
@@ -71,6 +93,8 @@ BESIDE = {
 NOT_FEATURES = ["time", "y", "x28", "x61"]
 # The source's loop over windows begins with the one whose first row is this.
 FIRST_ROW = 2
+# From one row to the next where none is missing.
+STEP = np.timedelta64(2, "m")
 
 
 @dataclass(frozen=True)
@@ -89,78 +113,141 @@ class Config(BaseConfig):
     split_seed: int | None = option(None, "one split for all runs, of this seed (default: each run its own)", minimum=0)
 
 
+class Table(NamedTuple):
+    """The table as it was recorded: features, shape `(rows, features)`, and of every row its time and whether a break.
+
+    `columns` is how many the table has, features or not.
+    """
+
+    features: np.ndarray
+    breaks: np.ndarray
+    times: np.ndarray
+    columns: int
+
+
 class Windows(NamedTuple):
-    """All windows, shape `(windows, timesteps, features)`, their labels, 1 before a break, and counts on the way."""
+    """Windows, shape `(windows, timesteps, features)`, their labels, 1 before a break, and the rows they are made of.
+
+    `rows` are indices into the table, shape `(windows, timesteps)`.
+    """
 
     x: np.ndarray
     y: np.ndarray
-    counts: Mapping[str, int]
+    rows: np.ndarray
 
 
 class Splits(NamedTuple):
-    """Scaled windows by the part that they play; `x_train` holds the normal ones only, the rest both classes."""
+    """Scaled windows by the part that they play; `x_train` holds the normal ones only, the rest both classes.
+
+    `rows` are those of each part's windows, in the order of the windows. `held_out` says which protocol it is.
+    """
 
     x_train: np.ndarray
     x_validation: np.ndarray
     y_validation: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    rows: Mapping[str, np.ndarray]
+    table: Table
+    scaler: Any
     metrics: Mapping[str, Metric]
+    held_out: bool
 
 
 # The data.
 
 
-def load(config: Config, source: Source | None = None) -> Windows:
-    """Read the table, shift its labels, and cut it into windows.
+def load(config: Config, source: Source | None = None) -> Table:
+    """Read the table.
 
     Args:
-        config: how many rows before a break become positive, and how many make a window.
+        config: of the experiment; nothing in it changes what is loaded.
         source: where to look for the table.
     """
     table = load_processminer(source or Source())
-    shifted = curve_shift(table["y"].to_numpy(), config.rows_before_break)
-    rows = table.drop(columns=NOT_FEATURES).to_numpy(np.float64)[shifted.rows]
-    x = windows(rows, config.timesteps, first=FIRST_ROW)
-    y = shifted.labels[FIRST_ROW + config.timesteps - 1 :]
-    counts = {
-        "data.rows": table.shape[0],
-        "data.columns": table.shape[1],
-        "data.normal_rows": int((table["y"] == 0).sum()),
-        "data.break_rows": int((table["y"] == 1).sum()),
-        "data.shifted_rows": len(rows),
-        "data.windows": len(x),
-        "data.timesteps": x.shape[1],
-        "data.features": x.shape[2],
-    }
-    return Windows(x, y, counts)
+    features = table.drop(columns=NOT_FEATURES).to_numpy(np.float64)
+    return Table(features, table["y"].to_numpy(), table["time"].to_numpy(), table.shape[1])
 
 
-def split(data: Windows, config: Config, protocol: str, seed: int) -> Splits:
-    """Split the windows at random, twice, and scale them all by the normal training windows.
+def split(data: Table, config: Config, protocol: str, seed: int) -> Splits:
+    """Cut the table into windows, split these, and scale them all by the normal training windows.
 
-    What leaks: windows overlap, so most test windows share rows with training windows; and the threshold is chosen on
-    the validation windows, whose normal ones also end the training. The scaler sees training windows only.
+    Published: at random, twice, over all windows; what leaks is told above. Held out: along time.
     """
-    from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
 
-    random_state = seed if config.split_seed is None else config.split_seed
-    x_train, x_test, y_train, y_test = train_test_split(
-        data.x, data.y, test_size=config.test_fraction, random_state=random_state
-    )
-    x_train, x_validation, y_train, y_validation = train_test_split(
-        x_train, y_train, test_size=config.validation_fraction, random_state=random_state
-    )
-    normal = x_train[y_train == 0]
+    shifted = curve_shift(data.breaks, config.rows_before_break)
+    if protocol == HELD_OUT:
+        made, parts = split_along_time(data, config)
+    else:
+        made, parts = split_at_random(data, config, seed)
+    windows_of = {name: Windows(made.x[part], made.y[part], made.rows[part]) for name, part in parts.items()}
+    train, validation, test = windows_of.values()
+    normal = train.x[train.y == 0]
     scaler = StandardScaler().fit(last_step(normal))
-    metrics: dict[str, Metric] = dict(data.counts)
-    for name, y in (("train", y_train), ("validation", y_validation), ("test", y_test)):
+    metrics: dict[str, Metric] = {
+        "data.rows": len(data.breaks),
+        "data.columns": data.columns,
+        "data.normal_rows": int((data.breaks == 0).sum()),
+        "data.break_rows": int((data.breaks == 1).sum()),
+        "data.shifted_rows": len(shifted.rows),
+        "data.windows": len(made.x),
+        "data.timesteps": made.x.shape[1],
+        "data.features": made.x.shape[2],
+    }
+    for name, (_, y, _) in windows_of.items():
         metrics[f"data.{name}_windows"] = len(y)
         metrics[f"data.{name}_normal_windows"] = int((y == 0).sum())
         metrics[f"data.{name}_positive_rate"] = float(y.mean())
     return Splits(
-        scaled(normal, scaler), scaled(x_validation, scaler), y_validation, scaled(x_test, scaler), y_test, metrics
+        scaled(normal, scaler),
+        scaled(validation.x, scaler),
+        validation.y,
+        scaled(test.x, scaler),
+        test.y,
+        {"train": train.rows[train.y == 0], "validation": validation.rows, "test": test.rows},
+        data,
+        scaler,
+        metrics,
+        protocol == HELD_OUT,
+    )
+
+
+def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, dict[str, np.ndarray]]:
+    """The source's windows, made after the breaks were removed, and its two random splits of them."""
+    from sklearn.model_selection import train_test_split
+
+    shifted = curve_shift(data.breaks, config.rows_before_break)
+    rows = windows(shifted.rows[:, np.newaxis], config.timesteps, first=FIRST_ROW)[..., 0]
+    made = Windows(data.features[rows], shifted.labels[FIRST_ROW + config.timesteps - 1 :], rows)
+    random_state = seed if config.split_seed is None else config.split_seed
+    rest, test = train_test_split(np.arange(len(rows)), test_size=config.test_fraction, random_state=random_state)
+    train, validation = train_test_split(rest, test_size=config.validation_fraction, random_state=random_state)
+    return made, {"train": train, "validation": validation, "test": test}
+
+
+def split_along_time(data: Table, config: Config) -> tuple[Windows, dict[str, np.ndarray]]:
+    """Windows of rows that follow each other without a gap or a break, the past before the future."""
+    shifted = curve_shift(data.breaks, config.rows_before_break)
+    label_of_row = np.zeros(len(data.breaks), dtype=int)
+    label_of_row[shifted.rows] = shifted.labels
+    unbroken = stretches(data.times, data.breaks, STEP)
+    rows = windows_within(unbroken, data.breaks, config.timesteps)
+    made = Windows(data.features[rows], label_of_row[rows[:, -1]], rows)
+    before_test = 1 - config.test_fraction
+    fractions = [before_test * (1 - config.validation_fraction), before_test]
+    part = np.digitize(rows[:, -1], boundaries_after_events(data.breaks, fractions, config.rows_before_break))
+    return made, {name: np.flatnonzero(part == index) for index, name in enumerate(("train", "validation", "test"))}
+
+
+def detector_inputs(splits: Splits, config: Config) -> Inputs:
+    """What the classical detectors are given: the same windows, flattened, and which break a window leads up to."""
+    return Inputs(
+        splits.x_train.reshape(len(splits.x_train), -1),
+        splits.x_test.reshape(len(splits.x_test), -1),
+        splits.y_test,
+        episodes(splits.table.breaks)[splits.rows["test"][:, -1]],
+        config.units[-1],
     )
 
 
@@ -219,50 +306,25 @@ def lstm(units: int, return_sequences: bool) -> Any:
 # The threshold.
 
 
-class BreakEven(NamedTuple):
-    """A threshold at which precision equals recall; the two are of `score >= threshold`, as scikit-learn counts."""
+def break_even_metrics(point: Threshold | None, y_test: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
+    """The break-even point on the validation windows, and what its threshold does on the test windows.
 
-    threshold: float
-    precision: float
-    recall: float
-
-
-def break_even(labels: np.ndarray, scores: np.ndarray) -> BreakEven | None:
-    """The lowest threshold among the scores at which precision equals recall.
-
-    Precision tp / (tp + fp) and recall tp / (tp + fn) are equal when as many samples are flagged as there are
-    positives, or when tp is zero. Both are compared as whole numbers, so no rounding decides. With distinct scores and
-    n positives this is the n-th largest score, unless none of the n largest is a positive; then it is the first score
-    above that of every positive, and both are zero.
-
-    Args:
-        labels: shape `(samples,)`, 1 for a positive.
-        scores: the same shape, higher = more anomalous.
-
-    Returns:
-        The point, or `None` where there is none: no positives, or ties that skip it.
+    The source counts precision and recall of `score >= threshold`, and flags what lies strictly above.
     """
-    thresholds = np.unique(scores)
-    positives = int(np.sum(labels == 1))
-    flagged = len(scores) - np.searchsorted(np.sort(scores), thresholds)
-    caught = positives - np.searchsorted(np.sort(scores[labels == 1]), thresholds)
-    equal = np.flatnonzero((flagged == positives) | (caught == 0))
-    if positives == 0 or len(equal) == 0:
-        return None
-    first = equal[0]
-    return BreakEven(float(thresholds[first]), float(caught[first] / flagged[first]), float(caught[first] / positives))
-
-
-def break_even_metrics(point: BreakEven | None, y_test: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
-    """The break-even point on the validation windows, and what its threshold does on the test windows."""
-    flagged = (test_scores > (np.inf if point is None else point.threshold)).astype(int)
+    flagged = (test_scores > (np.inf if point is None else point.value)).astype(int)
     method = "break_even.test"
     test = classification_metrics(method, y_test, flagged) | confusion_counts(method, y_test, flagged)
     if point is None:
-        names = [*(f"break_even.{name}" for name in (*BreakEven._fields, "degenerate")), *test]
+        names = [*(f"break_even.{name}" for name in ("threshold", "precision", "recall", "degenerate")), *test]
         return {name: Undefined("no threshold makes precision equal to recall") for name in names}
-    metrics: dict[str, Metric] = {f"break_even.{name}": value for name, value in point._asdict().items()}
-    return metrics | {"break_even.degenerate": int(point.recall == 0)} | test
+    assert point.precision is not None and point.recall is not None
+    return {
+        "break_even.threshold": point.value,
+        "break_even.precision": point.precision,
+        "break_even.recall": point.recall,
+        "break_even.degenerate": int(point.recall == 0),
+        **test,
+    }
 
 
 # The run.
@@ -281,26 +343,67 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         seed=seed,
     )
     validation_scores = last_step_error(autoencoder, splits.x_validation)
-    point = break_even(splits.y_validation, validation_scores)
+    point = break_even(splits.y_validation, validation_scores, "validation windows")
     test_scores = last_step_error(autoencoder, splits.x_test)
 
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
     metrics |= loss_metrics(history)
     metrics |= break_even_metrics(point, splits.y_test, test_scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
-    return Result(
-        metrics,
-        {
-            **training.layer_arrays(autoencoder),
-            "loss": np.array(history["loss"]),
-            "validation_loss": np.array(history["val_loss"]),
-            "validation_labels": splits.y_validation,
-            "validation_scores": validation_scores,
-            "threshold": np.array(np.nan if point is None else point.threshold),
-            "labels": splits.y_test,
-            "scores": test_scores,
-        },
-    )
+    arrays = {
+        **training.layer_arrays(autoencoder),
+        "loss": np.array(history["loss"]),
+        "validation_loss": np.array(history["val_loss"]),
+        "validation_labels": splits.y_validation,
+        "validation_scores": validation_scores,
+        "threshold": np.array(np.nan if point is None else point.value),
+        "labels": splits.y_test,
+        "scores": test_scores,
+    }
+    if splits.held_out:
+        metrics |= other_rules(splits, validation_scores, test_scores)
+        metrics |= drift_metrics(splits, arrays)
+        arrays |= arrays_by_time(splits, last_step_error(autoencoder, splits.x_train))
+    return Result(metrics, arrays)
+
+
+def other_rules(splits: Splits, validation_scores: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
+    """What two more rules, fitted on the validation windows, do on the test windows: is the break-even to blame?"""
+    normal = validation_scores[splits.y_validation == 0]
+    rules = {
+        "best_f1": best_f1(splits.y_validation, validation_scores, "validation windows"),
+        "percentile": percentile_of_normals(normal, FALSE_POSITIVE_RATE, "normal validation windows"),
+    }
+    metrics: dict[str, Metric] = {}
+    for rule, threshold in rules.items():
+        metrics |= threshold_metrics(rule, threshold, splits.y_test, test_scores)
+    return metrics
+
+
+def drift_metrics(splits: Splits, arrays: figures.Arrays) -> dict[str, Metric]:
+    """Whether normal windows stay what they were: their median error on validation and test, and AUROC by thirds.
+
+    The thirds of the test windows follow each other in time.
+    """
+    labels, scores = arrays["labels"], arrays["scores"]
+    validation = arrays["validation_scores"][arrays["validation_labels"] == 0]
+    metrics: dict[str, Metric] = {
+        "score.validation_normal_median": float(np.median(validation)),
+        "score.test_normal_median": float(np.median(scores[labels == 0])),
+        "score.test_anomaly_median": float(np.median(scores[labels == 1]))
+        if labels.any()
+        else Undefined("no window of the test period leads up to a break"),
+    }
+    for third, part in enumerate(np.array_split(np.arange(len(labels)), 3), start=1):
+        metrics |= ranking_metrics(f"test_third_{third}", labels[part], scores[part])
+    return metrics
+
+
+def arrays_by_time(splits: Splits, train_scores: np.ndarray) -> dict[str, np.ndarray]:
+    """When the last row of every window was recorded, and the breaks, as seconds since 1970."""
+    seconds = splits.table.times.astype("datetime64[s]").astype(np.int64)
+    times = {f"{name}_times": seconds[rows[:, -1]] for name, rows in splits.rows.items()}
+    return {**times, "train_scores": train_scores, "break_times": seconds[splits.table.breaks == 1]}
 
 
 def last_step_error(autoencoder: Any, x: np.ndarray) -> np.ndarray:
@@ -322,7 +425,7 @@ def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
 
 
 def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
-    """All figures of the source, in its order."""
+    """All figures of the source, in its order; of a held-out run also the errors by time."""
     return [
         draw_model(arrays),
         draw_loss(arrays),
@@ -330,6 +433,7 @@ def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
         draw_test_errors(arrays),
         draw_confusion_matrix(arrays),
         draw_roc(arrays),
+        *([draw_errors_by_time(arrays)] if "break_times" in arrays else []),
     ]
 
 
@@ -393,6 +497,38 @@ def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
     figure, axes = figures.canvas(columns=1, height=3.6)
     figures.roc_curves(axes[0], arrays["labels"], {"LSTM autoencoder": arrays["scores"]})
     return figures.Drawing("roc", "ROC curve of the test windows' reconstruction errors.", figure)
+
+
+def draw_errors_by_time(arrays: figures.Arrays) -> figures.Drawing:
+    """Errors of all normal windows along time by part, those before a break on top, and the breaks of the test period.
+
+    Whoever looks for a signal before breaks must first see how the process itself wanders.
+    """
+    figure, axes = figures.canvas(columns=1, height=3.4, wide=True)
+    for part, colour in zip(
+        ("train", "validation", "test"), ("#56B4E9", "#009E73", figures.CLASS_COLOURS[0]), strict=True
+    ):
+        times = arrays[f"{part}_times"].astype("datetime64[s]")
+        scores = arrays["scores" if part == "test" else f"{part}_scores"]
+        axes[0].plot(times, scores, ".", markersize=2, alpha=0.5, color=colour, label=part)
+    before = arrays["labels"] == 1
+    times = arrays["test_times"].astype("datetime64[s]")
+    axes[0].plot(
+        times[before], arrays["scores"][before], ".", color=figures.CLASS_COLOURS[1], label="test, before a break"
+    )
+    breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
+    for number, moment in enumerate(breaks.astype("datetime64[s]")):
+        label = {"label": "break"} if number == 0 else {}
+        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, **label)
+    axes[0].axhline(
+        float(arrays["threshold"]), color="black", linewidth=1, linestyle="--", label="break-even threshold"
+    )
+    axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
+    axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
+    caption = (
+        "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
+    )
+    return figures.Drawing("errors_by_time", caption, figure)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,268 @@
+"""No leaks: what the held-out protocol promises, proved where it can be proved."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_rare_event_lstm_ae import small_table
+
+from common import training
+from common.datasets import Images
+from common.errors import DataError
+from common.protocols import HELD_BACK, HELD_OUT, PUBLISHED, hold_back
+from common.records import flatten
+from common.sequences import boundaries_after_events, episodes, stretches, windows_within
+from experiments import curves_dense_ae as curves
+from experiments import fashion_latent_ocsvm as fashion
+from experiments import mnist_conv_ae as conv
+from experiments import mnist_dense_ae as dense
+from experiments import rare_event_lstm_ae as rare
+
+STEP = np.timedelta64(2, "m")
+CONFIGS = {
+    conv: conv.Config(epochs=1, scored_images=20, scattered_normal=40, scattered_abnormal=10),
+    fashion: fashion.Config(epochs=1, units=(16, 8)),
+    rare: rare.Config(units=(4, 2), epochs=2, batch_size=64),
+    curves: curves.Config(
+        normal_curves=200,
+        anomalous_curves=40,
+        validation_curves=20,
+        points=32,
+        max_features=8,
+        trees=5,
+        units=(16, 4),
+        epochs=2,
+    ),
+    dense: dense.Config(epochs=1, units=(16, 8)),
+}
+IMAGE_EXPERIMENTS = [conv, fashion, dense]
+
+
+def name_of(experiment):
+    return experiment.__name__.rpartition(".")[2]
+
+
+def pictures():
+    """Noise, brighter by its class."""
+    generator = np.random.default_rng(0)
+
+    def draw(count):
+        labels = generator.permutation(np.repeat([1, 5, 7, 9], count)).astype(np.uint8)
+        return (generator.integers(0, 120, (len(labels), 28, 28)) + 10 * labels[:, None, None]).astype(np.uint8), labels
+
+    return Images(*draw(60), *draw(25))
+
+
+@pytest.fixture(scope="module")
+def data():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rare, "load_processminer", lambda source: table_with_gaps())
+        return {
+            experiment: pictures() if experiment in IMAGE_EXPERIMENTS else experiment.load(config)
+            for experiment, config in CONFIGS.items()
+        }
+
+
+def table_with_gaps():
+    """The small table, with rows missing in three places."""
+    return small_table(rows=900).drop(index=[101, 102, 440, 813]).reset_index(drop=True)
+
+
+def parts_of(splits):
+    return {name: value for name, value in splits._asdict().items() if isinstance(value, np.ndarray)}
+
+
+# What is held back.
+
+
+@given(st.integers(5, 300), st.integers(0, 5))
+def test_what_is_held_back_and_what_is_kept_are_the_whole_and_apart(count, seed):
+    kept, held_back = hold_back(np.arange(count), seed)
+    assert sorted([*kept, *held_back]) == list(range(count))
+    assert len(held_back) == round(HELD_BACK * count)
+    assert list(kept) == sorted(kept)
+
+
+@pytest.mark.parametrize("experiment", IMAGE_EXPERIMENTS, ids=name_of)
+def test_no_held_back_image_is_trained_on_and_none_of_them_is_scored(experiment, data):
+    config = CONFIGS[experiment]
+    splits = experiment.split(data[experiment], config, HELD_OUT, 0)
+    published = experiment.split(data[experiment], config, PUBLISHED, 0)
+    inputs, before = (experiment.detector_inputs(part, config) for part in (splits, published))
+
+    def rows(images):
+        return {row.tobytes() for row in np.asarray(images, np.float32).reshape(len(images), -1)}
+
+    trained, held_back, scored = rows(inputs.x_train), rows(splits.held_back), rows(inputs.x_test)
+    assert not trained & held_back
+    assert not (trained | held_back) & scored
+    assert trained | held_back == rows(before.x_train)
+    assert rows(before.x_test) <= scored
+
+
+def test_no_held_back_curve_is_trained_on_by_any_method(data):
+    splits = curves.split(data[curves], CONFIGS[curves], HELD_OUT, 3)
+    used = {row.tobytes() for part in (splits.x_train, splits.x_test, splits.x_validation) for row in part}
+    assert len(splits.held_back) == round(HELD_BACK * (np.sum(splits.y_train == 0) + len(splits.held_back)))
+    assert not used & {row.tobytes() for row in splits.held_back}
+
+
+@pytest.mark.parametrize("protocol", [PUBLISHED, HELD_OUT])
+@pytest.mark.parametrize("experiment", CONFIGS, ids=name_of)
+def test_the_split_varies_with_the_seed_where_the_module_says_so_and_nowhere_else(experiment, protocol, data):
+    first, second = (
+        experiment.detector_inputs(
+            experiment.split(data[experiment], CONFIGS[experiment], protocol, seed), CONFIGS[experiment]
+        )
+        for seed in (0, 1)
+    )
+    same = all(np.array_equal(getattr(first, part), getattr(second, part)) for part in ("x_train", "x_test", "y_test"))
+    assert same == (protocol not in experiment.SPLIT_BY_SEED)
+
+
+# Nothing depends on the labels of what is scored.
+
+
+@pytest.mark.parametrize("experiment", CONFIGS, ids=name_of)
+def test_other_test_labels_change_no_threshold_no_score_and_no_training(experiment, data):
+    config = CONFIGS[experiment]
+    splits = experiment.split(data[experiment], config, HELD_OUT, 0)
+    if experiment in (conv, dense):
+        # Labels follow from which images are which: exchange half of each class.
+        normal, abnormal = splits.normal_test, splits.abnormal_test
+        half = len(normal) // 2
+        changed = splits._replace(
+            normal_test=np.concatenate([normal[:half], abnormal[half:]]),
+            abnormal_test=np.concatenate([abnormal[:half], normal[half:]]),
+        )
+    else:
+        labels = "y_validation" if experiment is curves else "y_test"
+        flipped = np.random.default_rng(0).permutation(getattr(splits, labels))
+        changed = splits._replace(**{labels: flipped})
+    results = []
+    for version in (splits, changed):
+        with training.seeded(0):
+            results.append(experiment.run(version, config, 0))
+    first, second = (flatten(result.metrics)[0] for result in results)
+    chosen = [name for name in first if name.endswith((".threshold", ".fitted_on_n"))]
+    losses = [name for name in first if name.startswith(("loss.", "validation_loss.", "held_back."))]
+    assert chosen and losses
+    assert {name: first[name] for name in chosen + losses} == {name: second[name] for name in chosen + losses}
+    method = next(iter(experiment.METHODS.values()))
+    assert np.array_equal(np.sort(results[0].arrays[method]), np.sort(results[1].arrays[method]))
+
+
+# The paper machine: the past before the future.
+
+
+@pytest.fixture(scope="module")
+def forward(data):
+    return rare.split(data[rare], CONFIGS[rare], HELD_OUT, 0)
+
+
+def test_no_row_of_a_test_window_occurs_in_training_or_validation_and_time_runs_forward(forward):
+    train, validation, test = (forward.rows[name] for name in ("train", "validation", "test"))
+    assert not set(test.ravel()) & (set(train.ravel()) | set(validation.ravel()))
+    assert not set(validation.ravel()) & set(train.ravel())
+    assert train.max() < validation.min() <= validation.max() < test.min()
+
+
+def test_in_the_published_protocol_nearly_every_test_window_shares_rows_with_training(data):
+    splits = rare.split(data[rare], CONFIGS[rare], PUBLISHED, 0)
+    trained = set(splits.rows["train"].ravel())
+    assert np.mean([bool(trained & set(window)) for window in splits.rows["test"]]) > 0.9
+
+
+def test_no_window_spans_a_gap_or_a_break(data, forward):
+    for rows in forward.rows.values():
+        assert (np.diff(data[rare].times[rows], axis=1) == STEP).all()
+        assert not data[rare].breaks[rows].any()
+
+
+def test_no_run_up_to_a_break_is_cut_by_a_boundary(data, forward):
+    breaks = np.flatnonzero(data[rare].breaks)
+    for first in (forward.rows["validation"].min(), forward.rows["test"].min()):
+        # A window begins no earlier than its part does, and every break's run-up lies on one side.
+        assert not any(event - CONFIGS[rare].rows_before_break < first - 1 < event for event in breaks)
+
+
+def test_the_scaler_knows_the_training_rows_alone(data, forward):
+    rows = forward.rows["train"][:, -1]
+    np.testing.assert_allclose(forward.scaler.mean_, data[rare].features[rows].mean(axis=0))
+    np.testing.assert_allclose(forward.scaler.scale_, data[rare].features[rows].std(axis=0))
+    assert forward.scaler.n_samples_seen_ == len(rows)
+
+
+def test_labels_of_windows_are_those_of_the_curve_shift(data, forward):
+    breaks = set(np.flatnonzero(data[rare].breaks))
+    expected = [any(row + ahead in breaks for ahead in range(1, 6)) for row in forward.rows["test"][:, -1]]
+    assert forward.y_test.tolist() == [int(label) for label in expected]
+
+
+def test_the_windows_of_one_run_up_are_resampled_together(data, forward):
+    groups = rare.detector_inputs(forward, CONFIGS[rare]).groups
+    breaks = np.flatnonzero(data[rare].breaks)
+    for last, group in zip(forward.rows["test"][:, -1], groups, strict=True):
+        assert group == np.sum(breaks < last)
+
+
+def test_a_table_without_breaks_in_every_part_is_refused(data):
+    table = data[rare]
+    few = replace_breaks(table, np.flatnonzero(table.breaks)[:3])
+    with pytest.raises(DataError, match="needs events behind each cut"):
+        rare.split(few, CONFIGS[rare], HELD_OUT, 0)
+
+
+def replace_breaks(table, rows):
+    breaks = np.zeros_like(table.breaks)
+    breaks[rows] = 1
+    return table._replace(breaks=breaks)
+
+
+def test_drift_metrics_survive_a_test_period_without_a_break(forward):
+    quiet = forward._replace(y_test=np.zeros_like(forward.y_test))
+    with training.seeded(0):
+        metrics, undefined = flatten(rare.run(quiet, replace(CONFIGS[rare], epochs=1), 0).metrics)
+    assert metrics["score.test_anomaly_median"] is None
+    assert "autoencoder.auroc" in undefined
+
+
+# Rows and events in general.
+
+tables = st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=60)
+
+
+def slow_windows(events, gaps, steps):
+    found = []
+    for start in range(len(events) - steps + 1):
+        rows = range(start, start + steps)
+        if not any(events[row] for row in rows) and not any(gaps[row] for row in rows[1:]):
+            found.append(list(rows))
+    return found
+
+
+@given(tables, st.integers(1, 6))
+def test_windows_within_stretches_are_those_of_a_slow_loop(rows, steps):
+    events, gaps = (np.array(column) for column in zip(*rows, strict=True))
+    times = np.datetime64("1999-05-01T00:00") + STEP * (np.arange(len(events)) + np.cumsum(gaps))
+    found = windows_within(stretches(times, events, STEP), events, steps)
+    assert found.tolist() == slow_windows(events, gaps, steps)
+
+
+@given(st.lists(st.integers(0, 1), min_size=10, max_size=120), st.integers(1, 5))
+def test_boundaries_follow_the_first_lonely_event(events, rows_before):
+    try:
+        cuts = boundaries_after_events(events, [0.5, 0.7], rows_before)
+    except DataError:
+        return
+    for cut, fraction in zip(cuts, [0.5, 0.7], strict=True):
+        assert cut >= fraction * len(events)
+        assert events[cut - 1] == 1
+        assert not any(events[cut : cut + rows_before])
+    assert cuts[0] < cuts[1] < len(events)
+
+
+def test_a_run_up_belongs_to_the_episode_of_its_event():
+    assert episodes([0, 0, 1, 0, 1, 1, 0]).tolist() == [0, 0, 0, 1, 1, 2, 3]
