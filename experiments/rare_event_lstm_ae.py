@@ -362,8 +362,8 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     }
     if splits.held_out:
         metrics |= other_rules(splits, validation_scores, test_scores)
-        metrics |= drift_metrics(splits, arrays)
         arrays |= arrays_by_time(splits, last_step_error(autoencoder, splits.x_train))
+        metrics |= drift_metrics(arrays)
     return Result(metrics, arrays)
 
 
@@ -380,19 +380,21 @@ def other_rules(splits: Splits, validation_scores: np.ndarray, test_scores: np.n
     return metrics
 
 
-def drift_metrics(splits: Splits, arrays: figures.Arrays) -> dict[str, Metric]:
-    """Whether normal windows stay what they were: their median error on validation and test, and AUROC by thirds.
+def drift_metrics(arrays: figures.Arrays) -> dict[str, Metric]:
+    """Whether normal windows stay what they were: their median error in each part, and AUROC by thirds of the test.
 
     The thirds of the test windows follow each other in time.
     """
     labels, scores = arrays["labels"], arrays["scores"]
-    validation = arrays["validation_scores"][arrays["validation_labels"] == 0]
+    medians = {
+        "train_normal": arrays["train_scores"],
+        "validation_normal": arrays["validation_scores"][arrays["validation_labels"] == 0],
+        "test_normal": scores[labels == 0],
+        "test_anomaly": scores[labels == 1],
+    }
     metrics: dict[str, Metric] = {
-        "score.validation_normal_median": float(np.median(validation)),
-        "score.test_normal_median": float(np.median(scores[labels == 0])),
-        "score.test_anomaly_median": float(np.median(scores[labels == 1]))
-        if labels.any()
-        else Undefined("no window of the test period leads up to a break"),
+        f"score.{name}_median": float(np.median(part)) if len(part) else Undefined("there is no such window")
+        for name, part in medians.items()
     }
     for third, part in enumerate(np.array_split(np.arange(len(labels)), 3), start=1):
         metrics |= ranking_metrics(f"test_third_{third}", labels[part], scores[part])
