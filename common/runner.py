@@ -281,9 +281,8 @@ def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:
 def _detect(task: Task, memory: _Memory, seconds: dict[str, float]) -> Result:
     """One classical detector under the split of a run, with what its scores are judged by."""
     assert task.detector is not None
-    with training.fixed_threads():
-        inputs = task.experiment.detector_inputs(_splits(task, task.seed, memory), task.config)
-        detection = detect(task.detector, inputs, task.seed)
+    inputs = task.experiment.detector_inputs(_splits(task, task.seed, memory), task.config)
+    detection = detect(task.detector, inputs, task.seed)
     seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
     metrics = {**detection_metrics(inputs.y_test, detection.scores), "fitted_on": detection.fitted_on}
     arrays = {"scores": detection.scores, "labels": inputs.y_test.astype(np.uint8), "groups": inputs.groups}

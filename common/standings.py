@@ -73,7 +73,7 @@ def _detections(
     experiment: Experiment, protocol: str, run: Record, out: Path, missing: dict[str, str]
 ) -> dict[str, tuple[Record, Arrays]]:
     """The detectors that were scored under the split of a run; what is wrong with the others goes into `missing`."""
-    found = {}
+    found: dict[str, tuple[Record, Arrays]] = {}
     for name, detector in DETECTORS.items():
         seed = run.seed if varies_by_seed(experiment, protocol, name) else 0
         folder = records.detector_folder(out, name_of(experiment), protocol, run.digest, name, seed)

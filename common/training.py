@@ -136,18 +136,11 @@ def seeded(seed: int) -> Iterator[None]:
         seed: seeds Python's `random`, NumPy's legacy global state and TensorFlow, in this order; scikit-learn's
             estimators and the shuffle buffer are handed it by the experiment.
     """
+    from threadpoolctl import threadpool_limits
+
     keras = start_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    with fixed_threads():
-        yield
-
-
-@contextlib.contextmanager
-def fixed_threads() -> Iterator[None]:
-    """Within this context the BLAS under NumPy and scikit-learn uses the fixed number of threads."""
-    from threadpoolctl import threadpool_limits
-
     with threadpool_limits(THREADS):
         yield
 
