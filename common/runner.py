@@ -285,8 +285,8 @@ def _detect(task: Task, memory: _Memory, seconds: dict[str, float]) -> Result:
     detection = detect(task.detector, inputs, task.seed)
     seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
     metrics = {**detection_metrics(inputs.y_test, detection.scores), "fitted_on": detection.fitted_on}
-    arrays = {"scores": detection.scores, "labels": inputs.y_test.astype(np.uint8), "groups": inputs.groups}
-    return Result(metrics, arrays)
+    labels = np.asarray(inputs.y_test, dtype=np.uint8)
+    return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": inputs.groups})
 
 
 def _splits(task: Task, seed: int, memory: _Memory) -> Any:
