@@ -6,10 +6,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +26,9 @@ from common.verdicts import (
     MemberResult,
     lies_outside,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PIPE_WIDTH = 120
 
@@ -50,14 +52,7 @@ class RunDisplay:
         self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
         self._count = 0
         self._began = 0.0
-        bar = self._console.is_terminal and not quiet
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=self._console, transient=True) if bar else None
+        self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
         self._bar: TaskID | None = None
 
     def __enter__(self) -> RunDisplay:
@@ -107,6 +102,19 @@ class RunDisplay:
             changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
             where = f"[{self._count}/{self._tasks}] {task.name}{changes}{_marked(task)} seed {task.seed}: "
             self._console.print(Text(where) + Text(text, style), soft_wrap=True)
+
+
+def _progress(out: Console) -> Progress:
+    # Imported where there is a bar to draw: a list or a comparison should not wait for it.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=out, transient=True)
 
 
 def _marked(task: Task) -> str:
