@@ -261,10 +261,10 @@ RIGHT = {
 def test_compare_ends_with_1_when_an_exact_number_differs_else_0(default_out, capsys):
     out = default_out({0: RIGHT})
     assert main(["compare", "--out", str(out)]) == 0
-    assert "1 of 1 exact groups exact" in capsys.readouterr().out
+    assert "1 of 1 exact rows are exact" in capsys.readouterr().out
     default_out({1: RIGHT | {"ocsvm.accuracy": 0.63}})
     assert main(["compare", "--out", str(out)]) == 1
-    assert "0 of 1 exact groups exact" in capsys.readouterr().out
+    assert "0 of 1 exact rows are exact" in capsys.readouterr().out
 
 
 def test_compare_speaks_json_to_machines(default_out, capsys):
