@@ -183,11 +183,14 @@ def _verdict(group: Mapping[str, Any]) -> str:
 
 
 def _summary(entry: Mapping[str, Any]) -> str:
-    summary, claims = entry["comparison"]["summary"], entry["comparison"]["claims"]
     if entry["stand_in"]:
         return f"not compared, for these runs saw {entry['stand_in']}."
-    if not entry["seeds"]:
-        return "no finished run."
+    return summary_sentence(entry["comparison"]) if entry["seeds"] else "no finished run."
+
+
+def summary_sentence(comparison: Mapping[str, Any]) -> str:
+    """How many rows came out exactly, how many lie outside beside what chance alone would put there, and the claims."""
+    summary, claims = comparison["summary"], comparison["claims"]
     kept = sum(claim["holds"] == claim["n"] > 0 for claim in claims)
     return (
         f"{summary['exact']} of {summary['exact_groups']} exact rows are exact. "
@@ -201,7 +204,7 @@ def _added(entry: Mapping[str, Any]) -> str:
     rows = []
     for metric, reason in entry["not_published"].items():
         values = [value for metrics in entry["seeds"].values() if (value := metrics.get(metric)) is not None]
-        ours = [_plain(fmean(values)), f"{_plain(min(values))} to {_plain(max(values))}"] if values else ["-", "-"]
+        ours = [plain(fmean(values)), f"{plain(min(values))} to {plain(max(values))}"] if values else ["-", "-"]
         rows.append([f"`{metric}`", *ours, str(len(values)), reason])
     table = _table(["number", "mean", "range", "seeds", "why the source has none"], rows)
     return f"Numbers of ours that the source does not give:\n\n{table}" if rows else ""
@@ -246,7 +249,7 @@ def _every_seed(entry: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     free = {member["metric"]: member["printed"] for g in given["groups"] for member in g["members"] if member["free"]}
     rows = []
     for seed, metrics in entry["seeds"].items():
-        told = [_plain(metrics.get(metric)) for metric in given["metrics"]]
+        told = [plain(metrics.get(metric)) for metric in given["metrics"]]
         ours = [number(metrics.get(metric), printed) for metric, printed in free.items()]
         rows.append([seed, *told, "yes" if int(seed) in given["seeds"] else "no", *ours])
     return _table(["seed", *_quoted(given["metrics"]), "meets it", *_quoted(free)], rows)
@@ -257,7 +260,7 @@ def _separation(separation: Mapping[str, Any] | None) -> list[str]:
     if separation is None:
         return []
     rows = [
-        [f"`{row['metric']}`", str(row["n"]), *(_plain(row[name]) for name in ("correlation", "lower", "upper"))]
+        [f"`{row['metric']}`", str(row["n"]), *(plain(row[name]) for name in ("correlation", "lower", "upper"))]
         for row in separation["rows"]
     ]
     target = separation["target"]
@@ -269,9 +272,9 @@ def _separation(separation: Mapping[str, Any] | None) -> list[str]:
     return [f"### What goes with `{target}`", how, _table(headings, rows)]
 
 
-def _plain(value: float | int | None) -> str:
-    """A number without a printed counterpart: four significant digits, whole ones in full."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
+def plain(value: float | int | None, digits: int = 4) -> str:
+    """A number without a printed counterpart: a few significant digits, whole ones in full, a dash for nothing."""
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def _quoted(names: Iterable[str]) -> list[str]:
@@ -307,7 +310,7 @@ def _beside(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
         if len(values) > 1:
             mean, spread = fmean(values), stdev(values)
             relative = f"{abs(spread / mean):.0%}" if mean else "-"
-            rows.append([f"`{metric}`", str(len(values)), _plain(mean), _plain(spread), relative])
+            rows.append([f"`{metric}`", str(len(values)), plain(mean), plain(spread), relative])
     heading = "Over the same seeds, beside numbers of the same runs that share some of its causes:"
     return f"{heading}\n\n{_table(['number', 'seeds', 'mean', 'sd', 'sd / mean'], rows)}"
 

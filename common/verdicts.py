@@ -26,6 +26,7 @@ from statistics import NormalDist
 import numpy as np
 
 from common.published import Claim, Group, Published
+from common.student_t import two_sided_p, two_sided_quantile
 
 SIGNIFICANCE = 0.05
 MINIMUM_SEEDS = 3
@@ -348,23 +349,19 @@ class Prediction:
 
     def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
         """The prediction interval in the number's own units, never narrower than half a unit or half a case."""
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(len(self._values) - 1, 1 - significance / 2)) * self._spread
+        half = two_sided_quantile(significance, len(self._values) - 1) * self._spread
         low, high = self._backward(self._mean - half), self._backward(self._mean + half)
         low, high = min(low, self.centre - self.floor), max(high, self.centre + self.floor)
         return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
 
     def p_value(self) -> float:
         """The significance at which the published number would just lie outside the interval."""
-        from scipy.special import stdtr
-
         if abs(self.published - self.centre) <= self.floor * (1 + 1e-9):
             return 1.0
         if self._spread == 0:
             return 0.0
         distance = abs(self._forward(self.published) - self._mean) / self._spread
-        return float(2 * stdtr(len(self._values) - 1, -distance))
+        return two_sided_p(distance, len(self._values) - 1)
 
     def outside_range(self) -> bool:
         """Whether the published number lies outside the range of our seeds by more than its own rounding."""
@@ -513,8 +510,6 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of Welch's test for unequal means; None below three values on a side."""
-    from scipy.special import stdtr
-
     if min(len(a), len(b)) < MINIMUM_SEEDS:
         return None
     u, v = (float(np.var(side, ddof=1)) / len(side) for side in (a, b))
@@ -522,4 +517,4 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
     if u + v == 0:
         return 1.0 if difference == 0 else 0.0
     freedom = (u + v) ** 2 / (u * u / (len(a) - 1) + v * v / (len(b) - 1))
-    return float(2 * stdtr(freedom, -difference / math.sqrt(u + v)))
+    return two_sided_p(difference / math.sqrt(u + v), freedom)

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from common import config as configuration
 from common import records, runner
-from common.config import BaseConfig
-from common.datasets import MODES, Source
+from common.config import BaseConfig, from_options
+from common.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.published import ROOT, read_published
 from common.runner import Experiment, Task
 from experiments import EXPERIMENTS
+from experiments.parser import REPORTS, parse, require_known
 
-REPORTS = ROOT / "reports"
 REFERENCE = REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
 # Enough for a verdict that is not provisional, and ablations explain, they do not decide.
 ABLATION_SEEDS = list(range(8))
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors go the way of all errors: one line, exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parse(arguments)
+        options = parse(arguments, COMMANDS)
         return int(options.command(options))
     except BrokenPipeError:
         # Whoever read our output has seen enough of it; nothing may be flushed into the closed pipe at exit.
@@ -87,7 +77,7 @@ def list_command(options: argparse.Namespace) -> int:
 def run_command(options: argparse.Namespace) -> int:
     """Run one experiment for some seeds."""
     experiment = options.module
-    configs = [configuration.from_options(experiment.Config, options)]
+    configs = [from_options(experiment.Config, options)]
     if options.ablate:
         if configs[0].changes():
             raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
@@ -141,7 +131,7 @@ def compare_command(options: argparse.Namespace) -> int:
     """Hold our runs against the published numbers, or against a reference report."""
     names = options.experiments or list(EXPERIMENTS)
     for name in names:
-        _require_known(name)
+        require_known(name)
     if options.against:
         return _compare_with_reference(names, options)
     return _compare_with_published(names, options)
@@ -309,14 +299,6 @@ def _seeds(options: argparse.Namespace, default: list[int]) -> list[int]:
     return list(dict.fromkeys(seed for seeds in options.seeds for seed in seeds))
 
 
-def _require_known(name: str) -> None:
-    if name in EXPERIMENTS:
-        return
-    nearest = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.3)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are: {', '.join(EXPERIMENTS)}"
-    raise ConfigError(f"there is no experiment {name!r}; {hint}")
-
-
 def _require_writable(folder: Path) -> None:
     """Find out before hours of training whether their results can be written."""
     try:
@@ -327,115 +309,13 @@ def _require_writable(folder: Path) -> None:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-# The parser.
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    # The options of `run` are those of its experiment, so the experiment must be known before they can be parsed.
-    module = None
-    if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:])):
-        _require_known(name)
-        module = runner.import_experiment(name)
-    options = _parser(module).parse_args(arguments)
-    options.module = module
-    return options
-
-
-def _experiment_among(arguments: list[str]) -> str | None:
-    for argument in arguments:
-        if argument in EXPERIMENTS:
-            return argument
-    parser = _Parser(prog="python -m experiments run", add_help=False, allow_abbrev=False)
-    parser.add_argument("experiment", nargs="?")
-    _add_run_options(parser, "")
-    name: str | None = parser.parse_known_args(arguments)[0].experiment
-    return name
-
-
-def _parser(module: Experiment | None) -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments", description=_first_paragraph(), allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
-
-    command = _command(commands, "list", list_command)
-
-    command = _command(commands, "run", run_command)
-    command.add_argument("experiment", help=", ".join(EXPERIMENTS))
-    _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)")
-    command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
-    command.add_argument("--ablate", action="store_true", help="also run the configs that change one thing each")
-    command.add_argument(
-        "--tensorboard", action="store_true", help="also log each run that trains, into tensorboard/ beside its record"
-    )
-    if module is not None:
-        configuration.add_options(command, module.Config)
-
-    command = _command(commands, "report", report_command)
-    _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)")
-    command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")
-    command.add_argument(
-        "--reference",
-        action="store_true",
-        help="20 seeds and ablations, into reports/reference and README.md",
-    )
-
-    command = _command(commands, "compare", compare_command)
-    command.add_argument("experiments", nargs="*", help="which ones, number by number (default: all, row by row)")
-    command.add_argument("--against", type=Path, metavar="DIR", help="a report to compare with instead of the sources")
-    command.add_argument("--all", action="store_true", help="with --against, list identical metrics too")
-    command.add_argument("--json", action="store_true", help="for machines")
-    _add_out(command)
-
-    command = _command(commands, "fetch", fetch_command)
-    command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion_mnist, processminer (default: all)")
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to put them (default: data/raw/)")
-    return parser
-
-
-def _command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser:
-    description = function.__doc__
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=description, description=description, allow_abbrev=False
-    )
-    command.set_defaults(command=function)
-    return command
-
-
-def _add_run_options(command: argparse.ArgumentParser, seeds_help: str) -> None:
-    command.add_argument("--seeds", nargs="+", type=_seed_range, metavar="N", help=seeds_help)
-    command.add_argument("--fresh", action="store_true", help="run again what is finished")
-    command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
-    command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")
-    command.add_argument(
-        "--data",
-        choices=MODES,
-        default="auto",
-        help="real data, stand-ins, or stand-ins where the real ones cannot be had (default: auto)",
-    )
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to look for data before all other places")
-    _add_out(command)
-
-
-def _add_out(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out",
-        type=Path,
-        default=REPORTS,
-        metavar="DIR",
-        help="where runs and reports are (default: reports/)",
-    )
-
-
-def _seed_range(text: str) -> list[int]:
-    """`3` or `0-19`."""
-    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-    if first > last:
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, or a range as 0-19. Received: {text!r}")
-    return list(range(first, last + 1))
-
-
-def _first_paragraph() -> str:
-    return "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
+COMMANDS = {
+    "list": list_command,
+    "run": run_command,
+    "report": report_command,
+    "compare": compare_command,
+    "fetch": fetch_command,
+}
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from common.markdown import headline
+from common.markdown import headline, plain, summary_sentence
 from common.records import OK, Record, stand_in_of
 from common.runner import Task
 from common.verdicts import (
@@ -27,6 +26,9 @@ from common.verdicts import (
     MemberResult,
     lies_outside,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PIPE_WIDTH = 120
 
@@ -50,14 +52,7 @@ class RunDisplay:
         self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
         self._count = 0
         self._began = 0.0
-        bar = self._console.is_terminal and not quiet
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=self._console, transient=True) if bar else None
+        self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
         self._bar: TaskID | None = None
 
     def __enter__(self) -> RunDisplay:
@@ -109,6 +104,19 @@ class RunDisplay:
             self._console.print(Text(where) + Text(text, style), soft_wrap=True)
 
 
+def _progress(out: Console) -> Progress:
+    # Imported where there is a bar to draw: a list or a comparison should not wait for it.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=out, transient=True)
+
+
 def _marked(task: Task) -> str:
     return f" ({task.stand_in})" if task.stand_in else ""
 
@@ -145,7 +153,7 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
     for record in records:
         table.add_column(f"seed {record.seed}", justify="right")
     for name in names:
-        table.add_row(name, *(_number(record.metrics.get(name)) for record in records))
+        table.add_row(name, *(plain(record.metrics.get(name)) for record in records))
     console().print(table)
 
 
@@ -161,7 +169,7 @@ def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str]
     if comparison.n_seeds:
         out.print(_numbers_table(comparison) if members else _groups_table(comparison))
         out.print(_claims_table(comparison.claims))
-        out.print(summary_sentence(comparison), soft_wrap=True)
+        out.print(summary_sentence(asdict(comparison)), soft_wrap=True)
         for given in comparison.conditional:
             out.print(condition_sentence(given), soft_wrap=True)
     for note in notes:
@@ -202,13 +210,13 @@ def _member_rows(members: Sequence[MemberResult]) -> list[list[str]]:
 
 
 def _member_row(member: MemberResult, prefix: int) -> list[str]:
-    spread = f"{_number(member.minimum, 3)}..{_number(member.maximum, 3)}" if member.n else "-"
-    interval = "-" if member.interval is None else "..".join(_number(end, 3) for end in member.interval)
+    spread = f"{plain(member.minimum, 3)}..{plain(member.maximum, 3)}" if member.n else "-"
+    interval = "-" if member.interval is None else "..".join(plain(end, 3) for end in member.interval)
     return [
         f"  {member.metric[prefix:]}",
         member.printed if len(member.printed) < 10 else f"{float(member.printed):.5g}",
-        _number(member.mean),
-        _number(member.standard_deviation, 2),
+        plain(member.mean),
+        plain(member.standard_deviation, 2),
         str(member.n),
         spread,
         interval,
@@ -225,16 +233,6 @@ def _claims_table(claims: Sequence[ClaimResult]) -> Table:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f}..{claim.interval[1]:.2f}"
         table.add_row(claim.text, f"{claim.holds} of {claim.n} seeds", interval)
     return table
-
-
-def summary_sentence(comparison: Comparison) -> str:
-    """How many groups came out exactly and how many lie outside, beside what chance alone would put there."""
-    summary = comparison.summary
-    return (
-        f"{summary.exact} of {summary.exact_groups} exact groups exact; {summary.outside} of "
-        f"{summary.one_run_groups} one-run groups lie outside, where chance alone would put about "
-        f"{summary.expected_outside:.2f}."
-    )
 
 
 def condition_sentence(given: ConditionalResult) -> str:
@@ -262,8 +260,8 @@ def print_agreement(rows: Mapping[str, Any]) -> None:
         if row["verdict"] != "identical" or rows["all"]:
             table.add_row(
                 row["metric"],
-                _number(row["reference_mean"]),
-                _number(row["mean"]),
+                plain(row["reference_mean"]),
+                plain(row["mean"]),
                 f"{row['identical']} of {row['common']}",
                 row["verdict"],
             )
@@ -271,12 +269,6 @@ def print_agreement(rows: Mapping[str, Any]) -> None:
     if table.row_count:
         out.print(table)
     out.print(rows["summary"], soft_wrap=True)
-
-
-def _number(value: float | int | None, digits: int = 4) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def _seconds(seconds: float) -> str:

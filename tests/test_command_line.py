@@ -9,7 +9,7 @@ import pytest
 from conftest import TINY
 
 from common import records, runner
-from common.published import ROOT
+from common.published import ROOT, read_published
 from experiments import EXPERIMENTS, curves_dense_ae
 from experiments.__main__ import main
 
@@ -18,7 +18,7 @@ TINY_OPTIONS = [
     for name, value in TINY.changes().items()
     for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
 ]
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn", "scipy.stats", "torch", "PIL")
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn", "scipy", "torch", "PIL", "rich.progress")
 
 
 def command(*arguments, **options):
@@ -81,16 +81,32 @@ def test_an_out_that_cannot_be_written_is_found_out_before_training(tmp_path, ca
 # What is imported when.
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "curves_dense_ae", "--help"], ["compare"]])
-def test_quick_commands_import_nothing_heavy(arguments, tiny_out):
+def heavy_imports_of(*arguments):
+    """Which of the heavy libraries one command imports, in a process of its own, and what it prints."""
     code = (
         "import sys\nfrom experiments.__main__ import main\n"
-        f"try:\n    main({[*arguments, *(['--out', str(tiny_out)] if arguments == ['compare'] else [])]})\n"
-        "except SystemExit:\n    pass\n"
-        f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
+        f"try:\n    main({list(arguments)})\nexcept SystemExit:\n    pass\n"
+        f"print('HEAVY', *[name for name in {HEAVY} if name in sys.modules])"
     )
     finished = command("-c", code)
-    assert finished.stdout.endswith("HEAVY []\n"), finished.stdout + finished.stderr
+    assert finished.stderr == ""
+    *printed, last = finished.stdout.splitlines()
+    assert last.startswith("HEAVY")
+    return last.split()[1:], "\n".join(printed)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "curves_dense_ae", "--help"]])
+def test_quick_commands_import_nothing_heavy(arguments):
+    assert heavy_imports_of(*arguments)[0] == []
+
+
+def test_a_comparison_imports_nothing_heavy(default_out):
+    groups = read_published("curves_dense_ae").groups
+    printed = {metric: float(text) for group in groups for metric, text in group.numbers.items()}
+    # Seeds that vary and lie beside what is printed, so that there are intervals and p-values to compute.
+    out = default_out({seed: {m: value * (0.9 + seed / 100) for m, value in printed.items()} for seed in range(8)})
+    heavy, text = heavy_imports_of("compare", "--out", str(out))
+    assert heavy == [] and "differs (lower)" in text
 
 
 def test_help_shows_every_hyperparameter_with_its_default(capsys):
@@ -245,10 +261,10 @@ RIGHT = {
 def test_compare_ends_with_1_when_an_exact_number_differs_else_0(default_out, capsys):
     out = default_out({0: RIGHT})
     assert main(["compare", "--out", str(out)]) == 0
-    assert "1 of 1 exact groups exact" in capsys.readouterr().out
+    assert "1 of 1 exact rows are exact" in capsys.readouterr().out
     default_out({1: RIGHT | {"ocsvm.accuracy": 0.63}})
     assert main(["compare", "--out", str(out)]) == 1
-    assert "0 of 1 exact groups exact" in capsys.readouterr().out
+    assert "0 of 1 exact rows are exact" in capsys.readouterr().out
 
 
 def test_compare_speaks_json_to_machines(default_out, capsys):
