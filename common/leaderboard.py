@@ -10,8 +10,10 @@ intervals suggest. Whether these overlap says little, and is not used.
 Groups and seeds cross where seeds share test samples, and nest where they do not; drawing each on its own, with the
 product of both counts as weight, serves both. For groups see Rutter, Bootstrap estimation of diagnostic accuracy with
 patient-clustered data (Academic Radiology 7, 2000); for crossed draws Owen, The pigeonhole bootstrap (Annals of Applied
-Statistics 1, 2007), which shows that they err on the wide side. With few seeds the percentile interval is somewhat
-narrow all the same, and a single seed says nothing about training.
+Statistics 1, 2007), which shows that they err on the wide side. They do so where seeds share little, as with a test set
+of its own for each: that noise is then counted by both draws, and 5 % of false alarms become fewer than 1 %. Where the
+samples or the trainings decide, simulations of ten seeds gave 3 to 8 %. With few seeds the interval misses some of the
+variation of training, and a single seed says nothing about it.
 """
 
 from __future__ import annotations
