@@ -113,14 +113,20 @@ def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]
     Raises:
         ValueError: labels other than 0 and 1, shapes that differ, scores that are not finite.
     """
-    labels, scores = _binary("labels", labels), np.asarray(scores)
-    _refuse_unrankable(labels, scores)
-    ranking = {name.removeprefix("_."): value for name, value in ranking_metrics("_", labels, scores).items()}
-    both = len(np.unique(labels)) == 2
+    from sklearn.metrics import auc, average_precision_score, roc_curve
+
+    labels, scores = _rankable(labels, scores)
+    prevalence = float(np.mean(labels))
+    if prevalence in (0, 1):
+        missing = Undefined("only one class among the scored samples")
+        undefined = dict.fromkeys(("auroc", "average_precision", "fpr_at_95_recall"), missing)
+        return {**undefined, "prevalence": prevalence}
+    false_positive_rate, recall, _ = roc_curve(labels, scores, drop_intermediate=False)
     return {
-        **ranking,
-        "fpr_at_95_recall": false_positive_rate_at_recall(labels, scores) if both else ranking["auroc"],
-        "prevalence": float(np.mean(labels)),
+        "auroc": float(auc(false_positive_rate, recall)),
+        "average_precision": float(average_precision_score(labels, scores)),
+        "fpr_at_95_recall": float(false_positive_rate[recall >= 0.95].min()),
+        "prevalence": prevalence,
     }
 
 
@@ -140,8 +146,7 @@ def false_positive_rate_at_recall(labels: ArrayLike, scores: ArrayLike, recall: 
     """
     from sklearn.metrics import roc_curve
 
-    labels, scores = _binary("labels", labels), np.asarray(scores)
-    _refuse_unrankable(labels, scores)
+    labels, scores = _rankable(labels, scores)
     if len(np.unique(labels)) < 2:
         raise ValueError("A false-positive rate at a recall needs both classes. Received: one class only")
     if not 0 < recall <= 1:
@@ -150,7 +155,8 @@ def false_positive_rate_at_recall(labels: ArrayLike, scores: ArrayLike, recall: 
     return float(false_positive_rate[reached >= recall].min())
 
 
-def _refuse_unrankable(labels: NDArray[np.int_], scores: NDArray[np.floating]) -> None:
+def _rankable(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int_], NDArray[np.floating]]:
+    labels, scores = _binary("labels", labels), np.asarray(scores)
     if labels.shape != scores.shape:
         raise ValueError(f"Labels {labels.shape} and scores {scores.shape} must agree in shape")
     strange = np.flatnonzero(~np.isfinite(scores))
@@ -160,6 +166,7 @@ def _refuse_unrankable(labels: NDArray[np.int_], scores: NDArray[np.floating]) -
             f"scores must be finite. Received: {len(strange)} of {len(scores)} that are not, "
             f"the first {scores[first]} at index {first}"
         )
+    return labels, scores
 
 
 def _binary(what: str, values: ArrayLike) -> NDArray[np.int_]:
