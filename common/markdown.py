@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
+from common import markdown_held_out
 from common.verdicts import (
     CONTEXT,
     DIFFERS,
@@ -16,9 +17,9 @@ from common.verdicts import (
     REPRODUCED,
     STAND_IN,
     WITHIN_SPREAD,
-    decimals_of,
     lies_outside,
 )
+from common.wording import number, paragraph, pictures, plain, quoted, ranges, table
 
 HOW_TO_READ = f"""\
 - **{EXACT}**: follows from data and a deterministic method; our value, formatted as its source formats it, is the
@@ -38,6 +39,10 @@ def report(results: Mapping[str, Any]) -> str:
         "# Reproduction report",
         "Published autoencoder anomaly-detection experiments, rebuilt, run over many seeds, and held against the "
         "numbers that their authors printed.",
+        "## At a glance",
+        markdown_held_out.page_one(results),
+        "How to read it:",
+        markdown_held_out.HOW_TO_READ,
         "## Verdicts",
         verdict_table(results),
         *[f"{name}: {_summary(entry)}" for name, entry in results["experiments"].items()],
@@ -46,6 +51,7 @@ def report(results: Mapping[str, Any]) -> str:
     ]
     for name, entry in results["experiments"].items():
         parts += _experiment(name, entry)
+    parts += markdown_held_out.appendix(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,7 +66,7 @@ def verdict_table(results: Mapping[str, Any]) -> str:
     counts = {entry["comparison"]["n_seeds"] for entry in results["experiments"].values()}
     ours = f"ours, {counts.pop()} seeds" if len(counts) == 1 else "ours"
     headings = ["experiment", "printed row or curve", "number", "published", ours, "verdict"]
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
@@ -68,10 +74,10 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     seeds = [int(seed) for seed in entry["seeds"]]
     parts = [
         f"## {name}: {description['title']}",
-        _paragraph("Source", description["source"]),
-        _paragraph("Claim", description["claim"]),
-        _paragraph("Method", description["method"]),
-        f"**Run it.** `python -m experiments run {name} --seeds {_ranges(seeds) or '0-2'}`",
+        paragraph("Source", description["source"]),
+        paragraph("Claim", description["claim"]),
+        paragraph("Method", description["method"]),
+        f"**Run it.** `python -m experiments run {name} --seeds {ranges(seeds) or '0-2'}`",
     ]
     if not seeds:
         return [*parts, "\n".join(["No finished run.", *_holes(entry)])]
@@ -79,7 +85,7 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
         parts.append(f"**Not the real data.** These runs saw {entry['stand_in']}; nothing here is compared.")
     parts += [
         "### Published against ours" if not entry["stand_in"] else "### Ours",
-        *_figures(entry["overview"]),
+        *pictures(entry["overview"]),
         *[_group(group) for group in comparison["groups"]],
     ]
     parts.append(_added(entry))
@@ -89,18 +95,11 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     parts += _separation(entry["separation"])
     parts += _explanations(entry)
     if entry["figures"]:
-        parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}.", *_figures(entry["figures"])]
+        parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}.", *pictures(entry["figures"])]
+    parts += markdown_held_out.sections(entry)
     parts += ["### What differs from the source", description["deviations"]]
     parts += ["### Runs", _runs(entry)]
     return [part for part in parts if part]
-
-
-def _paragraph(heading: str, text: str) -> str:
-    return f"**{heading}.** {' '.join(text.split())}"
-
-
-def _figures(pictures: Sequence[Mapping[str, str]]) -> list[str]:
-    return [f"![{picture['caption']}]({picture['file']})\n\n*{picture['caption']}*" for picture in pictures]
 
 
 # Numbers.
@@ -121,15 +120,7 @@ def _group(group: Mapping[str, Any]) -> str:
     ]
     headings = ["number", "published", "mean", "sd", "range", "95 % interval", "verdict"]
     title = f"**{group['title']}**: {_verdict(group)} ({group['obtained']}, {group['n']} of our runs)"
-    return f"{title}\n\n{_table(headings, rows)}"
-
-
-def number(value: float | None, printed: str) -> str:
-    """Our value with one decimal more than the printed one, at most four; whole where all is; a dash for nothing."""
-    if value is None:
-        return "-"
-    whole = decimals_of(printed) == 0 and float(value).is_integer()
-    return f"{value:.{0 if whole else min(decimals_of(printed) + 1, 4)}f}"
+    return f"{title}\n\n{table(headings, rows)}"
 
 
 def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
@@ -204,10 +195,10 @@ def _added(entry: Mapping[str, Any]) -> str:
     rows = []
     for metric, reason in entry["not_published"].items():
         values = [value for metrics in entry["seeds"].values() if (value := metrics.get(metric)) is not None]
-        ours = [plain(fmean(values)), f"{plain(min(values))} to {plain(max(values))}"] if values else ["-", "-"]
-        rows.append([f"`{metric}`", *ours, str(len(values)), reason])
-    table = _table(["number", "mean", "range", "seeds", "why the source has none"], rows)
-    return f"Numbers of ours that the source does not give:\n\n{table}" if rows else ""
+        numbers = [plain(fmean(values)), f"{plain(min(values))} to {plain(max(values))}"] if values else ["-", "-"]
+        rows.append([f"`{metric}`", *numbers, str(len(values)), reason])
+    ours = table(["number", "mean", "range", "seeds", "why the source has none"], rows)
+    return f"Numbers of ours that the source does not give:\n\n{ours}" if rows else ""
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -216,7 +207,7 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
         interval = "-" if claim["interval"] is None else f"{claim['interval'][0]:.2f} to {claim['interval'][1]:.2f}"
         missing = f", {claim['missing']} missing" if claim["missing"] else ""
         rows.append([claim["text"], f"{claim['holds']} of {claim['n']} seeds{missing}", interval])
-    return _table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
+    return table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
 
 
 # Seeds that fall into two modes.
@@ -242,7 +233,7 @@ def _two_modes(entry: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
         for label, judged in (("all", over_all[group["name"]]), ("those that meet it", group)):
             rows.append([group["title"], label, str(judged["n"]), *headline(judged), _verdict(judged)])
     headings = ["printed row or curve", "seeds", "n", "number", "published", "ours", "verdict"]
-    return ["### Two modes", rates, _table(headings, rows), _every_seed(entry, given)]
+    return ["### Two modes", rates, table(headings, rows), _every_seed(entry, given)]
 
 
 def _every_seed(entry: Mapping[str, Any], given: Mapping[str, Any]) -> str:
@@ -252,7 +243,7 @@ def _every_seed(entry: Mapping[str, Any], given: Mapping[str, Any]) -> str:
         told = [plain(metrics.get(metric)) for metric in given["metrics"]]
         ours = [number(metrics.get(metric), printed) for metric, printed in free.items()]
         rows.append([seed, *told, "yes" if int(seed) in given["seeds"] else "no", *ours])
-    return _table(["seed", *_quoted(given["metrics"]), "meets it", *_quoted(free)], rows)
+    return table(["seed", *quoted(given["metrics"]), "meets it", *quoted(free)], rows)
 
 
 def _separation(separation: Mapping[str, Any] | None) -> list[str]:
@@ -269,16 +260,7 @@ def _separation(separation: Mapping[str, Any] | None) -> list[str]:
         "metric's median over the lower and the upper half of them by that number."
     )
     headings = ["metric", "seeds", "rank correlation", "median, lower half", "median, upper half"]
-    return [f"### What goes with `{target}`", how, _table(headings, rows)]
-
-
-def plain(value: float | int | None, digits: int = 4) -> str:
-    """A number without a printed counterpart: a few significant digits, whole ones in full, a dash for nothing."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.{digits}g}"
-
-
-def _quoted(names: Iterable[str]) -> list[str]:
-    return [f"`{name}`" for name in names]
+    return [f"### What goes with `{target}`", how, table(headings, rows)]
 
 
 # What explains a difference.
@@ -312,7 +294,7 @@ def _beside(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
             relative = f"{abs(spread / mean):.0%}" if mean else "-"
             rows.append([f"`{metric}`", str(len(values)), plain(mean), plain(spread), relative])
     heading = "Over the same seeds, beside numbers of the same runs that share some of its causes:"
-    return f"{heading}\n\n{_table(['number', 'seeds', 'mean', 'sd', 'sd / mean'], rows)}"
+    return f"{heading}\n\n{table(['number', 'seeds', 'mean', 'sd', 'sd / mean'], rows)}"
 
 
 def _variant_commands(entry: Mapping[str, Any]) -> str:
@@ -362,7 +344,7 @@ def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
                 candidate["verdict"],
             ]
         )
-    return _table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict"], rows)
+    return table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict"], rows)
 
 
 def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
@@ -397,14 +379,14 @@ def _same_group(entry: Mapping[str, Any], group: Mapping[str, Any]) -> list[tupl
 
 def _runs(entry: Mapping[str, Any]) -> str:
     seconds = sorted(entry["seconds"].values())
-    lines = [f"Seeds {_ranges([int(seed) for seed in entry['seeds']])}; median {median(seconds):.0f} s a run."]
+    lines = [f"Seeds {ranges([int(seed) for seed in entry['seeds']])}; median {median(seconds):.0f} s a run."]
     lines += _holes(entry)
     for environment in entry["environments"]:
         versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
         lines.append(
             f"Made on {environment['processor']}, {environment['system']}, {environment['threads']} thread a run, "
             f"oneDNN {'on' if environment['onednn'] else 'off'}, Python {environment['python']}, {versions}; commit "
-            f"{', '.join(environment['commits'])} (seeds {_ranges(environment['seeds'])})."
+            f"{', '.join(environment['commits'])} (seeds {ranges(environment['seeds'])})."
         )
     if len(entry["environments"]) > 1:
         lines.append("These runs were made in different environments: rounding may differ between their seeds.")
@@ -418,19 +400,3 @@ def _holes(entry: Mapping[str, Any]) -> list[str]:
     """What should have been in this report and is not."""
     failed = [f"Seed {seed} failed: {error}." for seed, error in entry["failed"].items()]
     return failed + [f"Damaged, left out: {problem}." for problem in entry["damaged"]]
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """`[0, 1, 2, 5]` as `0-2 5`, the way the command line takes them."""
-    parts: list[list[int]] = []
-    for seed in sorted(seeds):
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return " ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -11,32 +11,40 @@ import re
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from common import figures, markdown, records
+from common.baselines import DETECTORS, NOT_RUN, Detector
 from common.errors import RecordError, SuiteError
+from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
 from common.records import Record, Selection
 from common.runner import Experiment, import_experiment, name_of
 from common.separation import separate
+from common.standings import scores_of, standings
 from common.verdicts import compare
 
 SCHEMA = 1
+# How many methods share one figure.
+BEST = 5
 BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 Results = dict[str, Any]
 
 
-def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Results:
+def collect(
+    experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS
+) -> Results:
     """Gather what the records in `out` say about each experiment.
 
     Args:
         experiments: which ones, in the order of the report.
         out: where `runs/` is.
         reference: a folder with the reference's results.json. Ablations that were not run here are taken from there.
+        protocols: which ones to tell of; the published one is always there, since it is what the verdicts are on.
 
     Returns:
         What results.json holds: plain data, `experiments` by name.
@@ -45,23 +53,37 @@ def collect(experiments: Iterable[Experiment], out: Path, reference: Path) -> Re
     collected = {}
     for experiment in experiments:
         name = name_of(experiment)
-        selection = records.select(out, name, "published", experiment.Config().to_dict(), experiment.REVISION)
+        selections = {protocol: _select(experiment, protocol, out) for protocol in (PUBLISHED, *protocols)}
+        selection = selections[PUBLISHED]
         published = read_published(name)
         collected[name] = {
             **_results_of(published, selection),
             "description": describe(experiment.__doc__ or ""),
             "source": asdict(published.source),
             "not_published": dict(published.not_published),
-            "protocol": "published",
+            "protocols": {
+                protocol: _runs_of(published, found) for protocol, found in selections.items() if protocol != PUBLISHED
+            },
+            "standings": {
+                protocol: standings(experiment, protocol, found, out) for protocol, found in selections.items()
+            },
             "revision": experiment.REVISION,
             "config": experiment.Config().to_dict(),
             "separation": _separation(experiment, selection),
             "beside": {group: list(metrics) for group, metrics in getattr(experiment, "BESIDE", {}).items()},
             "variants": _variants(experiment, published, out, selection, known.get(name, {})),
-            "others": selection.others,
-            "damaged": selection.damaged,
         }
-    return {"schema": SCHEMA, "experiments": collected}
+    detectors = {detector.title: _detector_note(detector) for detector in DETECTORS.values()}
+    return {"schema": SCHEMA, "experiments": collected, "detectors": detectors, "detectors_not_run": NOT_RUN}
+
+
+def _select(experiment: Experiment, protocol: str, out: Path) -> Selection:
+    return records.select(out, name_of(experiment), protocol, experiment.Config().to_dict(), experiment.REVISION)
+
+
+def _detector_note(detector: Detector) -> str:
+    limit = "" if detector.fit_limit is None else f"fitted on at most {detector.fit_limit} training samples"
+    return "; ".join(part for part in (detector.note, limit) if part)
 
 
 def write(results: Results, out: Path, folder: Path) -> Path:
@@ -136,6 +158,14 @@ def describe(docstring: str) -> dict[str, str]:
 
 
 def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
+    """The runs of the published protocol, and what they say of the published numbers."""
+    kept = {seed: _worth_keeping(values, published) for seed, values in selection.metrics().items()}
+    comparison = compare(published, kept, sorted(selection.failed), bool(selection.stand_in))
+    return {**_runs_of(published, selection), "comparison": asdict(comparison)}
+
+
+def _runs_of(published: Published, selection: Selection) -> dict[str, Any]:
+    """What the runs of one protocol gave, and how they were made."""
     kept = {seed: _worth_keeping(values, published) for seed, values in selection.metrics().items()}
     return {
         "seeds": {str(seed): values for seed, values in kept.items()},
@@ -145,7 +175,8 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
         "environments": _environments(record for _, record in selection.runs.values()),
         "data": dict(selection.data),
         "stand_in": selection.stand_in,
-        "comparison": asdict(compare(published, kept, sorted(selection.failed), bool(selection.stand_in))),
+        "others": selection.others,
+        "damaged": selection.damaged,
     }
 
 
@@ -188,7 +219,7 @@ def _variants(
     ours = []
     for label, changes in experiment.ABLATIONS.items():
         config = experiment.Config(**changes)
-        selection = records.select(out, name, "published", config.to_dict(), experiment.REVISION)
+        selection = records.select(out, name, PUBLISHED, config.to_dict(), experiment.REVISION)
         if selection.runs and selection.data == main.data:
             same = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
             verdicts = {group.name: group.verdict for group in compare(published, same).groups}
@@ -219,25 +250,61 @@ def _by_what_the_source_shows(comparison: Mapping[str, Any], selection: Selectio
 def _draw(experiment: Experiment, entry: dict[str, Any], out: Path, folder: Path) -> dict[str, Any]:
     """Draw the figures of an experiment; return their files, relative to the report, their captions and their seed."""
     name = name_of(experiment)
-    selection = records.select(out, name, "published", entry["config"], entry["revision"])
     published = read_published(name)
-    overview, drawings, drawn_from = [], [], None
+    selection = _select(experiment, PUBLISHED, out)
+    overview = []
     with figures.style():
         if selection.runs and not selection.stand_in and any(group.obtained == "one run" for group in published.groups):
             overview.append(figures.published_against_ours(published, selection.metrics()))
-        for seed in _by_what_the_source_shows(entry["comparison"], selection):
-            run_folder, record = selection.runs[seed]
-            try:
-                drawings = experiment.draw(records.read_arrays(run_folder, record))
-            except RecordError:
-                continue
-            drawn_from = seed
-            break
-        return {
+        drawings, drawn_from = _drawn(experiment, selection, _by_what_the_source_shows(entry["comparison"], selection))
+        files = {
             "overview": [_saved(drawing, folder, name) for drawing in overview],
             "figures": [_saved(drawing, folder, name) for drawing in drawings],
             "figure_seed": drawn_from,
         }
+        for protocol, runs in entry["protocols"].items():
+            held_out = _select(experiment, protocol, out)
+            drawings, seed = _drawn(experiment, held_out, sorted(held_out.runs))
+            drawings = [drawing for drawing in drawings if drawing.name in experiment.HELD_OUT_FIGURES]
+            drawings += _best_roc(experiment, protocol, held_out, entry["standings"][protocol], out)
+            place = f"{name}/{protocol}"
+            runs |= {"figures": [_saved(drawing, folder, place) for drawing in drawings], "figure_seed": seed}
+        return files
+
+
+def _drawn(
+    experiment: Experiment, selection: Selection, seeds: Sequence[int]
+) -> tuple[list[figures.Drawing], int | None]:
+    """The figures of the first of these seeds whose arrays are whole, and which one that is."""
+    for seed in seeds:
+        folder, record = selection.runs[seed]
+        try:
+            return experiment.draw(records.read_arrays(folder, record)), seed
+        except RecordError:
+            continue
+    return [], None
+
+
+def _best_roc(
+    experiment: Experiment, protocol: str, selection: Selection, table: Mapping[str, Any] | None, out: Path
+) -> list[figures.Drawing]:
+    """ROC curves of the best methods of a protocol on the samples of its first seed."""
+    if table is None or not table["rows"]:
+        return []
+    seed = min(selection.runs)
+    try:
+        scored = scores_of(experiment, protocol, selection.runs[seed], out)
+    except RecordError:
+        return []
+    best = [row["method"] for row in table["rows"] if row["method"] in scored.scores][:BEST]
+    if table["reference"] not in best:
+        best = [*best[: BEST - 1], table["reference"]]
+    figure, axes = figures.canvas(columns=1, height=4.2)
+    figures.roc_curves(axes[0], scored.labels, {method: scored.scores[method] for method in best})
+    caption = (
+        f"ROC curves of the best methods and of the {table['reference']}, held out, on the samples of seed {seed}."
+    )
+    return [figures.Drawing("roc_of_the_best", caption, figure)]
 
 
 def _saved(drawing: figures.Drawing, folder: Path, experiment: str) -> dict[str, str]:

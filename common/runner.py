@@ -46,6 +46,8 @@ class Experiment(Protocol):
     # The source's methods, and the name of the array that holds their scores of the test samples; the first is the one
     # that the detectors are held against.
     METHODS: Mapping[str, str]
+    # The figures of a held-out run that tell more than those of a published one.
+    HELD_OUT_FIGURES: tuple[str, ...]
     DATASETS: tuple[str, ...]
     ABLATIONS: Mapping[str, Mapping[str, Any]]
 
@@ -191,15 +193,17 @@ class Listener(Protocol):
 def expected_seconds(tasks: Sequence[Task]) -> float | None:
     """How long these runs will take, going by the medians of earlier runs with the same settings.
 
-    Runs with settings that were never run count as long as the others; `None` when none was ever run.
+    Runs with settings that were never run count as long as the others, detectors as nothing; `None` when none was ever
+    run.
     """
     known: dict[str, list[float]] = {}
     for out, name in {(task.out, task.name) for task in tasks}:
         for _, record, _ in records.find_records(out, name):
             if record is not None and record.status == records.OK:
                 known.setdefault(record.digest, []).append(record.durations["total"])
-    medians = [statistics.median(known[task.digest]) for task in tasks if task.digest in known]
-    return statistics.fmean(medians) * len(tasks) if medians else None
+    runs = [task for task in tasks if task.detector is None]
+    medians = [statistics.median(known[task.digest]) for task in runs if task.digest in known]
+    return statistics.fmean(medians) * len(runs) if medians else None
 
 
 def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False, tensorboard: bool = False) -> list[Record]:

@@ -5,14 +5,16 @@ What is compared here are scores, not decisions, so every method needs only an a
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common import records
 from common.baselines import DETECTORS
@@ -21,11 +23,21 @@ from common.leaderboard import Scored, leaderboard
 from common.records import Record, Selection
 from common.runner import Experiment, name_of, varies_by_seed
 
-Arrays = Mapping[str, NDArray[Any]]
+# Raised by whoever changes what the rows below say of the same records.
+REVISION = 1
+
+
+class Evidence(NamedTuple):
+    """What one seed has left: its run, and the detectors under its split; each with the folder of its record."""
+
+    run: tuple[Path, Record]
+    detectors: Mapping[str, tuple[Path, Record]]
 
 
 def standings(experiment: Experiment, protocol: str, selection: Selection, out: Path) -> dict[str, Any] | None:
     """Rank the methods of the source and the detectors on the test samples of one protocol.
+
+    A bootstrap takes seconds, so its result is kept beside the records, and computed again when one of them changes.
 
     Args:
         experiment: whose.
@@ -36,66 +48,113 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
     Returns:
         Plain data for results.json: the rows, best first, with what they cost; `None` without a finished run.
     """
-    seeds: dict[int, Scored] = {}
-    costs: dict[str, list[Record]] = {}
     missing: dict[str, str] = {}
-    for seed, (folder, record) in sorted(selection.runs.items()):
-        try:
-            arrays = records.read_arrays(folder, record)
-        except RecordError as error:
-            missing[f"seed {seed}"] = str(error)
-            continue
-        found = _detections(experiment, protocol, record, out, missing)
-        seeds[seed] = _scored(experiment, protocol, seed, arrays, {name: arrays for name, (_, arrays) in found.items()})
-        for method, made_by in [
-            (next(iter(experiment.METHODS)), record),
-            *((DETECTORS[name].title, detection) for name, (detection, _) in found.items()),
-        ]:
-            costs.setdefault(method, []).append(made_by)
-    if not seeds:
-        return None
-    reference = next(iter(experiment.METHODS))
-    first = next(iter(seeds.values()))
-    return {
-        "reference": reference,
-        "samples": len(first.labels),
-        "prevalence": float(np.mean(first.labels)),
-        "groups": len(np.unique(first.groups)),
-        "rows": [
-            {**asdict(row), "ours": row.method in experiment.METHODS, **_cost(costs.get(row.method, []))}
-            for row in leaderboard(seeds, reference)
-        ],
-        "missing": missing,
+    evidence = {
+        seed: Evidence(run, _detectors_of(experiment, protocol, run[1], out, missing))
+        for seed, run in sorted(selection.runs.items())
     }
+    if not evidence:
+        return None
+    path = next(iter(evidence.values())).run[0].parent / "standings.json"
+    key = _key(evidence)
+    kept = _kept(path, key) or {"key": key, **_ranked(experiment, protocol, evidence, missing)}
+    with contextlib.suppress(OSError):  # Where the records may only be read, it is computed every time.
+        records.write_atomically(path, json.dumps(kept).encode())
+    return {**{name: value for name, value in kept.items() if name != "key"}, "missing": missing}
 
 
-def _detections(
+def scores_of(experiment: Experiment, protocol: str, run: tuple[Path, Record], out: Path) -> Scored:
+    """The scores of all methods on the test samples of one run.
+
+    Raises:
+        RecordError: arrays are damaged, or a detector saw other samples than the run.
+    """
+    return _scored(
+        experiment, protocol, run[1].seed, Evidence(run, _detectors_of(experiment, protocol, run[1], out, {}))
+    )
+
+
+def _detectors_of(
     experiment: Experiment, protocol: str, run: Record, out: Path, missing: dict[str, str]
-) -> dict[str, tuple[Record, Arrays]]:
+) -> dict[str, tuple[Path, Record]]:
     """The detectors that were scored under the split of a run; what is wrong with the others goes into `missing`."""
-    found: dict[str, tuple[Record, Arrays]] = {}
+    found: dict[str, tuple[Path, Record]] = {}
     for name, detector in DETECTORS.items():
         seed = run.seed if varies_by_seed(experiment, protocol, name) else 0
         folder = records.detector_folder(out, name_of(experiment), protocol, run.digest, name, seed)
         try:
             record = records.read_record(folder)
-            if record.status != records.OK:
-                missing[detector.title] = record.error or record.status
-            elif record.revision == detector.revision:
-                found[name] = record, records.read_arrays(folder, record)
+            if record.status == records.OK and record.revision == detector.revision:
+                found[name] = folder, record
+            else:
+                missing[detector.title] = record.error or "of older code"
         except RecordError as error:
-            if (folder / "record.json").exists():
-                missing[detector.title] = str(error)
+            missing[detector.title] = str(error) if (folder / "record.json").exists() else "not run"
     return found
 
 
-def _scored(experiment: Experiment, protocol: str, seed: int, run: Arrays, detections: Mapping[str, Arrays]) -> Scored:
+def _key(evidence: Mapping[int, Evidence]) -> str:
+    """What the ranking follows from: the arrays of every record."""
+    files = {
+        seed: [found.run[1].arrays_sha256, {name: r.arrays_sha256 for name, (_, r) in found.detectors.items()}]
+        for seed, found in evidence.items()
+    }
+    return hashlib.sha256(json.dumps([REVISION, files], sort_keys=True).encode()).hexdigest()
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return kept if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _ranked(
+    experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], missing: dict[str, str]
+) -> dict[str, Any]:
+    reference = next(iter(experiment.METHODS))
+    scored: dict[int, Scored] = {}
+    costs: dict[str, list[Record]] = {}
+    for seed, found in evidence.items():
+        try:
+            scored[seed] = _scored(experiment, protocol, seed, found)
+        except RecordError as error:
+            missing[f"seed {seed}"] = str(error)
+            continue
+        costs.setdefault(reference, []).append(found.run[1])
+        for name, (_, record) in found.detectors.items():
+            costs.setdefault(DETECTORS[name].title, []).append(record)
+    rows = leaderboard(scored, reference) if scored else []
+    sizes = [len(one.labels) for one in scored.values()]
+    return {
+        "reference": reference,
+        "samples": sizes[0] if sizes else 0,
+        "prevalence": float(np.mean([one.labels.mean() for one in scored.values()])) if scored else None,
+        "groups": len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
+        "rows": [
+            {**asdict(row), "ours": row.method in experiment.METHODS, **_cost(costs.get(row.method, []))}
+            for row in rows
+        ],
+    }
+
+
+def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -> Scored:
+    """The scores of all methods on the test samples of one seed.
+
+    Raises:
+        RecordError: arrays are damaged, or a detector saw other samples than the run.
+    """
+    run = records.read_arrays(*found.run)
     labels = run["labels"]
     scores = {method: run[array] for method, array in experiment.METHODS.items() if array in run}
     groups = np.arange(len(labels))
-    for name, arrays in detections.items():
+    for name, (folder, record) in found.detectors.items():
+        arrays = records.read_arrays(folder, record)
         if not np.array_equal(arrays["labels"], labels):
-            raise RecordError(f"{name} and the run of seed {seed} were scored on different samples; run both --fresh")
+            raise RecordError(
+                f"{folder} was scored on other samples than the run of seed {seed}; run both with --fresh"
+            )
         scores[DETECTORS[name].title] = arrays["scores"]
         groups = arrays["groups"]
     if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
@@ -106,9 +165,8 @@ def _scored(experiment: Experiment, protocol: str, seed: int, run: Arrays, detec
 
 def _cost(made_by: list[Record]) -> dict[str, float | None]:
     """Median seconds of fitting and scoring on one thread, as far as they were recorded."""
-    return {
-        f"{part}_seconds": median(seconds)
-        if (seconds := [r.durations[part] for r in made_by if part in r.durations])
-        else None
-        for part in ("fit", "score")
-    }
+    costs: dict[str, float | None] = {}
+    for part in ("fit", "score"):
+        seconds = [record.durations[part] for record in made_by if part in record.durations]
+        costs[f"{part}_seconds"] = median(seconds) if seconds else None
+    return costs

@@ -16,6 +16,7 @@ from common import records, runner
 from common.config import BaseConfig, from_options
 from common.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
+from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import ROOT, read_published
 from common.runner import Experiment, Task
 from experiments import EXPERIMENTS
@@ -82,8 +83,9 @@ def run_command(options: argparse.Namespace) -> int:
         if configs[0].changes():
             raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
         configs += ablations(experiment)
-    seeds = _seeds(options, [0])
-    tasks = _tasks(experiment, configs, seeds, options)
+    tasks = _tasks(experiment, configs, _seeds(options, [0]), options)
+    if options.detectors:
+        tasks += runner.detector_tasks(tasks)
     if options.dry_run:
         return _dry_run(tasks, options.fresh)
     outcomes = _execute(tasks, options, options.tensorboard)
@@ -96,16 +98,14 @@ def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
     from common import report
 
-    seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
-    tasks = []
-    for experiment in map(runner.import_experiment, EXPERIMENTS):
-        tasks += _tasks(experiment, [experiment.Config()], seeds, options)
-        if options.reference:
-            tasks += _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
+    experiments = [runner.import_experiment(name) for name in options.experiments or EXPERIMENTS]
+    if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
+        raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
+    tasks = _report_tasks(experiments, options)
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
-    results = report.collect(map(runner.import_experiment, EXPERIMENTS), options.out, REFERENCE)
+    results = report.collect(experiments, options.out, REFERENCE, _protocols(options))
     if options.reference:
         _require_complete(results)
     path = report.write(results, options.out, folder)
@@ -118,13 +118,31 @@ def report_command(options: argparse.Namespace) -> int:
     return _status(outcomes)
 
 
+def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Task]:
+    """What a report needs: every seed in every protocol, the detectors, and for the reference the ablations."""
+    seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
+    tasks = []
+    for experiment in experiments:
+        runs = _tasks(experiment, [experiment.Config()], seeds, options)
+        tasks += runs + runner.detector_tasks(runs)
+        if options.reference:
+            ablated = _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
+            tasks += [task for task in ablated if task.protocol == PUBLISHED]
+    return tasks
+
+
 def _require_complete(results: dict[str, Any]) -> None:
-    """A reference stands for the suite: every experiment over all its seeds, on real data."""
+    """A reference stands for the suite: every experiment over all its seeds in both protocols, on real data."""
     for name, entry in results["experiments"].items():
-        missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in entry["seeds"]})
-        if missing or entry["stand_in"]:
-            what = entry["stand_in"] or f"seeds {' '.join(map(str, missing))} missing"
-            raise SuiteError(f"the reference stays as it is: {name} is not complete ({what})")
+        for protocol, runs in ((PUBLISHED, entry), *entry["protocols"].items()):
+            missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in runs["seeds"]})
+            standings = entry["standings"].get(protocol) or {"missing": {"all detectors": "not run"}}
+            lacking = missing or runs["stand_in"] or standings["missing"]
+            if lacking:
+                what = runs["stand_in"] or (
+                    f"seeds {' '.join(map(str, missing))} missing" if missing else ", ".join(standings["missing"])
+                )
+                raise SuiteError(f"the reference stays as it is: {name} ({protocol}) is not complete ({what})")
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -233,7 +251,16 @@ def _tasks(
     experiment: Experiment, configs: Sequence[BaseConfig], seeds: Sequence[int], options: argparse.Namespace
 ) -> list[Task]:
     source = Source(options.data, options.data_dir)
-    return [Task(experiment, config, "published", seed, options.out, source) for config in configs for seed in seeds]
+    return [
+        Task(experiment, config, protocol, seed, options.out, source)
+        for config in configs
+        for protocol in _protocols(options)
+        for seed in seeds
+    ]
+
+
+def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
+    return PROTOCOLS if options.protocol == "both" else (options.protocol,)
 
 
 def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
@@ -271,7 +298,7 @@ def _status(outcomes: Sequence[records.Record]) -> int:
 
 def _select(name: str, options: argparse.Namespace) -> records.Selection:
     experiment = runner.import_experiment(name)
-    return records.select(options.out, name, "published", experiment.Config().to_dict(), experiment.REVISION)
+    return records.select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
 
 
 def _notes(name: str, selection: records.Selection) -> list[str]:

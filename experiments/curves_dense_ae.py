@@ -62,6 +62,7 @@ METHODS = {
     "forest on residuals (labels)": "forest_residual_scores",
     "forest on histograms (labels)": "forest_histogram_scores",
 }
+HELD_OUT_FIGURES: tuple[str, ...] = ()
 DATASETS = ()
 
 # What explains a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.

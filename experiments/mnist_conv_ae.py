@@ -52,6 +52,7 @@ from common.thresholds import fixed, percentile_of_normals, threshold_metrics
 REVISION = 1
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"convolutional autoencoder": "errors"}
+HELD_OUT_FIGURES = ("errors",)
 DATASETS = ("mnist",)
 ABLATIONS: dict[str, dict[str, Any]] = {}
 

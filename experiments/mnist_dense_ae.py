@@ -54,6 +54,7 @@ from common.thresholds import percentile_of_normals, threshold_metrics
 REVISION = 1
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"dense autoencoder": "scores"}
+HELD_OUT_FIGURES = ("scores",)
 DATASETS = ("mnist",)
 
 # What explains a difference: the same experiment with one thing changed, run by `run mnist_dense_ae --ablate`.

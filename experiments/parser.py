@@ -13,6 +13,7 @@ from common import runner
 from common.config import add_options
 from common.datasets import MODES
 from common.errors import ConfigError
+from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import ROOT
 from common.runner import Experiment
 from experiments import EXPERIMENTS
@@ -62,7 +63,7 @@ def _experiment_among(arguments: list[str]) -> str | None:
             return argument
     parser = _Parser(prog="python -m experiments run", add_help=False, allow_abbrev=False)
     parser.add_argument("experiment", nargs="?")
-    _add_run_options(parser, "")
+    _add_run_options(parser, "", PUBLISHED)
     name: str | None = parser.parse_known_args(arguments)[0].experiment
     return name
 
@@ -88,8 +89,9 @@ def _parser(module: Experiment | None, commands: Mapping[str, Command]) -> argpa
 
     command = _command(subparsers, "run", commands)
     command.add_argument("experiment", help=", ".join(EXPERIMENTS))
-    _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)")
+    _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)", PUBLISHED)
     command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
+    command.add_argument("--detectors", action="store_true", help="also the classical detectors on the same samples")
     command.add_argument("--ablate", action="store_true", help="also run the configs that change one thing each")
     command.add_argument(
         "--tensorboard", action="store_true", help="also log each run that trains, into tensorboard/ beside its record"
@@ -98,7 +100,10 @@ def _parser(module: Experiment | None, commands: Mapping[str, Command]) -> argpa
         add_options(command, module.Config)
 
     command = _command(subparsers, "report", commands)
-    _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)")
+    _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)", "both")
+    command.add_argument(
+        "--experiments", nargs="+", choices=EXPERIMENTS, metavar="NAME", help="which ones (default: all)"
+    )
     command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")
     command.add_argument(
         "--reference",
@@ -128,8 +133,14 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
     return command
 
 
-def _add_run_options(command: argparse.ArgumentParser, seeds_help: str) -> None:
+def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str) -> None:
     command.add_argument("--seeds", nargs="+", type=_seed_range, metavar="N", help=seeds_help)
+    command.add_argument(
+        "--protocol",
+        choices=(*PROTOCOLS, "both"),
+        default=protocol,
+        help=f"what the source did, or an honest evaluation of the same model (default: {protocol})",
+    )
     command.add_argument("--fresh", action="store_true", help="run again what is finished")
     command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")

@@ -76,6 +76,7 @@ REVISION = 1
 # Where the split is drawn by the seed of the run, so that no two runs score the same samples.
 SPLIT_BY_SEED = (PUBLISHED,)
 METHODS = {"LSTM autoencoder": "scores"}
+HELD_OUT_FIGURES = ("loss", "errors_by_time", "confusion_matrix")
 DATASETS = ("processminer",)
 
 # What explains a spread: the same experiment with one thing changed, run by `run rare_event_lstm_ae --ablate`.

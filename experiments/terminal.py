@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.markdown import headline, plain, summary_sentence
+from common.markdown import headline, summary_sentence
+from common.protocols import PUBLISHED
 from common.records import OK, Record, stand_in_of
 from common.runner import Task
 from common.verdicts import (
@@ -26,6 +27,7 @@ from common.verdicts import (
     MemberResult,
     lies_outside,
 )
+from common.wording import plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -54,6 +56,7 @@ class RunDisplay:
         self._began = 0.0
         self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
         self._bar: TaskID | None = None
+        self._detecting: tuple[str, str] | None = None
 
     def __enter__(self) -> RunDisplay:
         if self._progress:
@@ -67,14 +70,18 @@ class RunDisplay:
     def skipped(self, task: Task, record: Record) -> None:
         """Say that a run was finished before."""
         self._count += 1
-        self._say(task, f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
+        if task.detector is None:
+            self._say(task, f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
 
     def started(self, task: Task) -> None:
         """Show a bar without a length, until the first epoch tells how many there are."""
         self._began = time.monotonic()
         self._count += 1
+        if task.detector is not None and (task.name, task.protocol) != self._detecting:
+            self._detecting = (task.name, task.protocol)
+            self._say(task, "the classical detectors", "dim", what=_where(task))
         if self._progress:
-            self._bar = self._progress.add_task(f"{task.name} seed {task.seed}", total=None, epoch="-", loss="-")
+            self._bar = self._progress.add_task(_what(task), total=None, epoch="-", loss="-")
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
         """Move the bar."""
@@ -90,18 +97,19 @@ class RunDisplay:
         if self._progress and self._bar is not None:
             self._progress.remove_task(self._bar)
         took = _seconds(time.monotonic() - self._began)
-        if record.status == OK:
+        if record.status == OK and task.detector is not None and not self._verbose:
+            pass  # There are many of them, each done in seconds; they were announced together.
+        elif record.status == OK:
             self._say(task, f"ok in {took}", "green")
         else:
             self._say(task, f"{record.status} after {took}: {record.error}", "red", always=True)
         if details and self._verbose:
             self._console.print(Text(details, "red"))
 
-    def _say(self, task: Task, text: str, style: str, always: bool = False) -> None:
+    def _say(self, task: Task, text: str, style: str, always: bool = False, what: str | None = None) -> None:
         if not self._quiet or always:
-            changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
-            where = f"[{self._count}/{self._tasks}] {task.name}{changes}{_marked(task)} seed {task.seed}: "
-            self._console.print(Text(where) + Text(text, style), soft_wrap=True)
+            begin = f"[{self._count}/{self._tasks}] {what or _what(task)}: "
+            self._console.print(Text(begin) + Text(text, style), soft_wrap=True)
 
 
 def _progress(out: Console) -> Progress:
@@ -115,6 +123,18 @@ def _progress(out: Console) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=out, transient=True)
+
+
+def _where(task: Task) -> str:
+    """An experiment, what of it is not as published, and whether its data are real."""
+    protocol = "" if task.protocol == PUBLISHED else f" ({task.protocol})"
+    changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
+    return f"{task.name}{protocol}{changes}{_marked(task)}"
+
+
+def _what(task: Task) -> str:
+    detector = "" if task.detector is None else f" {task.detector}"
+    return f"{_where(task)}{detector} seed {task.seed}"
 
 
 def _marked(task: Task) -> str:
@@ -135,9 +155,11 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
     """What would run and what is finished already, with an estimate from earlier durations."""
     out = console()
     for task, record in zip(tasks, finished, strict=True):
+        detector = "" if task.detector is None else f" {task.detector}"
         state = f"cached (took {_seconds(record.durations['total'])})" if record else "would run"
         out.print(
-            Text(f"{task.name} {task.protocol} {task.digest}{_marked(task)} seed {task.seed}: {state}"), soft_wrap=True
+            Text(f"{task.name} {task.protocol} {task.digest}{_marked(task)}{detector} seed {task.seed}: {state}"),
+            soft_wrap=True,
         )
     missing = sum(record is None for record in finished)
     estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(seconds)}"

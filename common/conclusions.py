@@ -1,0 +1,212 @@
+"""What the numbers of both protocols come to, in words: pure functions of results.json.
+
+Nothing here is typed by hand. A sentence names its numbers, and which sentence it is follows from rules that were fixed
+before the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from common.leaderboard import BETTER, NOT_TOLD_APART, WORSE
+from common.protocols import HELD_OUT, PUBLISHED
+from common.verdicts import EXACT, REPRODUCED, WITHIN_SPREAD, lies_outside
+
+# A method is weaker held out when even the upper end of its interval lies this much below its published AUROC.
+GAP = 0.05
+
+HOLDS_UP = "holds up"
+WEAKER = "weaker"
+CHANCE = "does not hold up"
+CHANCE_IN_BOTH = "at chance in both"
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HoldsUp:
+    """The source's method in both protocols, over our runs; `interval` is that of the held-out AUROC."""
+
+    verdict: str
+    method: str
+    published: float
+    held_out: float
+    interval: tuple[float, float]
+
+    @property
+    def sentence(self) -> str:
+        """What the verdict rests on."""
+        low, high = self.interval
+        numbers = (
+            f"The AUROC of the {self.method} is {self.published:.3f} in the published protocol and {self.held_out:.3f} "
+            f"held out (95 % interval {low:.3f} to {high:.3f})"
+        )
+        return f"{numbers}: {_MEANING[self.verdict]}."
+
+
+_MEANING = {
+    HOLDS_UP: f"it holds up, being better than chance and not more than {GAP} below",
+    WEAKER: f"it is better than chance, and weaker by more than {GAP}",
+    CHANCE: "it does not hold up, since the interval reaches 0.5, which is chance",
+    CHANCE_IN_BOTH: "in neither protocol can it be told from chance, which is 0.5",
+}
+
+
+def holds_up(entry: Entry) -> HoldsUp | None:
+    """Whether the method of a source is as good on data that nothing was fitted or chosen on.
+
+    Args:
+        entry: of one experiment in results.json.
+
+    Returns:
+        `None` where one of the protocols has no finished run.
+    """
+    published, held_out = (_reference_row(entry, protocol) for protocol in (PUBLISHED, HELD_OUT))
+    if published is None or held_out is None:
+        return None
+    low, high = held_out["auroc_interval"]
+    if low <= 0.5:
+        verdict = CHANCE_IN_BOTH if published["auroc_interval"][0] <= 0.5 else CHANCE
+    else:
+        verdict = WEAKER if high < published["auroc"] - GAP else HOLDS_UP
+    return HoldsUp(verdict, held_out["method"], published["auroc"], held_out["auroc"], (low, high))
+
+
+def _reference_row(entry: Entry, protocol: str) -> Mapping[str, Any] | None:
+    table = entry["standings"].get(protocol)
+    rows = table["rows"] if table else []
+    return next((row for row in rows if row["method"] == table["reference"]), None)
+
+
+def detectors(entry: Entry, protocol: str) -> list[Mapping[str, Any]]:
+    """The rows of the classical detectors in one protocol, best first."""
+    table = entry["standings"].get(protocol)
+    return [row for row in table["rows"] if not row["ours"]] if table else []
+
+
+def beaten_by(entry: Entry, protocol: str = HELD_OUT) -> list[Mapping[str, Any]]:
+    """The detectors whose AUROC is higher than that of the source's method by an interval without zero, best first."""
+    return [row for row in detectors(entry, protocol) if row["standing"] == BETTER]
+
+
+def detector_sentence(entry: Entry, protocol: str = HELD_OUT) -> str:
+    """How the source's method stands among the detectors."""
+    rows = detectors(entry, protocol)
+    reference = _reference_row(entry, protocol)
+    if not rows or reference is None:
+        return ""
+    method = f"the {reference['method']} (AUROC {reference['auroc']:.3f})"
+    counts = {
+        standing: sum(row["standing"] == standing for row in rows) for standing in (BETTER, WORSE, NOT_TOLD_APART)
+    }
+    better = beaten_by(entry, protocol)
+    if better:
+        first = f"{counts[BETTER]} of {len(rows)} detectors are better than {method}, led by {_named(better[0])}"
+    else:
+        first = f"None of {len(rows)} detectors is better than {method}; the highest is {_named(rows[0])}"
+    return f"{first}. {counts[WORSE]} are worse, {counts[NOT_TOLD_APART]} cannot be told apart from it."
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['method']} with {row['auroc']:.3f}"
+
+
+def reproduced(entry: Entry) -> str:
+    """How many printed rows and curves came out as printed, or as runs of ours do."""
+    if entry["stand_in"]:
+        return "not compared (stand-in data)"
+    if not entry["seeds"]:
+        return "not run"
+    summary, groups = entry["comparison"]["summary"], entry["comparison"]["groups"]
+    verdicts = [group["verdict"] for group in groups if group["obtained"] == "one run"]
+    told = {
+        "reproduced": sum(verdict == REPRODUCED for verdict in verdicts),
+        "within spread": sum(verdict == WITHIN_SPREAD for verdict in verdicts),
+        "outside": sum(lies_outside(verdict) for verdict in verdicts),
+    }
+    exact = f"{summary['exact']} of {summary['exact_groups']} {EXACT}" if summary["exact_groups"] else ""
+    draws = ", ".join(f"{count} {verdict}" for verdict, count in told.items() if count)
+    return "; ".join(part for part in (exact, f"of {len(verdicts)} drawn: {draws}" if draws else "") if part)
+
+
+# Thresholds.
+
+
+def rules(entry: Entry) -> list[str]:
+    """What the names of the held-out metrics of each threshold rule begin with."""
+    runs = entry["protocols"].get(HELD_OUT, {"seeds": {}})
+    names = dict.fromkeys(name for metrics in runs["seeds"].values() for name in metrics)
+    return [name.removesuffix(".threshold") for name in names if name.endswith(".threshold")]
+
+
+def values(runs: Mapping[str, Any], metric: str) -> list[float]:
+    """The defined values of a metric over the seeds of one protocol."""
+    found = (metrics.get(metric) for metrics in runs["seeds"].values())
+    return [float(value) for value in found if value is not None]
+
+
+def false_positive_rates(runs: Mapping[str, Any], rule: str) -> list[float]:
+    """The part of the normal test samples that a rule flags, for every seed in which it decides."""
+    rates = []
+    for metrics in runs["seeds"].values():
+        flagged, passed = metrics.get(f"{rule}.test.fp"), metrics.get(f"{rule}.test.tn")
+        if flagged is not None and passed is not None and flagged + passed:
+            rates.append(flagged / (flagged + passed))
+    return rates
+
+
+def threshold_sentences(entry: Entry) -> list[str]:
+    """What each rule that asks for a false-positive rate achieves on the scored samples."""
+    sentences = []
+    runs = entry["protocols"].get(HELD_OUT, {"seeds": {}})
+    for rule in rules(entry):
+        intended, achieved = values(runs, f"{rule}.intended_rate"), false_positive_rates(runs, rule)
+        recalls = values(runs, f"{rule}.test.anomaly.recall")
+        if intended and achieved:
+            found = f" and {fmean(recalls):.1%} of the anomalies" if recalls else ""
+            sentences.append(
+                f"`{rule}`, meant to flag {intended[0]:.0%} of what is normal, flags {_mean_and_range(achieved)} of "
+                f"the normal test samples{found}."
+            )
+    return sentences
+
+
+def _mean_and_range(rates: Sequence[float]) -> str:
+    spread = f" ({min(rates):.1%} to {max(rates):.1%} over {len(rates)} seeds)" if len(rates) > 1 else ""
+    return f"{fmean(rates):.1%}{spread}"
+
+
+# What else a held-out run tells.
+
+
+def picked_seed(entry: Entry) -> tuple[str, str] | None:
+    """The seed with the lowest loss on normal samples that were held back, and the name of that loss."""
+    runs = entry["protocols"].get(HELD_OUT, {"seeds": {}})
+    for loss in ("held_back.loss", "validation_loss.last"):
+        known = {seed: metrics[loss] for seed, metrics in runs["seeds"].items() if metrics.get(loss) is not None}
+        if len(known) > 1:
+            return min(known, key=lambda seed: known[seed]), loss
+    return None
+
+
+def drift_sentence(entry: Entry) -> str:
+    """How far the error of normal samples has moved from training to validation and test, where time runs forward."""
+    runs = entry["protocols"].get(HELD_OUT, {"seeds": {}})
+    parts = {part: values(runs, f"score.{part}_normal_median") for part in ("train", "validation", "test")}
+    if not all(parts.values()):
+        return ""
+    train, validation, test = (fmean(found) for found in parts.values())
+    later = min(validation, test)
+    if later < 2 * train:
+        return (
+            f"The median error of normal samples stays where it was: {train:.3g} in training, {validation:.3g} in "
+            f"validation, {test:.3g} in the test period."
+        )
+    return (
+        f"The process drifts: the median error of normal samples is {train:.3g} in training, {validation:.3g} in "
+        f"validation and {test:.3g} in the test period, at least {later / train:.0f} times as much. An error that has "
+        "grown that far for other reasons says little about what is to come."
+    )

@@ -1,0 +1,220 @@
+"""The part of the report that the sources do not have: held out, and beside the classical detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from common import conclusions
+from common.leaderboard import REFERENCE
+from common.protocols import HELD_OUT, PUBLISHED
+from common.wording import pictures, plain, table
+
+HOW_TO_READ = f"""\
+- **{conclusions.HOLDS_UP}**: held out, the source's method is better than chance (its 95 % interval lies above an AUROC
+  of 0.5), and the interval does not end more than {conclusions.GAP} below the AUROC of the published protocol.
+- **{conclusions.WEAKER}**: better than chance, but further below.
+- **{conclusions.CHANCE}**: not told from chance held out. **{conclusions.CHANCE_IN_BOTH}**: nor in the published
+  protocol.
+- Intervals are of one kind for all methods: a paired bootstrap over the test samples, and over the seeds where there
+  are several. On the paper machine what is drawn is breaks with all that leads up to them, not single windows.
+- A detector is **better** or **worse** when the interval of its difference to the source's method excludes zero."""
+
+
+def page_one(results: Mapping[str, Any]) -> str:
+    """For each source: is it reproduced, does it hold up, what beats it."""
+    rows = []
+    for name, entry in results["experiments"].items():
+        finding = conclusions.holds_up(entry)
+        rows.append([f"`{name}`", conclusions.reproduced(entry), _finding(finding), _beaten(entry)])
+    headings = ["source", "reproduced", "holds up on data it has not seen", "beaten by, of the classical detectors"]
+    return table(headings, rows)
+
+
+def _finding(finding: conclusions.HoldsUp | None) -> str:
+    if finding is None:
+        return "not run"
+    low, high = finding.interval
+    numbers = f"AUROC {finding.published:.3f}, held out {finding.held_out:.3f} ({low:.3f} to {high:.3f})"
+    return f"**{finding.verdict}**: {numbers}"
+
+
+def _beaten(entry: Mapping[str, Any]) -> str:
+    known = conclusions.detectors(entry, HELD_OUT)
+    better = conclusions.beaten_by(entry)
+    if not known:
+        return "not run"
+    if not better:
+        return f"none of {len(known)}"
+    return f"{len(better)} of {len(known)}, most by {better[0]['method']} ({better[0]['auroc']:.3f})"
+
+
+def sections(entry: Mapping[str, Any]) -> list[str]:
+    """The sections of one experiment: held out, and the detectors."""
+    if HELD_OUT not in entry["protocols"]:
+        return []
+    return [*_held_out(entry, entry["protocols"][HELD_OUT]), *_detectors(entry)]
+
+
+# Held out.
+
+
+def _held_out(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
+    parts = ["### Held out", entry["description"].get("protocols", "")]
+    if not runs["seeds"]:
+        return [*parts, "No finished run."]
+    finding = conclusions.holds_up(entry)
+    sentences = [
+        *([finding.sentence] if finding else []),
+        *([drift] if (drift := conclusions.drift_sentence(entry)) else []),
+        *conclusions.threshold_sentences(entry),
+    ]
+    return [
+        *parts,
+        f"**Not the real data.** These runs saw {runs['stand_in']}." if runs["stand_in"] else "",
+        "\n".join(f"- {sentence}" for sentence in sentences),
+        _rules(entry, runs),
+        _aurocs(entry, runs),
+        *pictures(runs.get("figures", [])),
+    ]
+
+
+def _rules(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> str:
+    """What each threshold decides on the test samples, on average over the seeds."""
+    rows = []
+    for rule in conclusions.rules(entry):
+        found = {
+            name: conclusions.values(runs, f"{rule}.{name}")
+            for name in ("threshold", "test.anomaly.precision", "test.anomaly.recall", "test.anomaly.f1")
+        }
+        rates = conclusions.false_positive_rates(runs, rule)
+        rows.append([f"`{rule}`", *map(_mean, found.values()), _mean(rates), str(len(rates))])
+    headings = ["rule", "threshold", "precision", "recall", "F1", "false-positive rate", "seeds with one"]
+    heading = "Decisions on the test samples, means over the seeds in which they are defined:"
+    return f"{heading}\n\n{table(headings, rows)}" if rows else ""
+
+
+def _aurocs(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> str:
+    """Every AUROC of the held-out runs over the seeds, and in the seed that one would have picked."""
+    picked = conclusions.picked_seed(entry)
+    names = sorted({name for metrics in runs["seeds"].values() for name in metrics if name.endswith(".auroc")})
+    rows = []
+    for name in names:
+        found = conclusions.values(runs, name)
+        if found:
+            spread = f"{plain(min(found))} to {plain(max(found))}"
+            of_picked = [plain(runs["seeds"][picked[0]].get(name))] if picked else []
+            rows.append([f"`{name}`", plain(fmean(found)), spread, *of_picked])
+    headings = ["number", "mean", "range", *([f"seed {picked[0]}"] if picked else [])]
+    heading = "AUROC over the seeds"
+    if picked:
+        heading += f", and in seed {picked[0]}, which its `{picked[1]}`, the lowest of all, would have us pick"
+    return f"{heading}:\n\n{table(headings, rows)}" if rows else ""
+
+
+def _mean(found: Sequence[float]) -> str:
+    return plain(fmean(found), 3) if found else "-"
+
+
+# The detectors.
+
+
+def _detectors(entry: Mapping[str, Any]) -> list[str]:
+    board = entry["standings"].get(HELD_OUT)
+    if not board or not board["rows"]:
+        return []
+    grouped = board["groups"] < board["samples"]
+    groups = f", in {board['groups']} groups that are drawn together" if grouped else ""
+    about = (
+        f"Held out, on {board['samples']} test samples{groups}, of which {board['prevalence']:.1%} are anomalies: the "
+        "average precision of a method that knows nothing."
+    )
+    return [
+        "### Was an autoencoder needed?",
+        conclusions.detector_sentence(entry),
+        about,
+        _leaderboard(board),
+        _side_by_side(entry),
+        _missing(board),
+    ]
+
+
+def _leaderboard(board: Mapping[str, Any]) -> str:
+    rows = []
+    for row in board["rows"]:
+        interval = row["difference_interval"]
+        difference = "-" if interval is None else f"{row['difference']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
+        low, high = row["auroc_interval"]
+        rows.append(
+            [
+                f"**{row['method']}**" if row["ours"] else row["method"],
+                f"{row['auroc']:.3f} ({low:.3f} to {high:.3f})",
+                difference,
+                "" if row["standing"] == REFERENCE else row["standing"],
+                f"{row['average_precision']:.3f}",
+                f"{row['fpr_at_95_recall']:.3f}",
+                _seconds(row["fit_seconds"]),
+                _seconds(row["score_seconds"]),
+            ]
+        )
+    headings = [
+        "method",
+        "AUROC, 95 % interval",
+        f"difference to the {board['reference']}",
+        "it is",
+        "average precision",
+        "FPR at 95 % recall",
+        "fit, s",
+        "score, s",
+    ]
+    return table(headings, rows)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f}"
+
+
+def _side_by_side(entry: Mapping[str, Any]) -> str:
+    """Each method in both protocols, and the gap."""
+    boards = [entry["standings"].get(protocol) for protocol in (PUBLISHED, HELD_OUT)]
+    if any(board is None for board in boards):
+        return ""
+    by_method = [{row["method"]: row for row in board["rows"]} for board in boards if board]
+    rows = []
+    for method, held_out in by_method[1].items():
+        published = by_method[0].get(method)
+        if published is not None:
+            gap = held_out["auroc"] - published["auroc"]
+            name = f"**{method}**" if held_out["ours"] else method
+            rows.append([name, _with_interval(published), _with_interval(held_out), f"{gap:+.3f}"])
+    headings = ["method", "AUROC, published protocol", "AUROC, held out", "gap"]
+    return f"The same methods in both protocols:\n\n{table(headings, rows)}" if rows else ""
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    low, high = row["auroc_interval"]
+    return f"{row['auroc']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _missing(board: Mapping[str, Any]) -> str:
+    """What could not be ranked, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for what, why in board["missing"].items():
+        reasons.setdefault(why, []).append(what)
+    return "\n".join(f"- Not in the table: {', '.join(what)} ({why})." for why, what in reasons.items())
+
+
+def appendix(results: Mapping[str, Any]) -> list[str]:
+    """What the detectors are, and what else the sources suggest to try."""
+    notes = "\n".join(f"- {title}{f': {note}' if note else ''}." for title, note in results["detectors"].items())
+    rest = "\n".join(f"- {name}: {why}." for name, why in results["detectors_not_run"].items())
+    return [
+        "## The classical detectors",
+        "scikit-learn's, with its default settings unless said here; fitted on the normal samples that the "
+        "autoencoder was trained on, and never tuned. No detector sees a labelled anomaly; methods of the sources that "
+        "learn from some are marked (labels).",
+        notes,
+        "What the source of `curves_dense_ae` lists as further methods, and is not run:",
+        rest,
+    ]
