@@ -57,9 +57,12 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
         return None
     path = next(iter(evidence.values())).run[0].parent / "standings.json"
     key = _key(evidence)
-    kept = _kept(path, key) or {"key": key, **_ranked(experiment, protocol, evidence, missing)}
-    with contextlib.suppress(OSError):  # Where the records may only be read, it is computed every time.
-        records.write_atomically(path, json.dumps(kept).encode())
+    kept = _kept(path, key)
+    if kept is None:
+        text = json.dumps({"key": key, **_ranked(experiment, protocol, evidence, missing)})
+        with contextlib.suppress(OSError):  # Where the records may only be read, it is computed every time.
+            records.write_atomically(path, text.encode())
+        kept = json.loads(text)
     return {**{name: value for name, value in kept.items() if name != "key"}, "missing": missing}
 
 

@@ -57,5 +57,18 @@ def tiny_out(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_both(tmp_path_factory) -> Path:
+    """An output folder with two tiny runs of the curves in both protocols, and the detectors beside them."""
+    out = tmp_path_factory.mktemp("both")
+    runs = [
+        runner.Task(curves_dense_ae, TINY, protocol, seed, out)
+        for protocol in ("published", "held_out")
+        for seed in (0, 1)
+    ]
+    assert {record.error for record in runner.execute([*runs, *runner.detector_tasks(runs)], Silent())} == {None}
+    return out
+
+
+@pytest.fixture(scope="session")
 def tiny_selection(tiny_out) -> records.Selection:
     return records.select(tiny_out, "curves_dense_ae", "published", TINY.to_dict(), curves_dense_ae.REVISION)

@@ -173,7 +173,7 @@ def test_failed_and_damaged_runs_are_shown(out, tmp_path):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_tells_source_claim_method_and_deviations(name):
     description = report.describe(runner.import_experiment(name).__doc__)
-    assert set(description) == {"title", "source", "claim", "method", "deviations"}
+    assert set(description) == {"title", "source", "claim", "method", "deviations", "protocols"}
     assert all(description.values())
     numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]

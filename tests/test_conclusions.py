@@ -1,0 +1,149 @@
+"""Sentences that follow from numbers: each rule at its edges, on made-up results."""
+
+import pytest
+
+from common import conclusions, markdown_held_out
+from common.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE
+
+SOURCE = "autoencoder of the source"
+
+
+def row(method, auroc, interval=None, standing=NOT_TOLD_APART, ours=False):
+    return {
+        "method": method,
+        "seeds": 3,
+        "auroc": auroc,
+        "auroc_interval": interval or (auroc - 0.02, auroc + 0.02),
+        "auroc_spread": 0.01,
+        "average_precision": auroc / 2,
+        "fpr_at_95_recall": 1 - auroc,
+        "difference": None if standing == REFERENCE else 0.1,
+        "difference_interval": None if standing == REFERENCE else (0.05, 0.15),
+        "standing": standing,
+        "ours": ours,
+        "fit_seconds": 12.34,
+        "score_seconds": None,
+    }
+
+
+def board(*rows, reference=SOURCE):
+    rows = sorted(rows, key=lambda row: -row["auroc"])
+    return {"reference": reference, "samples": 100, "prevalence": 0.1, "groups": 100, "rows": rows, "missing": {}}
+
+
+def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None):
+    return {
+        "seeds": {"0": {}},
+        "stand_in": None,
+        "description": {"protocols": "1. Published: leaks. Held out: does not."},
+        "comparison": {"summary": {"exact": 1, "exact_groups": 2}, "groups": []},
+        "protocols": {"held_out": {"seeds": seeds or {}, "stand_in": None, "figures": []}},
+        "standings": {
+            "published": board(row(SOURCE, *published, REFERENCE, True), *detectors),
+            "held_out": board(row(SOURCE, *held_out, REFERENCE, True), *detectors),
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("published", "held_out", "verdict"),
+    [
+        ((0.90, None), (0.90, (0.88, 0.92)), conclusions.HOLDS_UP),
+        ((0.90, None), (0.80, (0.75, 0.85)), conclusions.HOLDS_UP),
+        ((0.90, None), (0.80, (0.75, 0.84)), conclusions.WEAKER),
+        ((0.90, None), (0.99, (0.98, 1.00)), conclusions.HOLDS_UP),
+        ((0.90, (0.8, 0.95)), (0.55, (0.50, 0.60)), conclusions.CHANCE),
+        ((0.70, (0.51, 0.8)), (0.43, (0.30, 0.60)), conclusions.CHANCE),
+        ((0.55, (0.45, 0.6)), (0.55, (0.45, 0.65)), conclusions.CHANCE_IN_BOTH),
+    ],
+)
+def test_whether_a_method_holds_up_follows_from_its_interval(published, held_out, verdict):
+    finding = conclusions.holds_up(entry(published, held_out))
+    assert finding.verdict == verdict
+    assert f"{published[0]:.3f}" in finding.sentence and f"{held_out[0]:.3f}" in finding.sentence
+
+
+def test_without_runs_in_one_protocol_nothing_is_concluded():
+    lacking = entry()
+    lacking["standings"]["held_out"] = None
+    assert conclusions.holds_up(lacking) is None
+    assert conclusions.detector_sentence(lacking) == ""
+    assert conclusions.beaten_by(lacking) == []
+
+
+def test_the_detectors_are_counted_by_how_they_stand():
+    rows = [
+        row("a", 0.95, standing=BETTER),
+        row("b", 0.97, standing=BETTER),
+        row("c", 0.5, standing=WORSE),
+        row("d", 0.9),
+    ]
+    sentence = conclusions.detector_sentence(entry(detectors=rows))
+    assert sentence == (
+        f"2 of 4 detectors are better than the {SOURCE} (AUROC 0.900), led by b with 0.970. 1 are worse, 1 cannot be "
+        "told apart from it."
+    )
+    rows = [
+        row("c", 0.5, standing=WORSE),
+        row("d", 0.9),
+        row("another of the source", 0.99, standing=BETTER, ours=True),
+    ]
+    sentence = conclusions.detector_sentence(entry(detectors=rows))
+    assert sentence.startswith(
+        f"None of 2 detectors is better than the {SOURCE} (AUROC 0.900); the highest is d with 0.900."
+    )
+
+
+def test_a_threshold_is_told_by_what_was_intended_and_what_came_out():
+    seeds = {
+        "0": {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 6, "rule.test.tn": 94,
+              "rule.test.anomaly.recall": 0.5},
+        "1": {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 10, "rule.test.tn": 90,
+              "rule.test.anomaly.recall": 0.7},
+        "2": {"rule.threshold": None, "rule.intended_rate": None, "rule.test.fp": None, "rule.test.tn": None,
+              "rule.test.anomaly.recall": None},
+    }  # fmt: skip
+    assert conclusions.rules(entry(seeds=seeds)) == ["rule"]
+    assert conclusions.threshold_sentences(entry(seeds=seeds)) == [
+        "`rule`, meant to flag 5% of what is normal, flags 8.0% (6.0% to 10.0% over 2 seeds) of the normal test "
+        "samples and 60.0% of the anomalies."
+    ]
+
+
+def test_the_seed_with_the_lowest_loss_on_held_back_samples_is_picked():
+    seeds = {"0": {"held_back.loss": 0.3}, "1": {"held_back.loss": 0.2}, "2": {"held_back.loss": None}}
+    assert conclusions.picked_seed(entry(seeds=seeds)) == ("1", "held_back.loss")
+    assert conclusions.picked_seed(entry(seeds={"0": {"held_back.loss": 0.3}})) is None
+
+
+def test_drift_is_told_as_how_many_times_the_error_has_grown():
+    def medians(train, validation, test):
+        names = ("score.train_normal_median", "score.validation_normal_median", "score.test_normal_median")
+        return {"0": dict(zip(names, (train, validation, test), strict=True))}
+
+    assert "at least 10 times as much" in conclusions.drift_sentence(entry(seeds=medians(0.1, 2.0, 1.0)))
+    assert "stays where it was" in conclusions.drift_sentence(entry(seeds=medians(0.1, 0.15, 0.12)))
+    assert conclusions.drift_sentence(entry(seeds={"0": {}})) == ""
+
+
+def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_beaten():
+    good = entry((0.9, None), (0.9, (0.88, 0.92)), [row("nearest neighbours", 0.95, standing=BETTER)])
+    empty = entry()
+    empty["standings"] = {}
+    page = markdown_held_out.page_one({"experiments": {"good": good, "empty": empty}})
+    assert "| `good` | 1 of 2 exact | **holds up**: AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
+    assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
+    assert "| `empty` | 1 of 2 exact | not run | not run |" in page
+
+
+def test_the_sections_name_every_method_and_what_is_missing():
+    full = entry(detectors=[row("nearest neighbours", 0.95, standing=BETTER)])
+    full["standings"]["held_out"]["missing"] = {"k-means": "not run", "random": "not run", "svm": "did not converge"}
+    text = "\n\n".join(
+        markdown_held_out.sections(full | {"protocols": {"held_out": {"seeds": {"0": {}}, "stand_in": None}}})
+    )
+    assert "1. Published: leaks." in text
+    assert f"**{SOURCE}** | 0.900 (0.880 to 0.920) | - |  |" in text
+    assert "nearest neighbours | 0.950 (0.930 to 0.970) | +0.100 (+0.050 to +0.150) | better |" in text
+    assert "- Not in the table: k-means, random (not run)." in text
+    assert "- Not in the table: svm (did not converge)." in text

@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from common import records, runner
+from common.baselines import DETECTORS
+from common.errors import RecordError
+from common.metrics import ranking_metrics
+from common.standings import scores_of, standings
+from experiments import curves_dense_ae
+
+
+@pytest.fixture(scope="module")
+def held_out(tiny_both):
+    return records.select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
+
+
+@pytest.fixture(scope="module")
+def table(tiny_both, held_out):
+    return standings(curves_dense_ae, "held_out", held_out, tiny_both)
+
+
+def test_every_method_and_every_detector_is_ranked_on_the_same_samples(table):
+    methods = {row["method"] for row in table["rows"]}
+    assert methods == {*curves_dense_ae.METHODS, *(detector.title for detector in DETECTORS.values())}
+    assert [row["auroc"] for row in table["rows"]] == sorted((row["auroc"] for row in table["rows"]), reverse=True)
+    assert {row["method"] for row in table["rows"] if row["ours"]} == set(curves_dense_ae.METHODS)
+    assert (table["samples"], table["prevalence"], table["missing"]) == (40, 0.5, {})
+
+
+def test_a_row_is_the_mean_over_the_records_of_all_seeds(tiny_both, held_out, table):
+    by_method = {row["method"]: row for row in table["rows"]}
+    runs = [records.read_arrays(folder, record) for folder, record in held_out.runs.values()]
+    for method, array in curves_dense_ae.METHODS.items():
+        aurocs = [ranking_metrics("m", run["labels"], run[array])["m.auroc"] for run in runs]
+        assert by_method[method]["auroc"] == pytest.approx(np.mean(aurocs))
+    recorded = [record.metrics["autoencoder.auroc"] for _, record in held_out.runs.values()]
+    assert by_method["dense autoencoder"]["auroc"] == pytest.approx(np.mean(recorded))
+    knn = [
+        records.read_record(
+            records.detector_folder(tiny_both, "curves_dense_ae", "held_out", record.digest, "knn", seed)
+        )
+        for seed, (_, record) in held_out.runs.items()
+    ]
+    expected = np.mean([record.metrics["auroc"] for record in knn])
+    assert by_method[DETECTORS["knn"].title]["auroc"] == pytest.approx(expected)
+    assert by_method[DETECTORS["knn"].title]["fit_seconds"] >= 0
+
+
+def test_samples_of_different_seeds_are_different_where_every_seed_draws_its_own(tiny_both, held_out):
+    groups = [scores_of(curves_dense_ae, "held_out", run, tiny_both).groups for run in held_out.runs.values()]
+    assert not set(groups[0]) & set(groups[1])
+
+
+def test_a_detector_that_needs_no_seed_is_run_once_where_the_split_is_the_same(tiny_both):
+    tasks = [runner.Task(curves_dense_ae, TINY, protocol, seed, tiny_both) for protocol in ("published", "held_out")
+             for seed in (0, 1)]  # fmt: skip
+    seeds = {}
+    for task in runner.detector_tasks(tasks):
+        seeds.setdefault((task.protocol, task.detector), []).append(task.seed)
+    assert seeds["published", "knn"] == [0]
+    assert seeds["published", "isolation_forest"] == [0, 1]
+    assert seeds["held_out", "knn"] == [0, 1]
+
+
+def test_the_ranking_is_kept_and_made_anew_when_a_record_changes(tiny_both, held_out, table, tmp_path, monkeypatch):
+    path = next(iter(held_out.runs.values()))[0].parent / "standings.json"
+    kept = json.loads(path.read_text())
+    monkeypatch.setattr("common.standings.leaderboard", lambda *_: pytest.fail("computed again"))
+    assert standings(curves_dense_ae, "held_out", held_out, tiny_both) == table
+    monkeypatch.undo()
+    path.write_text(path.read_text().replace(kept["key"], "another"))
+    assert standings(curves_dense_ae, "held_out", held_out, tiny_both) == table
+    path.write_text("{")
+    assert standings(curves_dense_ae, "held_out", held_out, tiny_both) == table
+    assert json.loads(path.read_text())["key"] == kept["key"]
+
+
+def test_scores_of_other_samples_are_refused(tiny_both, held_out, monkeypatch):
+    read = records.read_arrays
+
+    def other_labels(folder, record):
+        arrays = read(folder, record)
+        return arrays | {"labels": 1 - arrays["labels"]} if "detectors" in folder.parts else arrays
+
+    monkeypatch.setattr(records, "read_arrays", other_labels)
+    with pytest.raises(RecordError, match="other samples than the run of seed 0; run both with --fresh"):
+        scores_of(curves_dense_ae, "held_out", held_out.runs[0], tiny_both)
+
+
+def test_what_was_not_run_or_failed_is_missing_with_its_reason(tiny_both, held_out, tmp_path):
+    assert standings(curves_dense_ae, "held_out", records.Selection(), tmp_path) is None
+    elsewhere = standings(curves_dense_ae, "published", held_out, tmp_path)
+    assert set(elsewhere["missing"].values()) == {"not run"}
+    assert {row["method"] for row in elsewhere["rows"]} == set(curves_dense_ae.METHODS)
+
+
+def test_a_detector_that_fails_is_recorded_and_the_others_go_on(tmp_path, listener, monkeypatch):
+    def fail(inputs, seed):
+        raise ValueError("no such luck")
+
+    from dataclasses import replace
+
+    monkeypatch.setitem(DETECTORS, "knn", replace(DETECTORS["knn"], build=fail))
+    runs = [runner.Task(curves_dense_ae, TINY, "published", 0, tmp_path)]
+    tasks = [task for task in runner.detector_tasks(runs) if task.detector in ("mean_distance", "knn", "pca")]
+    outcomes = {record.status for record in runner.execute(tasks, listener)}
+    assert outcomes == {"ok", "failed"}
+    failed = next(task for task in tasks if task.detector == "knn")
+    assert failed.finished() is None
+    assert "no such luck" in records.read_record(failed.folder).error
