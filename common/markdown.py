@@ -277,6 +277,7 @@ def _explanations(entry: Mapping[str, Any]) -> list[str]:
     parts = ["### What explains the rest", _variant_commands(entry)]
     for group in groups:
         parts += [_what_is_off(group), _variant_table(entry, group), _variant_sentence(entry, group)]
+        parts += [_spread_sentence(entry, group)]
         parts += [_beside(entry, group)]
     return parts
 
@@ -362,6 +363,19 @@ def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str
     if labels[False]:
         sentences.append(f"Over the same seeds it changes under: {'; '.join(labels[False])}.")
     return " ".join(sentences)
+
+
+def _spread_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    """What each change does to the spread, where the spread is what keeps a verdict from saying more."""
+    deciding = _deciding(group)
+    if group["verdict"] != WITHIN_SPREAD or not deciding["standard_deviation"]:
+        return ""
+    parts = []
+    for label, candidate in _same_group(entry, group):
+        member = next(member for member in candidate["members"] if member["metric"] == deciding["metric"])
+        if member["standard_deviation"] is not None:
+            parts.append(f"{member['standard_deviation'] / deciding['standard_deviation']:.0%} under: {label}")
+    return f"The standard deviation is, of that as published, {'; '.join(parts)}." if parts else ""
 
 
 def _same_group(entry: Mapping[str, Any], group: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

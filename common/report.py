@@ -22,9 +22,9 @@ from common.errors import RecordError, SuiteError
 from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
 from common.records import Record, Selection
-from common.runner import Experiment, import_experiment, name_of
 from common.separation import separate
 from common.standings import scores_of, standings
+from common.tasks import Experiment, import_experiment, name_of
 from common.verdicts import compare
 
 SCHEMA = 1

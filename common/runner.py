@@ -1,177 +1,29 @@
-"""Which runs are missing; run them; tell how it goes.
+"""Which runs are missing; run them, one after the other, side by side, or on a cluster; tell how it goes.
 
-The runner knows experiments only by their contract (`Experiment`), and whoever listens only by `Listener`, so that
-neither TensorFlow nor a terminal is needed to test it.
+However they are run, the results are the same: a run depends on its task alone, and all records are written here.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
-import importlib
+import multiprocessing
 import shutil
 import statistics
-import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
+from common import records, worker
+from common.errors import ConfigError, RecordError
+from common.records import OnceRecord, Record, Result
+from common.tasks import Task
+from common.worker import Outcome
 
-from common import datasets, environment, figures, records, training
-from common.baselines import DETECTORS, Inputs, detect
-from common.config import BaseConfig
-from common.datasets import AUTO, Source
-from common.errors import RecordError
-from common.metrics import detection_metrics
-from common.records import Record, Result
-
-
-class Experiment(Protocol):
-    """What an experiment module offers.
-
-    Three things more it may offer, looked for by name. `run_once(splits, config) -> Result` is what does not depend on
-    the seed; it is computed once for all seeds of a config and becomes part of the result of each. `SEPARATES` is a
-    metric and a tuple of others; the report tells which of these go with the first over the seeds. `BESIDE` names, for
-    a printed row, metrics whose spread over the seeds tells where that of the row comes from.
-    """
-
-    __name__: str
-    __doc__: str | None
-    Config: type[BaseConfig]
-    REVISION: int
-    # The protocols in which each seed has its own split, so that a detector must be fitted anew for each.
-    SPLIT_BY_SEED: tuple[str, ...]
-    # The source's methods, and the name of the array that holds their scores of the test samples; the first is the one
-    # that the detectors are held against.
-    METHODS: Mapping[str, str]
-    # The figures of a held-out run that tell more than those of a published one.
-    HELD_OUT_FIGURES: tuple[str, ...]
-    DATASETS: tuple[str, ...]
-    ABLATIONS: Mapping[str, Mapping[str, Any]]
-
-    def load(self, config: Any, source: Source) -> Any:
-        """The experiment's data, not yet split."""
-
-    def split(self, data: Any, config: Any, protocol: str, seed: int) -> Any:
-        """The named splits."""
-
-    def detector_inputs(self, splits: Any, config: Any) -> Inputs:
-        """What the classical detectors are given, and what they are scored on."""
-
-    def run(self, splits: Any, config: Any, seed: int) -> Result:
-        """Train, score, decide."""
-
-    def draw(self, arrays: figures.Arrays) -> list[figures.Drawing]:
-        """The figures of the source."""
-
-
-def import_experiment(name: str) -> Experiment:
-    """Import an experiment by name. Its module imports nothing heavy."""
-    return importlib.import_module(f"experiments.{name}")  # type: ignore[return-value]
-
-
-def name_of(experiment: Experiment) -> str:
-    """The name of an experiment: that of its module."""
-    return experiment.__name__.rpartition(".")[2]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run that somebody wants: what, with which settings, which seed, and where its record belongs.
-
-    With `detector`, it is that classical detector under the split of this experiment, protocol and seed.
-    """
-
-    experiment: Experiment
-    config: BaseConfig
-    protocol: str
-    seed: int
-    out: Path
-    source: Source = AUTO
-    detector: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the experiment."""
-        return name_of(self.experiment)
-
-    @property
-    def digest(self) -> str:
-        """What the run depends on besides its seed, in twelve digits."""
-        return records.digest_of(self.config.to_dict(), self.protocol, self.data, self.experiment.REVISION)
-
-    @property
-    def data(self) -> dict[str, str]:
-        """The digest of every data set that the run reads, or what stands in for it."""
-        return _identify(self.experiment.DATASETS, self.source)
-
-    @property
-    def stand_in(self) -> str | None:
-        """What stands in for the real data, if anything does."""
-        return records.stand_in_of(self.data)
-
-    @property
-    def revision(self) -> int:
-        """Of the code that computes it."""
-        return self.experiment.REVISION if self.detector is None else DETECTORS[self.detector].revision
-
-    @property
-    def folder(self) -> Path:
-        """Where its record belongs."""
-        if self.detector is None:
-            return records.run_folder(self.out, self.name, self.protocol, self.digest, self.seed)
-        return records.detector_folder(self.out, self.name, self.protocol, self.digest, self.detector, self.seed)
-
-    def finished(self) -> Record | None:
-        """The record, if there is one that says ok."""
-        try:
-            record = records.read_record(self.folder)
-        except RecordError:
-            return None
-        return record if record.status == records.OK and record.revision == self.revision else None
-
-    @property
-    def once_folder(self) -> Path:
-        """Where the record of what it shares with other seeds belongs."""
-        return records.once_folder(self.out, self.name, self.protocol, self.digest)
-
-
-def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
-    """The classical detectors under the splits of some runs, each once where it does not depend on the seed."""
-    wanted = {
-        replace(
-            task, detector=name, seed=task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
-        ): None
-        for task in tasks
-        for name in DETECTORS
-    }
-    return list(wanted)
-
-
-def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool:
-    """Whether a detector gives other scores for other seeds, for its own sake or for that of the split."""
-    return DETECTORS[detector].random or protocol in experiment.SPLIT_BY_SEED
-
-
-@functools.cache
-def _identify(names: tuple[str, ...], source: Source) -> dict[str, str]:
-    return datasets.identify(names, source)
-
-
-@dataclass
-class _Memory:
-    """What the runs of one command share: data by config, and by folder what does not depend on the seed.
-
-    With `fresh` the latter is computed again, though once only, where an earlier command has left it.
-    """
-
-    fresh: bool
-    data: dict[BaseConfig, Any] = field(default_factory=dict)
-    # Only the last split, by what it depends on: the detectors of one seed follow each other.
-    splits: dict[tuple[BaseConfig, str, int], Any] = field(default_factory=dict)
-    once: dict[Path, Result] = field(default_factory=dict)
+# How often events of worker processes are looked at, in seconds.
+POLL = 0.1
 
 
 class Listener(Protocol):
@@ -206,111 +58,137 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
     return statistics.fmean(medians) * len(runs) if medians else None
 
 
-def execute(tasks: Iterable[Task], listener: Listener, fresh: bool = False, tensorboard: bool = False) -> list[Record]:
-    """Run what is not finished yet, one after the other, and leave a record of each.
+@dataclass(frozen=True)
+class How:
+    """How tasks are run.
 
-    A run that fails is recorded as failed, with its reason, and the others go on. An interrupted one is recorded as
-    interrupted before the interruption goes on its way.
+    Attributes:
+        jobs: how many processes side by side; 1 for none but this one.
+        dask: the address of a Dask cluster to run them on instead.
+        fresh: run again what is finished.
+        tensorboard: also write a TensorBoard log of each run into `tensorboard/` beside its record.
+    """
+
+    jobs: int = 1
+    dask: str | None = None
+    fresh: bool = False
+    tensorboard: bool = False
+
+
+def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -> list[Record]:
+    """Run what is not finished yet, and leave a record of each.
+
+    A run that fails is recorded as failed, with its reason, and the others go on. When an interruption comes, what runs
+    is recorded as interrupted before the interruption goes on its way.
 
     Args:
         tasks: what to run.
         listener: who is told.
-        fresh: run again what is finished.
-        tensorboard: also write a TensorBoard log of each run into `tensorboard/` beside its record.
+        how: one after the other unless told otherwise.
 
     Returns:
         The record of every task, in their order.
     """
+    how = how or How()
     tasks = list(tasks)
     for task in tasks:
         task.data  # noqa: B018  found now, so that missing data stop nothing half-way
-    outcomes = []
-    memory = _Memory(fresh)
-    for task in tasks:
-        record = None if fresh else task.finished()
+    found = {task: None if how.fresh else task.finished() for task in tasks}
+    for task, record in found.items():
         if record is not None:
             listener.skipped(task, record)
-        else:
-            listener.started(task)
-            with training.log_to(_log_folder(task) if tensorboard else None):
-                record = _run(task, listener, memory)
-        outcomes.append(record)
-    return outcomes
-
-
-def _log_folder(task: Task) -> Path:
-    """An empty folder for the log: the events of an earlier attempt would be drawn into the same curve."""
-    folder = task.folder / "tensorboard"
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def _run(task: Task, listener: Listener, memory: _Memory) -> Record:
-    started = time.perf_counter()
-    details = None
+    missing = [task for task, record in found.items() if record is None]
+    once = _Once(how.fresh)
+    running = _Running(listener)
     try:
-        with training.stopwatch() as seconds:
-            result = _compute(task, listener, memory) if task.detector is None else _detect(task, memory, seconds)
-        metrics, undefined = records.flatten(result.metrics)
-        record = _record(task, started, seconds, status=records.OK, metrics=metrics, undefined=undefined)
-        record = records.write_run(task.folder, record, result.arrays)
+        for task, outcome in _outcomes(once.missing(missing), running.quietly(), how, once=True):
+            once.keep(task, outcome)
+        for task, outcome in _outcomes(missing, running, how):
+            whole = once.merged(task, outcome)
+            found[task] = record = _write(task, whole)
+            running.finished(task, record, whole.details)
     except KeyboardInterrupt:
-        _write_unfinished(task, _record(task, started, status=records.INTERRUPTED, error="interrupted"))
+        for task in running.tasks:
+            _write_unfinished(task, _record(task, Outcome(records.INTERRUPTED, error="interrupted")))
         raise
-    except OSError:
-        raise  # no record can be written where the disk is the problem
-    except Exception as error:  # noqa: BLE001  whatever an experiment raises is this run's failure, not the others'
-        details = traceback.format_exc()
-        record = _record(task, started, status=records.FAILED, error=f"{type(error).__name__}: {error}")
-        _write_unfinished(task, record)
-    listener.finished(task, record, details)
-    return record
+    return [record for record in found.values() if record is not None]
 
 
-def _write_unfinished(task: Task, record: Record) -> None:
-    """Leave word of a run that did not finish, unless an earlier one did: finished work is never lost."""
-    if task.finished() is None:
-        records.write_run(task.folder, record)
+class _Running:
+    """Passes on what a listener is told, and knows which tasks have begun and not ended."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.tasks: dict[Task, None] = {}
+        self._quiet = False
+
+    def quietly(self) -> _Running:
+        """One that tells nobody: what the seeds share is no run."""
+        quiet = _Running(self._listener)
+        quiet._quiet = True
+        return quiet
+
+    def started(self, task: Task) -> None:
+        if not self._quiet and task not in self.tasks:
+            self.tasks[task] = None
+            self._listener.started(task)
+
+    def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
+        if not self._quiet:
+            self._listener.epoch(task, epoch, epochs, loss)
+
+    def finished(self, task: Task, record: Record, details: str | None) -> None:
+        self.started(task)
+        del self.tasks[task]
+        self._listener.finished(task, record, details)
 
 
-def _compute(task: Task, listener: Listener, memory: _Memory) -> Result:
-    once = _once(task, memory)
-    with training.seeded(task.seed):
-        splits = _splits(task, task.seed, memory)
-        with training.report_epochs_to(lambda *progress: listener.epoch(task, *progress)):
-            result = task.experiment.run(splits, task.config, task.seed)
-    return _merge(once, result)
+@dataclass
+class _Once:
+    """What does not depend on the seed, by the folder of its record: read, or computed and recorded, then merged."""
 
+    fresh: bool
+    results: dict[Path, Result | Outcome] = field(default_factory=dict)
 
-def _detect(task: Task, memory: _Memory, seconds: dict[str, float]) -> Result:
-    """One classical detector under the split of a run, with what its scores are judged by."""
-    assert task.detector is not None
-    inputs = task.experiment.detector_inputs(_splits(task, task.seed, memory), task.config)
-    detection = detect(task.detector, inputs, task.seed)
-    seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
-    metrics = {**detection_metrics(inputs.y_test, detection.scores), "fitted_on": detection.fitted_on}
-    labels = np.asarray(inputs.y_test, dtype=np.uint8)
-    return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": inputs.groups})
+    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+        """One task for each record that is not there; those that are there are read."""
+        wanted: dict[Path, Task] = {}
+        for task in tasks:
+            if task.detector is None and hasattr(task.experiment, "run_once") and task.once_folder not in self.results:
+                result = None if self.fresh else _read_once(task)
+                if result is None:
+                    wanted.setdefault(task.once_folder, replace(task, seed=0))
+                else:
+                    self.results[task.once_folder] = result
+        return list(wanted.values())
 
+    def keep(self, task: Task, outcome: Outcome) -> None:
+        """Record what was computed; a failure is kept for the runs that need it."""
+        if outcome.status != records.OK:
+            self.results[task.once_folder] = outcome
+            return
+        shared = _circumstances(task, outcome)
+        record = OnceRecord(metrics=outcome.metrics, undefined=outcome.undefined, **shared)
+        records.write_run(task.once_folder, record, outcome.arrays)
+        self.results[task.once_folder] = Result(records.unflatten(record), outcome.arrays)
 
-def _splits(task: Task, seed: int, memory: _Memory) -> Any:
-    key = (task.config, task.protocol, seed)
-    if key not in memory.splits:
-        if task.config not in memory.data:
-            memory.data[task.config] = task.experiment.load(task.config, task.source)
-        memory.splits = {key: task.experiment.split(memory.data[task.config], task.config, task.protocol, seed)}
-    return memory.splits[key]
-
-
-def _once(task: Task, memory: _Memory) -> Result:
-    """What does not depend on the seed: known already, or recorded, or computed and recorded now."""
-    run_once = getattr(task.experiment, "run_once", None)
-    if run_once is None:
-        return Result({}, {})
-    if task.once_folder not in memory.once:
-        found = None if memory.fresh else _read_once(task)
-        memory.once[task.once_folder] = found or _compute_once(task, memory, run_once)
-    return memory.once[task.once_folder]
+    def merged(self, task: Task, outcome: Outcome) -> Outcome:
+        """The outcome of a run with what it shares; a failure of either is one of the run."""
+        shared = self.results.get(task.once_folder) if task.detector is None else None
+        if shared is None or outcome.status != records.OK:
+            return outcome
+        if isinstance(shared, Outcome):
+            return shared
+        repeated = sorted({*shared.metrics, *shared.arrays} & {*outcome.metrics, *outcome.arrays})
+        if repeated:
+            return worker.failed(f"ValueError: run and run_once both return {', '.join(repeated)}")
+        metrics, undefined = records.flatten(shared.metrics)
+        return replace(
+            outcome,
+            metrics={**metrics, **outcome.metrics},
+            undefined={**undefined, **outcome.undefined},
+            arrays={**shared.arrays, **outcome.arrays},
+        )
 
 
 def _read_once(task: Task) -> Result | None:
@@ -321,36 +199,36 @@ def _read_once(task: Task) -> Result | None:
         return None
 
 
-def _compute_once(task: Task, memory: _Memory, run_once: Callable[[Any, Any], Result]) -> Result:
-    started = time.perf_counter()
-    # Seed 0 whichever seed comes first, so that nothing can depend on the order of the runs.
-    with training.seeded(0):
-        result = run_once(_splits(task, 0, memory), task.config)
-    metrics, undefined = records.flatten(result.metrics)
-    record = records.OnceRecord(metrics=metrics, undefined=undefined, **_circumstances(task, started, {}))
-    records.write_run(task.once_folder, record, result.arrays)
-    return result
+# Records.
 
 
-def _merge(once: Result, result: Result) -> Result:
-    """One result of both.
-
-    Raises:
-        ValueError: a name stands in both.
-    """
-    repeated = sorted({*once.metrics, *once.arrays} & {*result.metrics, *result.arrays})
-    if repeated:
-        raise ValueError(f"run and run_once both return {', '.join(repeated)}")
-    return Result({**once.metrics, **result.metrics}, {**once.arrays, **result.arrays})
+def _write(task: Task, outcome: Outcome) -> Record:
+    record = _record(task, outcome)
+    if outcome.status == records.OK:
+        return records.write_run(task.folder, record, outcome.arrays)
+    _write_unfinished(task, record)
+    return record
 
 
-def _record(task: Task, started: float, seconds: Mapping[str, float] | None = None, **outcome: Any) -> Record:
-    return Record(seed=task.seed, **_circumstances(task, started, seconds or {}), **outcome)
+def _write_unfinished(task: Task, record: Record) -> None:
+    """Leave word of a run that did not finish, unless an earlier one did: finished work is never lost."""
+    if task.finished() is None:
+        records.write_run(task.folder, record)
 
 
-def _circumstances(task: Task, started: float, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """What every record tells of how it came about; `seconds` are those of its parts."""
-    durations = {**seconds, "total": time.perf_counter() - started}
+def _record(task: Task, outcome: Outcome) -> Record:
+    return Record(
+        seed=task.seed,
+        status=outcome.status,
+        error=outcome.error,
+        metrics=outcome.metrics,
+        undefined=outcome.undefined,
+        **_circumstances(task, outcome),
+    )
+
+
+def _circumstances(task: Task, outcome: Outcome) -> dict[str, Any]:
+    """What every record tells of how it came about."""
     return {
         "experiment": task.name,
         "protocol": task.protocol,
@@ -358,6 +236,114 @@ def _circumstances(task: Task, started: float, seconds: Mapping[str, float]) -> 
         "config": task.config.to_dict(),
         "revision": task.revision,
         "data": task.data,
-        "environment": environment.describe(),
-        "durations": {name: round(value, 3) for name, value in durations.items()},
+        "environment": outcome.environment,
+        "durations": outcome.durations,
     }
+
+
+def _log_folder(task: Task, how: How) -> Path | None:
+    """An empty folder for the log: the events of an earlier attempt would be drawn into the same curve."""
+    if not how.tensorboard:
+        return None
+    folder = task.folder / "tensorboard"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+# Three ways to compute.
+
+Outcomes = Iterator[tuple[Task, Outcome]]
+
+
+def _outcomes(tasks: Sequence[Task], running: _Running, how: How, once: bool = False) -> Outcomes:
+    if how.dask is not None:
+        return _on_a_cluster(tasks, running, how.dask, once)
+    if how.jobs > 1 and len(tasks) > 1:
+        return _side_by_side(tasks, running, how, once)
+    return _one_after_the_other(tasks, running, how, once)
+
+
+def _one_after_the_other(tasks: Sequence[Task], running: _Running, how: How, once: bool) -> Outcomes:
+    memory = worker.Memory()
+    for task in tasks:
+        running.started(task)
+        epoch = functools.partial(running.epoch, task)
+        if once:
+            yield task, worker.compute_once(task, memory)
+        else:
+            yield task, worker.compute(task, memory, epoch, _log_folder(task, how))
+
+
+def _side_by_side(tasks: Sequence[Task], running: _Running, how: How, once: bool) -> Outcomes:
+    """In worker processes. One that dies takes its pool with it, so the suspects are tried again, each by itself."""
+    waiting = list(tasks)
+    while waiting:
+        lost = yield from _in_a_pool(waiting, running, how, once)
+        # Tasks are begun in their order, so whatever killed a worker is among the first that are not done.
+        suspects, waiting = lost[: how.jobs + 1], lost[how.jobs + 1 :]
+        for suspect in suspects:
+            if (yield from _in_a_pool([suspect], running, how, once)):
+                yield suspect, worker.failed("its process died: it was killed, or ran out of memory")
+
+
+def _in_a_pool(
+    tasks: Sequence[Task], running: _Running, how: How, once: bool
+) -> Generator[tuple[Task, Outcome], None, list[Task]]:
+    """Yield the outcome of each task; return those that were lost with their process, in their order."""
+    context = multiprocessing.get_context("spawn")
+    events = context.SimpleQueue()
+    lost: list[Task] = []
+    with ProcessPoolExecutor(min(how.jobs, len(tasks)), context, worker.start, (events,)) as pool:
+        try:
+            futures: dict[Future[Outcome], Task] = {
+                pool.submit(worker.compute_in_worker, number, task, once, _log_folder(task, how)): task
+                for number, task in enumerate(tasks)
+            }
+            pending = set(futures)
+            while pending:
+                first = concurrent.futures.FIRST_COMPLETED
+                done, pending = concurrent.futures.wait(pending, POLL, first)
+                _tell(events, tasks, running)
+                for future in done:
+                    try:
+                        yield futures[future], future.result()
+                    except BrokenExecutor:
+                        lost.append(futures[future])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+    return sorted(lost, key=tasks.index)
+
+
+def _tell(events: Any, tasks: Sequence[Task], running: _Running) -> None:
+    """Pass on what the worker processes have told: that a task begins, or an epoch of one has ended."""
+    while not events.empty():
+        number, *progress = events.get()
+        if len(progress) == 1:
+            running.started(tasks[number])
+        else:
+            running.epoch(tasks[number], *progress)
+
+
+def _on_a_cluster(tasks: Sequence[Task], running: _Running, address: str, once: bool) -> Outcomes:
+    """On the workers of a Dask cluster, which need the suite and the data, but no file of this machine."""
+    if not tasks:
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ConfigError("--dask needs the package distributed: pip install distributed") from error
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client, client.get_executor() as executor:
+        futures = {executor.submit(worker.compute_far_away, task, once, task.data): task for task in tasks}
+        for future in concurrent.futures.as_completed(futures):
+            running.started(futures[future])
+            try:
+                yield futures[future], future.result()
+            except Exception as error:  # noqa: BLE001  whatever a cluster raises is the failure of this task
+                yield futures[future], worker.failed(f"{type(error).__name__}: {error}")

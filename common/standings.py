@@ -21,7 +21,7 @@ from common.baselines import DETECTORS
 from common.errors import RecordError
 from common.leaderboard import Scored, leaderboard
 from common.records import Record, Selection
-from common.runner import Experiment, name_of, varies_by_seed
+from common.tasks import Experiment, name_of, varies_by_seed
 
 # Raised by whoever changes what the rows below say of the same records.
 REVISION = 1

@@ -18,7 +18,7 @@ from common.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import ROOT, read_published
-from common.runner import Experiment, Task
+from common.tasks import Experiment, Task, detector_tasks, import_experiment
 from experiments import EXPERIMENTS
 from experiments.parser import REPORTS, parse, require_known
 
@@ -85,7 +85,7 @@ def run_command(options: argparse.Namespace) -> int:
         configs += ablations(experiment)
     tasks = _tasks(experiment, configs, _seeds(options, [0]), options)
     if options.detectors:
-        tasks += runner.detector_tasks(tasks)
+        tasks += detector_tasks(tasks)
     if options.dry_run:
         return _dry_run(tasks, options.fresh)
     outcomes = _execute(tasks, options, options.tensorboard)
@@ -98,7 +98,7 @@ def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
     from common import report
 
-    experiments = [runner.import_experiment(name) for name in options.experiments or EXPERIMENTS]
+    experiments = [import_experiment(name) for name in options.experiments or EXPERIMENTS]
     if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
         raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
     tasks = _report_tasks(experiments, options)
@@ -124,7 +124,7 @@ def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace
     tasks = []
     for experiment in experiments:
         runs = _tasks(experiment, [experiment.Config()], seeds, options)
-        tasks += runs + runner.detector_tasks(runs)
+        tasks += runs + detector_tasks(runs)
         if options.reference:
             ablated = _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
             tasks += [task for task in ablated if task.protocol == PUBLISHED]
@@ -232,7 +232,7 @@ def fetch_command(options: argparse.Namespace) -> int:
 def _require_comparable(name: str, results: dict[str, Any], selection: records.Selection, folder: Path) -> None:
     if name not in results["experiments"]:
         raise SuiteError(f"{folder} has no results of {name}")
-    experiment, entry = runner.import_experiment(name), results["experiments"][name]
+    experiment, entry = import_experiment(name), results["experiments"][name]
     if (entry["revision"], entry["config"]) != (experiment.REVISION, experiment.Config().to_dict()):
         raise SuiteError(f"{folder} holds {name} as computed by other code or settings; make it anew")
     if selection.runs and dict(selection.data) != entry["data"]:
@@ -268,7 +268,8 @@ def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bo
 
     _require_writable(options.out)
     with terminal.RunDisplay(len(tasks), options.quiet, options.verbose) as display:
-        return runner.execute(tasks, display, options.fresh, tensorboard)
+        how = runner.How(options.jobs, options.dask, options.fresh, tensorboard)
+        return runner.execute(tasks, display, how)
 
 
 def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
@@ -281,15 +282,24 @@ def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
 
 
 def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record]) -> None:
-    """After a run: its metrics, those that the source published first, and where the records are."""
+    """After a run: in each protocol the metrics of the settings asked for, and where the records are.
+
+    Of the published protocol those that the source printed; of the held-out one all but those of single epochs.
+    """
     from experiments import terminal
 
-    done = [record for record in outcomes if record.status == records.OK]
-    if done:
-        printed = read_published(done[0].experiment).metrics()
-        first = [record for record in done if record.digest == done[0].digest]
-        terminal.print_metrics(first, [name for name in done[0].metrics if name in printed])
-        print(f"records: {tasks[0].folder.parent}")
+    done = [
+        (task, record)
+        for task, record in zip(tasks, outcomes, strict=True)
+        if task.detector is None and task.config == tasks[0].config and record.status == records.OK
+    ]
+    printed = read_published(tasks[0].name).metrics()
+    for protocol in dict.fromkeys(task.protocol for task, _ in done):
+        of_protocol = [(task, record) for task, record in done if task.protocol == protocol]
+        first, found = of_protocol[0][1], [record for _, record in of_protocol]
+        names = [name for name in first.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)]
+        terminal.print_metrics(found, names)
+        print(f"records: {of_protocol[0][0].folder.parent}")
 
 
 def _status(outcomes: Sequence[records.Record]) -> int:
@@ -297,7 +307,7 @@ def _status(outcomes: Sequence[records.Record]) -> int:
 
 
 def _select(name: str, options: argparse.Namespace) -> records.Selection:
-    experiment = runner.import_experiment(name)
+    experiment = import_experiment(name)
     return records.select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
 
 

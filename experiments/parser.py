@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from common import runner
 from common.config import add_options
 from common.datasets import MODES
 from common.errors import ConfigError
 from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import ROOT
-from common.runner import Experiment
+from common.tasks import Experiment, import_experiment
 from experiments import EXPERIMENTS
 
 REPORTS = ROOT / "reports"
@@ -51,7 +51,7 @@ def parse(arguments: list[str], commands: Mapping[str, Command]) -> argparse.Nam
     module = None
     if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:])):
         require_known(name)
-        module = runner.import_experiment(name)
+        module = import_experiment(name)
     options = _parser(module, commands).parse_args(arguments)
     options.module = module
     return options
@@ -141,6 +141,14 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol
         default=protocol,
         help=f"what the source did, or an honest evaluation of the same model (default: {protocol})",
     )
+    command.add_argument(
+        "--jobs",
+        type=_at_least_one,
+        default=cores(),
+        metavar="N",
+        help="runs side by side, each in a process of its own (default: as many as there are cores)",
+    )
+    command.add_argument("--dask", metavar="ADDRESS", help="run on the workers of this Dask cluster instead")
     command.add_argument("--fresh", action="store_true", help="run again what is finished")
     command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
     command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")
@@ -162,6 +170,18 @@ def _add_out(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where runs and reports are (default: reports/)",
     )
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _at_least_one(text: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"jobs are a whole number from 1. Received: {text!r}")
+    return int(text)
 
 
 def _seed_range(text: str) -> list[int]:

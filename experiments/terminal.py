@@ -15,7 +15,7 @@ from rich.text import Text
 from common.markdown import headline, summary_sentence
 from common.protocols import PUBLISHED
 from common.records import OK, Record, stand_in_of
-from common.runner import Task
+from common.tasks import Task
 from common.verdicts import (
     DIFFERS,
     EXACT,

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from common import records, runner
+from common.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
 
 # No deadlines: a busy machine must not fail a test. Derandomised: a failure comes again.
@@ -51,7 +52,7 @@ def listener():
 def tiny_out(tmp_path_factory) -> Path:
     """An output folder with three finished tiny runs of the curves."""
     out = tmp_path_factory.mktemp("tiny")
-    tasks = [runner.Task(curves_dense_ae, TINY, "published", seed, out) for seed in range(3)]
+    tasks = [Task(curves_dense_ae, TINY, "published", seed, out) for seed in range(3)]
     assert [record.status for record in runner.execute(tasks, Silent())] == ["ok"] * 3
     return out
 
@@ -61,11 +62,9 @@ def tiny_both(tmp_path_factory) -> Path:
     """An output folder with two tiny runs of the curves in both protocols, and the detectors beside them."""
     out = tmp_path_factory.mktemp("both")
     runs = [
-        runner.Task(curves_dense_ae, TINY, protocol, seed, out)
-        for protocol in ("published", "held_out")
-        for seed in (0, 1)
+        Task(curves_dense_ae, TINY, protocol, seed, out) for protocol in ("published", "held_out") for seed in (0, 1)
     ]
-    assert {record.error for record in runner.execute([*runs, *runner.detector_tasks(runs)], Silent())} == {None}
+    assert {record.error for record in runner.execute([*runs, *detector_tasks(runs)], Silent())} == {None}
     return out
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from common import records, runner
+from common import records
 from common.published import ROOT, read_published
+from common.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae
 from experiments.__main__ import main
 
@@ -141,7 +142,7 @@ def test_the_same_seed_gives_the_same_bytes_in_two_processes(two_processes, tiny
         assert finished.returncode == 0, finished.stderr
         (found,) = records.find_records(out, "curves_dense_ae")
         folders.append(found.folder)
-    ours = runner.Task(curves_dense_ae, TINY, "published", 0, tiny_out)
+    ours = Task(curves_dense_ae, TINY, "published", 0, tiny_out)
     folders.append(ours.folder)
     assert {folder.parent.name for folder in folders} == {ours.digest}
     assert len({(folder / "arrays.npz").read_bytes() for folder in folders}) == 1
@@ -236,7 +237,7 @@ def default_out(tmp_path):
 
     def write(metrics_by_seed):
         for seed, metrics in metrics_by_seed.items():
-            task = runner.Task(curves_dense_ae, curves_dense_ae.Config(), "published", seed, tmp_path)
+            task = Task(curves_dense_ae, curves_dense_ae.Config(), "published", seed, tmp_path)
             record = records.Record(
                 task.name, "published", task.digest, seed, "ok", task.config.to_dict(), 1, metrics=metrics,
                 durations={"total": 1.0},

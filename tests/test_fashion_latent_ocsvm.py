@@ -8,6 +8,7 @@ from common.datasets import Images, Source
 from common.errors import DataError
 from common.metrics import Undefined
 from common.published import read_published
+from common.tasks import Task
 from common.verdicts import judge_group
 from experiments import fashion_latent_ocsvm as fashion
 
@@ -46,7 +47,7 @@ def out(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fashion")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fashion, "load", lambda config, source=None: images)
-        tasks = [runner.Task(fashion, TINY, "published", seed, folder) for seed in range(3)]
+        tasks = [Task(fashion, TINY, "published", seed, folder) for seed in range(3)]
         outcomes = runner.execute(tasks, Silent())
     assert [record.error for record in outcomes] == [None] * 3
     return folder
@@ -57,7 +58,7 @@ def runs(out):
     """By seed, the metrics of a tiny run and its arrays."""
     found = {}
     for seed in range(3):
-        folder = runner.Task(fashion, TINY, "published", seed, out).folder
+        folder = Task(fashion, TINY, "published", seed, out).folder
         record = records.read_record(folder)
         found[seed] = (record.metrics, records.read_arrays(folder, record))
     return found
@@ -236,7 +237,7 @@ def test_every_published_metric_is_produced(runs):
 def test_seeds_change_the_code_but_not_the_baseline(runs, out):
     assert len({metrics["loss.epoch_001"] for metrics, _ in runs.values()}) == 3
     assert len({metrics["ocsvm_pixels.auroc"] for metrics, _ in runs.values()}) == 1
-    once = runner.Task(fashion, TINY, "published", 0, out).once_folder
+    once = Task(fashion, TINY, "published", 0, out).once_folder
     assert records.read_once(once).metrics["ocsvm_pixels.auroc"] == runs[0][0]["ocsvm_pixels.auroc"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.errors import PublishedError
 from common.published import PUBLISHED, read_published
-from common.runner import import_experiment
+from common.tasks import import_experiment
 from common.verdicts import format_as_printed
 from experiments import EXPERIMENTS
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from conftest import TINY
 
-from common import environment, markdown, records, report, runner
+from common import environment, markdown, records, report
 from common.errors import SuiteError
 from common.published import ROOT
+from common.tasks import Task, import_experiment
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
 from experiments.__main__ import main
 
@@ -20,13 +21,13 @@ def out(tiny_out, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     default = curves_dense_ae.Config()
     for seed in range(3):
-        source = runner.Task(curves_dense_ae, TINY, "published", seed, tiny_out)
-        target = runner.Task(curves_dense_ae, default, "published", seed, folder)
+        source = Task(curves_dense_ae, TINY, "published", seed, tiny_out)
+        target = Task(curves_dense_ae, default, "published", seed, folder)
         record = records.read_record(source.folder)
         arrays = records.read_arrays(source.folder, record)
         record = replace(record, config=default.to_dict(), digest=target.digest, arrays_sha256=None)
         records.write_run(target.folder, record, arrays)
-        longer = runner.Task(curves_dense_ae, replace(default, epochs=200, baselines=False), "published", seed, folder)
+        longer = Task(curves_dense_ae, replace(default, epochs=200, baselines=False), "published", seed, folder)
         record = replace(record, config=longer.config.to_dict(), digest=longer.digest)
         records.write_run(longer.folder, record, arrays)
     assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
@@ -102,7 +103,7 @@ def two_modes(tmp_path_factory):
     """Made-up runs of the latent code: a unit is dead in one of five."""
     out = tmp_path_factory.mktemp("modes")
     for seed, (dead, auroc) in enumerate([(0, 0.70), (0, 0.72), (1, 0.25), (0, 0.74), (0, 0.76)]):
-        task = runner.Task(fashion_latent_ocsvm, fashion_latent_ocsvm.Config(), "published", seed, out)
+        task = Task(fashion_latent_ocsvm, fashion_latent_ocsvm.Config(), "published", seed, out)
         metrics = {"latent.dead_units": dead, "ocsvm_latent.auroc": auroc, "latent.correlation": None if dead else 0.9}
         record = records.Record(
             task.name, "published", task.digest, seed, "ok", task.config.to_dict(), fashion_latent_ocsvm.REVISION,
@@ -158,7 +159,7 @@ def test_failed_and_damaged_runs_are_shown(out, tmp_path):
     import shutil
 
     shutil.copytree(out / "runs", tmp_path / "runs")
-    task = runner.Task(curves_dense_ae, curves_dense_ae.Config(), "published", 1, tmp_path)
+    task = Task(curves_dense_ae, curves_dense_ae.Config(), "published", 1, tmp_path)
     records.write_run(task.folder, replace(records.read_record(task.folder), status="failed", error="ValueError: no"))
     task = replace(task, seed=2)
     (task.folder / "record.json").write_text("{")
@@ -172,7 +173,7 @@ def test_failed_and_damaged_runs_are_shown(out, tmp_path):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_tells_source_claim_method_and_deviations(name):
-    description = report.describe(runner.import_experiment(name).__doc__)
+    description = report.describe(import_experiment(name).__doc__)
     assert set(description) == {"title", "source", "claim", "method", "deviations", "protocols"}
     assert all(description.values())
     numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
@@ -208,7 +209,7 @@ def test_the_reference_report_is_that_of_its_results():
 
 def test_the_reference_was_made_by_this_code_over_twenty_seeds():
     for name, entry in report.read_results(REFERENCE)["experiments"].items():
-        experiment = runner.import_experiment(name)
+        experiment = import_experiment(name)
         assert entry["revision"] == experiment.REVISION
         assert entry["config"] == experiment.Config().to_dict()
         assert len(entry["seeds"]) == 20 and not entry["failed"]

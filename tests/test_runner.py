@@ -1,6 +1,5 @@
 import contextlib
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +8,19 @@ from common import records, runner, training
 from common.config import BaseConfig, option
 from common.metrics import Undefined
 from common.records import Result
+from common.tasks import Task
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
     epochs: int = option(2, "passes", minimum=1)
+
+
+class Fake:
+    """Stands for the module of an experiment."""
+
+    def __init__(self, parts):
+        self.__dict__.update(parts)
 
 
 def fake(run=None, **parts):
@@ -45,11 +52,11 @@ def fake(run=None, **parts):
         "draw": lambda arrays: [],
         "loads": loads,
     } | parts
-    return SimpleNamespace(**parts)
+    return Fake(parts)
 
 
 def tasks_of(experiment, out, seeds=(0, 1, 2), config=None):
-    return [runner.Task(experiment, config or Config(), "published", seed, out) for seed in seeds]
+    return [Task(experiment, config or Config(), "published", seed, out) for seed in seeds]
 
 
 def test_runs_leave_records_and_are_told_of(tmp_path, listener):
@@ -76,7 +83,7 @@ def test_finished_runs_are_skipped_unless_fresh(tmp_path, listener):
     assert runner.execute(tasks, listener)[:2] == first
     assert [event[0] for event in listener.told] == ["skipped", "skipped", "started", "epoch", "epoch", "ok"]
     listener.told.clear()
-    runner.execute(tasks[:1], listener, fresh=True)
+    runner.execute(tasks[:1], listener, runner.How(fresh=True))
     assert ("started", 0) in listener.told
 
 
@@ -140,7 +147,7 @@ def test_a_fresh_run_that_does_not_finish_leaves_the_finished_one_alone(tmp_path
         raise trouble
 
     with contextlib.suppress(KeyboardInterrupt):
-        (record,) = runner.execute(tasks_of(fake(run), tmp_path, [0]), listener, fresh=True)
+        (record,) = runner.execute(tasks_of(fake(run), tmp_path, [0]), listener, runner.How(fresh=True))
         assert record.status == "failed"
     assert task.finished() == done
     assert records.read_arrays(task.folder, done)
@@ -196,7 +203,7 @@ def test_what_the_seeds_share_is_computed_once_for_every_config(tmp_path, listen
     assert (later[0].metrics["once"], later[0].undefined) == (record.metrics["once"], record.undefined)
     runner.execute(tasks_of(experiment, tmp_path, config=Config(epochs=3)), listener)
     assert experiment.computed == [2, 3]
-    runner.execute(tasks_of(experiment, tmp_path), listener, fresh=True)
+    runner.execute(tasks_of(experiment, tmp_path), listener, runner.How(fresh=True))
     assert experiment.computed == [2, 3, 2]
 
 
@@ -252,7 +259,7 @@ def test_a_log_is_asked_for_by_a_folder_beside_the_record_and_makes_no_other_run
     stale = task.folder / "tensorboard" / "train" / "events"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier attempt")
-    logged = runner.execute([task], listener, fresh=True, tensorboard=True)
+    logged = runner.execute([task], listener, runner.How(fresh=True, tensorboard=True))
     assert seen == [None, task.folder / "tensorboard"]
     assert not stale.exists()
     assert logged[0].digest == plain[0].digest

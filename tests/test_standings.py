@@ -9,6 +9,7 @@ from common.baselines import DETECTORS
 from common.errors import RecordError
 from common.metrics import ranking_metrics
 from common.standings import scores_of, standings
+from common.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
 
 
@@ -55,10 +56,10 @@ def test_samples_of_different_seeds_are_different_where_every_seed_draws_its_own
 
 
 def test_a_detector_that_needs_no_seed_is_run_once_where_the_split_is_the_same(tiny_both):
-    tasks = [runner.Task(curves_dense_ae, TINY, protocol, seed, tiny_both) for protocol in ("published", "held_out")
+    tasks = [Task(curves_dense_ae, TINY, protocol, seed, tiny_both) for protocol in ("published", "held_out")
              for seed in (0, 1)]  # fmt: skip
     seeds = {}
-    for task in runner.detector_tasks(tasks):
+    for task in detector_tasks(tasks):
         seeds.setdefault((task.protocol, task.detector), []).append(task.seed)
     assert seeds["published", "knn"] == [0]
     assert seeds["published", "isolation_forest"] == [0, 1]
@@ -104,8 +105,8 @@ def test_a_detector_that_fails_is_recorded_and_the_others_go_on(tmp_path, listen
     from dataclasses import replace
 
     monkeypatch.setitem(DETECTORS, "knn", replace(DETECTORS["knn"], build=fail))
-    runs = [runner.Task(curves_dense_ae, TINY, "published", 0, tmp_path)]
-    tasks = [task for task in runner.detector_tasks(runs) if task.detector in ("mean_distance", "knn", "pca")]
+    runs = [Task(curves_dense_ae, TINY, "published", 0, tmp_path)]
+    tasks = [task for task in detector_tasks(runs) if task.detector in ("mean_distance", "knn", "pca")]
     outcomes = {record.status for record in runner.execute(tasks, listener)}
     assert outcomes == {"ok", "failed"}
     failed = next(task for task in tasks if task.detector == "knn")
