@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from common.baselines import DETECTORS
 from common.leaderboard import BETTER, NOT_TOLD_APART, WORSE
 from common.protocols import HELD_OUT, PUBLISHED
 from common.verdicts import EXACT, REPRODUCED, WITHIN_SPREAD, lies_outside
 
 # A method is weaker held out when even the upper end of its interval lies this much below its published AUROC.
 GAP = 0.05
+
+RANDOM = DETECTORS["random_score"].title
 
 HOLDS_UP = "holds up"
 WEAKER = "weaker"
@@ -82,9 +85,9 @@ def _reference_row(entry: Entry, protocol: str) -> Mapping[str, Any] | None:
 
 
 def detectors(entry: Entry, protocol: str) -> list[Mapping[str, Any]]:
-    """The rows of the classical detectors in one protocol, best first."""
+    """The rows of the classical detectors in one protocol, best first; a random score is none."""
     table = entry["standings"].get(protocol)
-    return [row for row in table["rows"] if not row["ours"]] if table else []
+    return [row for row in table["rows"] if not row["ours"] and row["method"] != RANDOM] if table else []
 
 
 def beaten_by(entry: Entry, protocol: str = HELD_OUT) -> list[Mapping[str, Any]]:
@@ -111,7 +114,12 @@ def detector_sentence(entry: Entry, protocol: str = HELD_OUT) -> str:
 
 
 def _named(row: Mapping[str, Any]) -> str:
-    return f"{row['method']} with {row['auroc']:.3f}"
+    return f"{row['method']} with {row['auroc']:.3f}{at_chance(row)}"
+
+
+def at_chance(row: Mapping[str, Any]) -> str:
+    """A word on a method that cannot be told from chance itself."""
+    return ", not told from chance itself" if row["auroc_interval"][0] <= 0.5 else ""
 
 
 def reproduced(entry: Entry) -> str:

@@ -47,7 +47,8 @@ def _beaten(entry: Mapping[str, Any]) -> str:
         return "not run"
     if not better:
         return f"none of {len(known)}"
-    return f"{len(better)} of {len(known)}, most by {better[0]['method']} ({better[0]['auroc']:.3f})"
+    first = f"{better[0]['method']} ({better[0]['auroc']:.3f}{conclusions.at_chance(better[0])})"
+    return f"{len(better)} of {len(known)}, most by {first}"
 
 
 def sections(entry: Mapping[str, Any]) -> list[str]:

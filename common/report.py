@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common import figures, markdown, records
+from common import figures, markdown, markdown_held_out, records
 from common.baselines import DETECTORS, NOT_RUN, Detector
 from common.errors import RecordError, SuiteError
 from common.protocols import PROTOCOLS, PUBLISHED
@@ -30,7 +30,6 @@ from common.verdicts import compare
 SCHEMA = 1
 # How many methods share one figure.
 BEST = 5
-BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 Results = dict[str, Any]
 
@@ -132,17 +131,20 @@ def read_results(folder: Path) -> Results:
     return results
 
 
-def readme_with_verdicts(text: str, results: Results) -> str:
-    """The project's README with a fresh verdict table between its markers.
+def readme_with_tables(text: str, results: Results) -> str:
+    """The project's README with fresh tables between its markers.
 
     Raises:
         SuiteError: the markers are missing.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise SuiteError(f"README.md must hold {BEGIN} and {END} once each, around the verdict table")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n{markdown.verdict_table(results)}\n{END}{tail}"
+    tables = {"glance": markdown_held_out.page_one(results), "verdicts": markdown.verdict_table(results)}
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SuiteError(f"README.md must hold {begin} and {end} once each, around a generated table")
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def describe(docstring: str) -> dict[str, str]:

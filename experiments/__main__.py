@@ -111,7 +111,7 @@ def report_command(options: argparse.Namespace) -> int:
     path = report.write(results, options.out, folder)
     if options.reference:
         readme = ROOT / "README.md"
-        text = report.readme_with_verdicts(readme.read_text(encoding="utf-8"), results)
+        text = report.readme_with_tables(readme.read_text(encoding="utf-8"), results)
         records.write_atomically(readme, text.encode())
     if not options.quiet:
         print(f"report: {path}")

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from conftest import TINY
 
-from common import environment, markdown, records, report
+from common import environment, markdown, records, report, wording
+from common.baselines import DETECTORS
 from common.errors import SuiteError
+from common.protocols import PROTOCOLS
 from common.published import ROOT
 from common.tasks import Task, import_experiment
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
@@ -191,16 +193,16 @@ def test_sections_of_a_docstring():
 
 
 def test_seed_ranges_are_written_as_the_command_line_takes_them():
-    assert markdown._ranges([0, 1, 2, 5, 7, 8]) == "0-2 5 7-8"
-    assert markdown._ranges([]) == ""
+    assert wording.ranges([0, 1, 2, 5, 7, 8]) == "0-2 5 7-8"
+    assert wording.ranges([]) == ""
 
 
 # The committed reference.
 
 
-def test_the_verdict_table_of_the_readme_is_that_of_the_reference():
+def test_the_tables_of_the_readme_are_those_of_the_reference():
     readme = (ROOT / "README.md").read_text()
-    assert report.readme_with_verdicts(readme, report.read_results(REFERENCE)) == readme, "run make reference"
+    assert report.readme_with_tables(readme, report.read_results(REFERENCE)) == readme, "run make reference"
 
 
 def test_the_reference_report_is_that_of_its_results():
@@ -212,13 +214,19 @@ def test_the_reference_was_made_by_this_code_over_twenty_seeds():
         experiment = import_experiment(name)
         assert entry["revision"] == experiment.REVISION
         assert entry["config"] == experiment.Config().to_dict()
-        assert len(entry["seeds"]) == 20 and not entry["failed"]
+        for runs in (entry, *entry["protocols"].values()):
+            assert len(runs["seeds"]) == 20 and not runs["failed"] and not runs["stand_in"]
+        for protocol in PROTOCOLS:
+            board = entry["standings"][protocol]
+            assert not board["missing"]
+            detectors = {row["method"] for row in board["rows"] if not row["ours"]}
+            assert detectors == {detector.title for detector in DETECTORS.values()}
         assert {variant["label"] for variant in entry["variants"]} == set(experiment.ABLATIONS)
 
 
 def test_a_readme_without_markers_is_refused():
     with pytest.raises(SuiteError, match="once each"):
-        report.readme_with_verdicts("# no markers", {"experiments": {}})
+        report.readme_with_tables("# no markers", {"experiments": {}})
 
 
 # Small parts of the page.
@@ -236,9 +244,9 @@ def test_beside_a_row_stands_the_spread_of_what_shares_its_causes():
 
 
 def test_whole_numbers_are_printed_whole():
-    assert markdown.number(18398.0, "18398") == "18398"
-    assert markdown.number(18398.5, "18398") == "18398.5"
-    assert markdown.number(0.5049, "0.50") == "0.505"
+    assert wording.number(18398.0, "18398") == "18398"
+    assert wording.number(18398.5, "18398") == "18398.5"
+    assert wording.number(0.5049, "0.50") == "0.505"
 
 
 def test_a_change_of_verdict_is_told_over_the_same_seeds():
