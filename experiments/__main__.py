@@ -90,7 +90,7 @@ def run_command(options: argparse.Namespace) -> int:
         return _dry_run(tasks, options.fresh)
     outcomes = _execute(tasks, options, options.tensorboard)
     if not options.quiet:
-        _print_outcome(tasks, outcomes)
+        _print_outcome(tasks, outcomes, options)
     return _status(outcomes)
 
 
@@ -281,7 +281,7 @@ def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
     return 0
 
 
-def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record]) -> None:
+def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], options: argparse.Namespace) -> None:
     """After a run: in each protocol the metrics of the settings asked for, and where the records are.
 
     Of the published protocol those that the source printed; of the held-out one all but those of single epochs.
@@ -299,7 +299,21 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record]) ->
         first, found = of_protocol[0][1], [record for _, record in of_protocol]
         names = [name for name in first.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)]
         terminal.print_metrics(found, names)
+        if options.detectors:
+            _print_standings(of_protocol[0][0])
         print(f"records: {of_protocol[0][0].folder.parent}")
+
+
+def _print_standings(task: Task) -> None:
+    """How the methods of the source and the detectors stand over all finished seeds with the settings of a task."""
+    from common.standings import standings
+    from experiments import terminal
+
+    found = records.select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
+    table = standings(task.experiment, task.protocol, found, task.out)
+    if table:
+        title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {table['reference']}"
+        terminal.print_standings(title, table["rows"])
 
 
 def _status(outcomes: Sequence[records.Record]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -41,22 +40,23 @@ def console() -> Console:
 
 
 class RunDisplay:
-    """Tells how runs go: a bar on a terminal, else one line per run. A `Listener` of the runner.
+    """Tells how runs go: a bar for each on a terminal, else one line per run. A `Listener` of the runner.
+
+    Detectors are many, each done in seconds: they are announced together, and only those that fail have a line.
 
     Args:
         tasks: how many runs are to come.
         quiet: say nothing but what failed.
-        verbose: a line per epoch, and the traceback of a failure.
+        verbose: a line per epoch and per detector, and the traceback of a failure.
     """
 
     def __init__(self, tasks: int, quiet: bool = False, verbose: bool = False) -> None:
         self._console = console()
         self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
-        self._count = 0
-        self._began = 0.0
+        self._ended = 0
         self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
-        self._bar: TaskID | None = None
-        self._detecting: tuple[str, str] | None = None
+        self._bars: dict[Task, TaskID] = {}
+        self._announced: set[tuple[str, str]] = set()
 
     def __enter__(self) -> RunDisplay:
         if self._progress:
@@ -69,46 +69,43 @@ class RunDisplay:
 
     def skipped(self, task: Task, record: Record) -> None:
         """Say that a run was finished before."""
-        self._count += 1
-        if task.detector is None:
-            self._say(task, f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
+        self._ended += 1
+        if task.detector is None or self._verbose:
+            self._say(_what(task), f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
 
     def started(self, task: Task) -> None:
         """Show a bar without a length, until the first epoch tells how many there are."""
-        self._began = time.monotonic()
-        self._count += 1
-        if task.detector is not None and (task.name, task.protocol) != self._detecting:
-            self._detecting = (task.name, task.protocol)
-            self._say(task, "the classical detectors", "dim", what=_where(task))
+        if task.detector is not None and (task.name, task.protocol) not in self._announced:
+            self._announced.add((task.name, task.protocol))
+            self._say(_where(task), "the classical detectors", "dim")
         if self._progress:
-            self._bar = self._progress.add_task(_what(task), total=None, epoch="-", loss="-")
+            self._bars[task] = self._progress.add_task(_what(task), total=None, epoch="-", loss="-")
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
         """Move the bar."""
-        if self._progress and self._bar is not None:
+        if self._progress and task in self._bars:
             self._progress.update(
-                self._bar, completed=epoch, total=epochs, epoch=f"{epoch}/{epochs}", loss=f"{loss:.5f}"
+                self._bars[task], completed=epoch, total=epochs, epoch=f"{epoch}/{epochs}", loss=f"{loss:.5f}"
             )
         if self._verbose:
-            self._say(task, f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
+            self._say(_what(task), f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
         """Say how a run has ended."""
-        if self._progress and self._bar is not None:
-            self._progress.remove_task(self._bar)
-        took = _seconds(time.monotonic() - self._began)
-        if record.status == OK and task.detector is not None and not self._verbose:
-            pass  # There are many of them, each done in seconds; they were announced together.
-        elif record.status == OK:
-            self._say(task, f"ok in {took}", "green")
-        else:
-            self._say(task, f"{record.status} after {took}: {record.error}", "red", always=True)
+        self._ended += 1
+        if self._progress and task in self._bars:
+            self._progress.remove_task(self._bars.pop(task))
+        took = _seconds(record.durations["total"])
+        if record.status != OK:
+            self._say(_what(task), f"{record.status} after {took}: {record.error}", "red", always=True)
+        elif task.detector is None or self._verbose:
+            self._say(_what(task), f"ok in {took}", "green")
         if details and self._verbose:
             self._console.print(Text(details, "red"))
 
-    def _say(self, task: Task, text: str, style: str, always: bool = False, what: str | None = None) -> None:
+    def _say(self, what: str, text: str, style: str, always: bool = False) -> None:
         if not self._quiet or always:
-            begin = f"[{self._count}/{self._tasks}] {what or _what(task)}: "
+            begin = f"[{self._ended}/{self._tasks}] {what}: "
             self._console.print(Text(begin) + Text(text, style), soft_wrap=True)
 
 
@@ -176,6 +173,21 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
         table.add_column(f"seed {record.seed}", justify="right")
     for name in names:
         table.add_row(name, *(plain(record.metrics.get(name)) for record in records))
+    console().print(table)
+
+
+def print_standings(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The methods of a source and the detectors on the same samples, best first."""
+    table = Table(title=title)
+    for heading in ("method", "AUROC", "95 % interval", "average precision", "FPR at 95 % recall", "it is"):
+        table.add_column(heading, justify="left" if heading in ("method", "it is") else "right")
+    for row in rows:
+        low, high = row["auroc_interval"]
+        numbers = (f"{row['average_precision']:.3f}", f"{row['fpr_at_95_recall']:.3f}")
+        style = "bold" if row["ours"] else ""
+        table.add_row(
+            Text(row["method"], style), f"{row['auroc']:.3f}", f"{low:.3f}..{high:.3f}", *numbers, row["standing"]
+        )
     console().print(table)
 
 

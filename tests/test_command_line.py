@@ -41,6 +41,10 @@ def command(*arguments, **options):
         (["run", "curves_dense_ae", "--seeds", "5-2"], "Received: '5-2'"),
         (["run", "curves_dense_ae", "--seeds"], "expected at least one argument"),
         (["run", "curves_dense_ae", "--epochs", "0"], "epochs must be at least 1. Received: epochs=0"),
+        (["run", "curves_dense_ae", "--protocol", "honest"], "invalid choice: 'honest'"),
+        (["run", "curves_dense_ae", "--jobs", "0"], "jobs are a whole number from 1. Received: '0'"),
+        (["report", "--experiments", "curves"], "invalid choice: 'curves'"),
+        (["report", "--reference", "--protocol", "published"], "--reference takes no restriction"),
         (["run", "curves_dense_ae", "--epochs", "many"], "invalid int value: 'many'"),
         (["run", "curves_dense_ae", "--learning-rate", "nan"], "learning_rate must be finite"),
         (["run", "curves_dense_ae", "--framework", "jax"], "invalid choice: 'jax'"),
@@ -206,6 +210,20 @@ def test_a_dry_run_lists_and_estimates_and_runs_nothing(tiny_out, tmp_path, caps
     assert main([*arguments, "--out", str(tmp_path / "empty")]) == 0
     assert "no earlier run to estimate from" in capsys.readouterr().out
     assert not (tmp_path / "empty").exists()
+
+
+def test_both_protocols_and_the_detectors_beside_them(tiny_both, capsys):
+    arguments = ["run", "curves_dense_ae", "--protocol", "both", "--detectors", "--seeds", "0", "1", *TINY_OPTIONS]
+    assert main([*arguments, "--out", str(tiny_both)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("finished before") == 4
+    for protocol in ("published", "held_out"):
+        assert f"curves_dense_ae, {protocol} protocol" in text
+        assert f"records: {tiny_both / 'runs' / 'curves_dense_ae' / protocol}" in text
+    assert "percentile.false_positive_rate" in text
+    assert "k-nearest-neighbour distance" in text and "reference" in text
+    assert main([*arguments, "--dry-run", "--out", str(tiny_both)]) == 0
+    assert "0 to run, 55 cached" in capsys.readouterr().out
 
 
 def test_a_failed_run_gives_status_1_and_says_why(tmp_path, capsys, monkeypatch):
