@@ -18,6 +18,7 @@ from typing import Any
 
 from common import figures, markdown, markdown_held_out, records
 from common.baselines import DETECTORS, NOT_RUN, Detector
+from common.conclusions import RANDOM
 from common.errors import RecordError, SuiteError
 from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
@@ -298,11 +299,13 @@ def _best_roc(
         scored = scores_of(experiment, protocol, selection.runs[seed], out)
     except RecordError:
         return []
-    best = [row["method"] for row in table["rows"] if row["method"] in scored.scores][:BEST]
+    ranked = [row["method"] for row in table["rows"] if row["method"] in scored.scores and row["method"] != RANDOM]
+    best = ranked[:BEST]
     if table["reference"] not in best:
         best = [*best[: BEST - 1], table["reference"]]
-    figure, axes = figures.canvas(columns=1, height=4.2)
+    figure, axes = figures.canvas(columns=1, height=4.0, wide=True)
     figures.roc_curves(axes[0], scored.labels, {method: scored.scores[method] for method in best})
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     caption = (
         f"ROC curves of the best methods and of the {table['reference']}, held out, on the samples of seed {seed}."
     )

@@ -516,13 +516,12 @@ def draw_errors_by_time(arrays: figures.Arrays) -> figures.Drawing:
         axes[0].plot(times, scores, ".", markersize=2, alpha=0.5, color=colour, label=part)
     before = arrays["labels"] == 1
     times = arrays["test_times"].astype("datetime64[s]")
-    axes[0].plot(
-        times[before], arrays["scores"][before], ".", color=figures.CLASS_COLOURS[1], label="test, before a break"
-    )
+    style = {"markersize": 2.5, "color": figures.CLASS_COLOURS[1], "label": "test, before a break"}
+    axes[0].plot(times[before], arrays["scores"][before], ".", **style)
     breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
     for number, moment in enumerate(breaks.astype("datetime64[s]")):
         label = {"label": "break"} if number == 0 else {}
-        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, **label)
+        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
     axes[0].axhline(
         float(arrays["threshold"]), color="black", linewidth=1, linestyle="--", label="break-even threshold"
     )
