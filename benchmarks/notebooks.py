@@ -350,8 +350,8 @@ def curves_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
     )
     for method in (
         OneClassSVM(nu=200 / 2200),
-        IsolationForest(100, contamination=200 / 2200, max_features=100, n_jobs=-1),
-        RandomForestClassifier(100, max_features=100, n_jobs=-1),
+        IsolationForest(n_estimators=100, contamination=200 / 2200, max_features=100, n_jobs=-1),
+        RandomForestClassifier(n_estimators=100, max_features=100, n_jobs=-1),
     ):
         classification_report(y_validation, method.fit(x_train, y_train).predict(x_validation), zero_division=0)
 
@@ -368,7 +368,7 @@ def curves_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
     ]
     for forest, (train_part, scored) in (
         (RandomForestClassifier(max_features=100), residuals),
-        (RandomForestClassifier(10), histograms),
+        (RandomForestClassifier(n_estimators=10), histograms),
     ):
         classification_report(y_validation, forest.fit(train_part, y_test).predict(scored), zero_division=0)
 
