@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: report test lint reference lock clean
+.PHONY: report test lint bench reference lock clean
 
 report: .venv/.installed  ## run what is missing (3 seeds each) and write reports/latest
 	$(RUN) experiments report
@@ -14,6 +14,9 @@ lint: .venv/.installed-dev  ## format, lint, types
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+
+bench: .venv/.installed  ## speed against the notebooks' own way (and PyTorch, if installed) into benchmarks/README.md
+	$(RUN) benchmarks
 
 reference: .venv/.installed-pytorch  ## 20 seeds and all ablations into reports/reference, and the table in README.md
 	$(RUN) experiments report --reference

@@ -1,0 +1,116 @@
+"""The command line: `python -m benchmarks`, or `make bench`.
+
+A complete run prints the tables and writes them into benchmarks/README.md; one with `--only`, `--quick` or `--full`
+only prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import pytorch, rows, table
+from benchmarks.growth import FACTOR, GROWTHS, Growth
+from benchmarks.measure import Measurement, measure_growth, measure_row, run_in_children
+from benchmarks.rows import ROWS, Row
+from common import environment
+from common.records import write_atomically
+
+README = Path(__file__).parent / "README.md"
+GROWTH = "growth"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, write.
+
+    Returns:
+        The exit status, 0. A missed target is in the table; what a machine's load does to a ratio is no failure.
+    """
+    options = _parse(arguments)
+    machine = describe(options)
+    chosen = [row for row in ROWS if options.only in (None, row.name)]
+    results = [(row, measure(row, options)) for row in chosen]
+    growths = grow() if options.only == GROWTH or not (options.only or options.quick) else []
+    generated = table.render(machine, results, growths)
+    print(generated)
+    if not (options.only or options.quick or options.full):
+        write_atomically(README, table.insert(README.read_text(encoding="utf-8"), generated).encode())
+    return 0
+
+
+def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement]]:
+    """All ways of a row, in turn."""
+    epochs = _epochs(options)
+    ways = [way for way in row.ways if pytorch.installed() or not way.startswith(rows.PYTORCH)]
+    once = (rows.NOTEBOOK_ONE_THREAD, rows.PYTORCH_ONE_THREAD)
+    if options.quick:
+        ways = [way for way in ways if way not in once]
+
+    def run(way: str) -> Measurement:
+        print(f"{row.title}: {way}", file=sys.stderr)
+        return run_in_children(row, way, epochs)
+
+    # Whole processes take minutes each; their ratio is a sum over many parts, and steadier than one of them.
+    return measure_row(ways, 1 if row.whole_process else options.repeats, run, once)
+
+
+def grow() -> list[tuple[Growth, Measurement, Measurement]]:
+    """Every entry at both sizes."""
+    measured = []
+    for growth in GROWTHS:
+        print(f"{growth.what}: published size, and {FACTOR} times", file=sys.stderr)
+        measured.append((growth, measure_growth(growth.name, 1), measure_growth(growth.name, FACTOR)))
+    return measured
+
+
+def _epochs(options: argparse.Namespace) -> Mapping[str, int]:
+    if options.full:
+        return rows.PUBLISHED_EPOCHS
+    return rows.QUICK_EPOCHS if options.quick else rows.MEASURED_EPOCHS
+
+
+def describe(options: argparse.Namespace) -> dict[str, Any]:
+    """The circumstances of this run."""
+    found = environment.describe()
+    load = os.getloadavg()[0]
+    busy = (
+        ""
+        if load < 0.5
+        else " (**other work was going on**: with it, ways of several threads lose far more than ours of one)"
+    )
+    epochs = ", ".join(f"{name} {number}" for name, number in _epochs(options).items())
+    return {
+        "machine": f"{found['processor']}, {os.cpu_count()} cores, {found['system']}",
+        "versions": ", ".join([f"Python {found['python']}", *(f"{k} {v}" for k, v in found["versions"].items())]),
+        "PyTorch": "installed" if pytorch.installed() else "skipped",
+        "commit": found["commit"],
+        "rounds": options.repeats,
+        "epochs that were run": epochs,
+        "load average at the start": f"{load:.1f}{busy}",
+    }
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=[*(row.name for row in ROWS), GROWTH], help="one row, or how cost grows")
+    parser.add_argument("--repeats", type=_positive, metavar="N", help="rounds (default: 3, and 1 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="3 epochs and one round: to see that it runs")
+    parser.add_argument("--full", action="store_true", help="the published number of epochs: takes an hour")
+    options = parser.parse_args(arguments)
+    options.repeats = options.repeats or (1 if options.quick else 3)
+    return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1. Received: {text}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

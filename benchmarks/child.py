@@ -1,0 +1,37 @@
+"""One measurement in a process of its own, printed as JSON.
+
+    python -m benchmarks.child ROW WAY EPOCHS       a way of a row; EPOCHS is JSON, the number by experiment
+    python -m benchmarks.child growth NAME FACTOR
+
+What has to be imported and which arrays it works on is settled before the clock starts, unless the row measures whole
+processes; then the parent's clock counts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.measure import time_work
+
+MODULES = {"notebook": "notebooks", "ours": "ours", "pytorch": "pytorch"}
+
+
+def prepare(row: str, way: str, argument: str) -> Callable[[Callable[[str], None]], Any]:
+    """Import, load, and give back what is to be timed."""
+    if row == "growth":
+        from benchmarks import growth
+
+        return growth.prepare(way, int(argument))
+    module, _, one_thread = way.partition(", ")
+    prepare_row = importlib.import_module(f"benchmarks.{MODULES[module]}").prepare
+    work: Callable[[Callable[[str], None]], Any] = prepare_row(row, json.loads(argument), 1 if one_thread else None)
+    return work
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(time_work(prepare(*sys.argv[1:])))))

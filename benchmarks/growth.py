@@ -1,0 +1,164 @@
+"""How cost grows: time and memory at the published size and at ten times as many curves, windows and seeds.
+
+The sizes are synthetic: further curves from the same generator, the paper machine's stand-in repeated end to end, and
+further seeds. Each entry is one process and one measurement, since what is asked for is an exponent and not a per cent.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.problems import Problem
+
+Mark = Callable[[str], None]
+Work = Callable[[Mark], object]
+FACTOR = 10
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Something whose cost grows with a size, and what to say of it.
+
+    Attributes:
+        name: of the measurement, for `benchmarks.child`.
+        what: is done.
+        size: at the published settings, with its unit.
+        per_epoch: whether an epoch behind the first is what counts.
+        remark: what dominates, and what to do about it.
+    """
+
+    name: str
+    what: str
+    size: str
+    remark: str
+    per_epoch: bool = False
+
+
+GROWTHS = (
+    Growth(
+        "one_class_svm",
+        "curves: fit OneClassSVM on the curves",
+        "1760 curves",
+        "Quadratic at least: every pair of curves meets in the kernel. Beyond some 20 000 samples fit it on a sample, "
+        "or use `SGDOneClassSVM` on `Nystroem` features, which is linear and another method.",
+    ),
+    Growth(
+        "forests",
+        "curves: all three baselines, fit and predict",
+        "1760 curves",
+        "The random forest, n log n in the curves, dominates; OneClassSVM, quadratic, gains on it.",
+    ),
+    Growth(
+        "curves_epoch",
+        "curves: one epoch of training",
+        "1600 curves",
+        "Linear. The pipeline keeps one copy of the curves in TensorFlow beside the one in NumPy.",
+        per_epoch=True,
+    ),
+    Growth(
+        "windows",
+        "rare_event: table to scaled windows",
+        "18 268 windows",
+        "Linear. Every row is held once for each of the 5 steps of a window, in 8 bytes a number and in a few copies "
+        "(split, scaled). Cutting windows batch by batch would save that once a table no longer fits.",
+    ),
+    Growth(
+        "windows_epoch",
+        "rare_event: one epoch of training and validation",
+        "11 600 windows",
+        "Linear. Validation and scoring take all windows as one batch, so their memory grows with the windows too.",
+        per_epoch=True,
+    ),
+    Growth(
+        "seeds",
+        "curves: runs of 3 epochs, no baselines, in one process",
+        "1 seed",
+        "Linear in time, and each seed compiles its model anew; memory hardly grows from seed to seed.",
+    ),
+)
+
+
+def prepare(name: str, factor: int) -> Work:
+    """What is to be timed of an entry, at so many times the published size."""
+    if name == "seeds":
+        return lambda mark: run_seeds(factor)
+    if name == "windows":
+        table = tiled_table(factor)
+        return lambda mark: scaled_windows(*table)
+    if name in ("curves_epoch", "windows_epoch"):
+        return _epochs_of(name, factor)
+    splits, config = curves(factor)
+    if name == "forests":
+        from experiments.curves_dense_ae import baseline_predictions
+
+        return lambda mark: baseline_predictions(splits, config, 0)
+    from sklearn.svm import OneClassSVM
+
+    return lambda mark: OneClassSVM(nu=200 / 2200).fit(splits.x_train)
+
+
+def curves(factor: int) -> tuple[Any, Any]:
+    """The split curves and their config."""
+    from experiments import curves_dense_ae
+
+    config = curves_dense_ae.Config(normal_curves=2000 * factor, anomalous_curves=200 * factor)
+    return curves_dense_ae.split(curves_dense_ae.load(config), config, "published", 0), config
+
+
+def tiled_table(factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sensors and labels of the stand-in, end to end; as many rows as the real table has, times the factor."""
+    from common import stand_ins
+
+    table = stand_ins.draw_paper_machine()
+    rows = 18398 * factor
+    times = math.ceil(rows / len(table.y))
+    return np.tile(table.x[:, :59], (times, 1))[:rows], np.tile(table.y, times)[:rows]
+
+
+def scaled_windows(sensors: np.ndarray, labels: np.ndarray) -> Any:
+    """The experiment's own steps from a table to splits."""
+    from common.sequences import curve_shift, windows
+    from experiments import rare_event_lstm_ae as experiment
+
+    config = experiment.Config()
+    shifted = curve_shift(labels, config.rows_before_break)
+    x = windows(sensors[shifted.rows], config.timesteps, first=experiment.FIRST_ROW)
+    y = shifted.labels[experiment.FIRST_ROW + config.timesteps - 1 :]
+    return experiment.split(experiment.Windows(x, y, {}), config, "published", 0)
+
+
+def _epochs_of(name: str, factor: int) -> Work:
+    from benchmarks import ours
+
+    if name == "curves_epoch":
+        splits, config = curves(factor)
+        problem = Problem(config, splits.x_train[splits.y_train == 0].astype(np.float32))
+        experiment = "curves_dense_ae"
+    else:
+        from experiments import rare_event_lstm_ae
+
+        parts = scaled_windows(*tiled_table(factor))
+        validation = parts.x_validation[parts.y_validation == 0].astype(np.float32)
+        problem = Problem(rare_event_lstm_ae.Config(), parts.x_train.astype(np.float32), validation)
+        experiment = "rare_event_lstm_ae"
+    return lambda mark: ours.train(experiment, problem, 3, lambda: mark(experiment))
+
+
+def run_seeds(count: int) -> None:
+    """So many runs of the curves, through the runner."""
+    from benchmarks.ours import Marks
+    from common import runner
+
+    experiment = runner.import_experiment("curves_dense_ae")
+    settings: dict[str, Any] = {"epochs": 3, "baselines": False}
+    config = experiment.Config(**settings)
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = [runner.Task(experiment, config, "published", seed, Path(folder)) for seed in range(count)]
+        runner.execute(tasks, Marks(lambda name: None))

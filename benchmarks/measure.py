@@ -1,0 +1,184 @@
+"""The harness: every way in a process of its own, one after the other, round after round.
+
+The load of a machine changes from minute to minute. So the ways take turns, a, b, c, a, b, c, and two of them are
+compared by the ratios within a round, which saw the same load, and not by the ratio of two sums.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from benchmarks.rows import NOTEBOOK, PUBLISHED_EPOCHS, Row
+from common.published import ROOT
+
+
+class Cost(NamedTuple):
+    """What something took: on the clock, and on all processors together. The latter hardly depends on other work."""
+
+    seconds: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one process took.
+
+    Attributes:
+        cost: of the work.
+        peak: the most memory that the process held, imports included, in MiB.
+        before: the same up to the start of the work.
+        epochs: by experiment what each epoch cost; the first one includes building and compiling the model.
+    """
+
+    cost: Cost
+    peak: float = 0.0
+    before: float = 0.0
+    epochs: Mapping[str, Sequence[Cost]] = field(default_factory=dict)
+
+    def published(self) -> Cost:
+        """The cost of the published number of epochs: those that were not run count as the median later one."""
+        seconds, processor = self.cost
+        for name, costs in self.epochs.items():
+            epoch, missing = epoch_cost(costs), PUBLISHED_EPOCHS[name] - len(costs)
+            seconds, processor = seconds + missing * epoch.seconds, processor + missing * epoch.processor
+        return Cost(seconds, processor)
+
+
+def epoch_cost(costs: Sequence[Cost]) -> Cost:
+    """A typical epoch behind the first."""
+    later = costs[1:] or costs
+    return Cost(*(statistics.median(values) for values in zip(*later, strict=True)))
+
+
+class Ratio(NamedTuple):
+    """How many times as long as ours another way took: the median over the rounds, and their range."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def paired_ratios(other: Sequence[float], ours: Sequence[float]) -> Ratio:
+    """Compare two ways round by round.
+
+    Raises:
+        ValueError: they were not measured in the same rounds.
+    """
+    if len(other) != len(ours) or not ours:
+        raise ValueError(f"Ratios need both ways in every round. Received: {len(other)} and {len(ours)} measurements")
+    ratios = [one / another for one, another in zip(other, ours, strict=True)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+
+def interleave(ways: Sequence[str], rounds: int, once: Sequence[str] = ()) -> Iterator[str]:
+    """The order of the measurements: a, b, c, a, b, c; a way in `once` takes part in the first round only."""
+    for number in range(rounds):
+        yield from (way for way in ways if number == 0 or way not in once)
+
+
+def measure_row(
+    ways: Sequence[str], rounds: int, run: Callable[[str], Measurement], once: Sequence[str] = ()
+) -> dict[str, list[Measurement]]:
+    """Measure the ways in turn.
+
+    Args:
+        ways: their names.
+        rounds: how often.
+        run: measures a way once.
+        once: ways that are measured in the first round only.
+
+    Returns:
+        For every way its measurements, in the order of the rounds.
+    """
+    measured: dict[str, list[Measurement]] = {way: [] for way in ways}
+    for way in interleave(ways, rounds, once):
+        measured[way].append(run(way))
+    return measured
+
+
+def time_work(
+    work: Callable[[Callable[[str], None]], object],
+    clock: Callable[[], float] = time.perf_counter,
+    processor: Callable[[], float] = time.process_time,
+) -> Measurement:
+    """Run `work(mark)` once on the clock; it calls `mark(experiment)` at the end of every epoch."""
+    epochs: dict[str, list[Cost]] = {}
+    before = peak_memory()
+    started = last = (clock(), processor())
+
+    def mark(experiment: str) -> None:
+        nonlocal last
+        now = (clock(), processor())
+        epochs.setdefault(experiment, []).append(Cost(now[0] - last[0], now[1] - last[1]))
+        last = now
+
+    work(mark)
+    return Measurement(Cost(clock() - started[0], processor() - started[1]), peak_memory(), before, epochs)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held at any time, in MiB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measurement:
+    """Measure one way in a fresh process: TensorFlow's threads are fixed when it starts, and memory only grows.
+
+    Five notebooks are five processes, one after the other; ours is one.
+
+    Raises:
+        RuntimeError: a process failed; the message holds what it wrote.
+    """
+    if not row.whole_process:
+        return _run_in_child(row.name, way, epochs)[1]
+    parts = [f"{row.name}:{name}" for name in row.experiments] if way == NOTEBOOK else [row.name]
+    costs, measured = zip(*(_run_in_child(part, way, epochs) for part in parts), strict=True)
+    return Measurement(
+        Cost(sum(cost.seconds for cost in costs), sum(cost.processor for cost in costs)),
+        max(part.peak for part in measured),
+        max(part.before for part in measured),
+        {name: seconds for part in measured for name, seconds in part.epochs.items()},
+    )
+
+
+def measure_growth(name: str, factor: int) -> Measurement:
+    """One entry of `benchmarks.growth` at so many times its published size, in a fresh process.
+
+    Raises:
+        RuntimeError: the process failed; the message holds what it wrote.
+    """
+    return _child("growth", name, str(factor))
+
+
+def _run_in_child(row: str, way: str, epochs: Mapping[str, int]) -> tuple[Cost, Measurement]:
+    """What the process took from its start to its end, and what it measured itself."""
+    started, before = time.perf_counter(), os.times()
+    measurement = _child(row, way, json.dumps(dict(epochs)))
+    after = os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(time.perf_counter() - started, processor), measurement
+
+
+def _child(*arguments: str) -> Measurement:
+    command = [sys.executable, "-m", "benchmarks.child", *arguments]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if child.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)}: {child.stderr[-2000:]}")
+    return parse(json.loads(child.stdout.splitlines()[-1]))
+
+
+def parse(answer: Mapping[str, Any]) -> Measurement:
+    """The measurement that a child wrote as JSON."""
+    epochs = {name: [Cost(*cost) for cost in costs] for name, costs in answer["epochs"].items()}
+    return Measurement(Cost(*answer["cost"]), answer["peak"], answer["before"], epochs)

@@ -1,0 +1,147 @@
+"""Eager PyTorch of the same five models, with the loop that a PyTorch user writes, and PyTorch's own defaults.
+
+The batches are slices of one shuffled tensor. The sources that are in PyTorch fetch them through a `DataLoader`, which
+takes longer; so this is PyTorch at its better.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.problems import Problem, load_problem
+
+Mark = Callable[[str], None]
+Work = Callable[[Mark], object]
+
+
+def installed() -> bool:
+    """Whether PyTorch can be imported; found without importing it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
+    """What is to be timed of a row, with so many threads (default: PyTorch's own choice)."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    problem = load_problem(row)
+    return lambda mark: train(row, problem, epochs[row], lambda: mark(row))
+
+
+def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:
+    """Build and train a model; gives it back."""
+    import torch
+
+    config = problem.config
+    model = BUILDERS[experiment]()
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, weight_decay=getattr(config, "weight_decay", 0.0)
+    )
+    inputs = _tensor(experiment, problem.inputs)
+    validation = None if problem.validation is None else _tensor(experiment, problem.validation)
+    for _ in range(epochs):
+        total = 0.0
+        for batch in inputs[torch.randperm(len(inputs))].split(config.batch_size):
+            loss = torch.nn.functional.mse_loss(model(batch), batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        if validation is not None:
+            with torch.no_grad():
+                torch.nn.functional.mse_loss(model(validation), validation).item()
+        on_epoch_end()
+    return model
+
+
+def _tensor(experiment: str, array: Any) -> Any:
+    """Images in PyTorch's order of axes, channels first."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.permute(0, 3, 1, 2).contiguous() if experiment == "mnist_conv_ae" else tensor
+
+
+def conv_autoencoder() -> Any:
+    """The model of mnist_conv_ae; the same shapes, at the borders padded as PyTorch can."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(64, 2, 7),
+        nn.ConvTranspose2d(2, 64, 7),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 1, 7, stride=2, padding=3, output_padding=1),
+    )
+
+
+def latent_autoencoder() -> Any:
+    """The model of fashion_latent_ocsvm."""
+    from torch import nn
+
+    return _stack([784, 128, 64, 32, 2, 32, 64, 128, 784], [nn.ReLU] * 7 + [nn.Sigmoid])
+
+
+def curves_autoencoder() -> Any:
+    """The model of curves_dense_ae."""
+    from torch import nn
+
+    return _stack([256, 128, 64, 16, 4, 16, 64, 128, 256], [lambda: nn.LeakyReLU(0.2)] * 8)
+
+
+def digits_autoencoder() -> Any:
+    """The model of mnist_dense_ae."""
+    from torch import nn
+
+    activations = [nn.ReLU, nn.ReLU, nn.Identity, nn.ReLU, nn.ReLU, nn.Tanh]
+    return _stack([784, 256, 128, 64, 128, 256, 784], activations)
+
+
+def _stack(widths: list[int], activations: list[Callable[[], Any]]) -> Any:
+    from torch import nn
+
+    layers = []
+    for number, activation in enumerate(activations):
+        layers += [nn.Linear(widths[number], widths[number + 1]), activation()]
+    return nn.Sequential(*layers)
+
+
+def lstm_autoencoder() -> Any:
+    """The model of rare_event_lstm_ae, of PyTorch's own LSTM layers."""
+    from torch import nn
+
+    class LSTMAutoencoder(nn.Module):  # type: ignore[misc]
+        """Encoder, the last output repeated for every step, decoder, and one linear layer for all steps."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(
+                nn.LSTM(inputs, units, batch_first=True) for inputs, units in ((59, 32), (32, 16), (16, 16), (16, 32))
+            )
+            self.output = nn.Linear(32, 59)
+
+        def forward(self, windows: Any) -> Any:
+            """Give back the windows."""
+            first, second, third, fourth = self.layers
+            x = second(first(windows)[0])[0]
+            x = x[:, -1:].expand(-1, windows.shape[1], -1)
+            return self.output(fourth(third(x)[0])[0])
+
+    return LSTMAutoencoder()
+
+
+BUILDERS: Mapping[str, Callable[[], Any]] = {
+    "mnist_conv_ae": conv_autoencoder,
+    "fashion_latent_ocsvm": latent_autoencoder,
+    "rare_event_lstm_ae": lstm_autoencoder,
+    "curves_dense_ae": curves_autoencoder,
+    "mnist_dense_ae": digits_autoencoder,
+}

@@ -1,0 +1,69 @@
+"""What is measured: the rows of the table, the ways that are compared in each, and how far ahead ours is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from experiments import EXPERIMENTS
+
+NOTEBOOK = "notebook"
+OURS = "ours"
+PYTORCH = "pytorch"
+# The same, held to the one thread that ours has.
+NOTEBOOK_ONE_THREAD = "notebook, one thread"
+PYTORCH_ONE_THREAD = "pytorch, one thread"
+
+TRAINING_WAYS = (NOTEBOOK, OURS, PYTORCH, NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+TITLES = {NOTEBOOK: "the notebook's own way", OURS: "ours", PYTORCH: "eager PyTorch"}
+
+# Epochs of one training as published. The LSTM stops early; 174 is the median over the 20 seeds of the reference.
+PUBLISHED_EPOCHS = {
+    "mnist_conv_ae": 10,
+    "fashion_latent_ocsvm": 50,
+    "rare_event_lstm_ae": 174,
+    "curves_dense_ae": 100,
+    "mnist_dense_ae": 10,
+}
+# Epochs that are run unless `--full` is given: enough to tell the first one, which compiles, from the others.
+MEASURED_EPOCHS = {
+    "mnist_conv_ae": 3,
+    "fashion_latent_ocsvm": 6,
+    "rare_event_lstm_ae": 8,
+    "curves_dense_ae": 20,
+    "mnist_dense_ae": 3,
+}
+QUICK_EPOCHS = dict.fromkeys(EXPERIMENTS, 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    `experiments` are those that it trains; their epochs are counted. `targets` says for a way how many times as long as
+    ours it is to take. `whole_process` puts the start of Python and all imports on the clock.
+    """
+
+    name: str
+    title: str
+    ways: tuple[str, ...]
+    targets: Mapping[str, float]
+    experiments: tuple[str, ...] = ()
+    whole_process: bool = False
+    data: tuple[str, ...] = field(default=())
+
+
+def _training(experiment: str, title: str, notebook: float, pytorch: float) -> Row:
+    return Row(experiment, title, TRAINING_WAYS, {NOTEBOOK: notebook, PYTORCH: pytorch}, (experiment,))
+
+
+ROWS = (
+    _training("curves_dense_ae", "curves_dense_ae, training", 4, 2),
+    _training("rare_event_lstm_ae", "rare_event_lstm_ae, training, fixed epochs", 3, 1.2),
+    _training("fashion_latent_ocsvm", "fashion_latent_ocsvm, training", 3, 1.5),
+    _training("mnist_dense_ae", "mnist_dense_ae, training", 4, 2),
+    _training("mnist_conv_ae", "mnist_conv_ae, training", 1.3, 1.2),
+    Row("scoring", "mnist_conv_ae, scoring 400 images", (NOTEBOOK, OURS), {NOTEBOOK: 50}),
+    Row("windows", "rare_event, table to scaled windows, second load", (NOTEBOOK, OURS), {NOTEBOOK: 20}),
+    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, EXPERIMENTS, True),
+)
