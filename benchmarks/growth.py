@@ -124,14 +124,11 @@ def tiled_table(factor: int) -> tuple[np.ndarray, np.ndarray]:
 
 def scaled_windows(sensors: np.ndarray, labels: np.ndarray) -> Any:
     """The experiment's own steps from a table to splits."""
-    from common.sequences import curve_shift, windows
     from experiments import rare_event_lstm_ae as experiment
 
-    config = experiment.Config()
-    shifted = curve_shift(labels, config.rows_before_break)
-    x = windows(sensors[shifted.rows], config.timesteps, first=experiment.FIRST_ROW)
-    y = shifted.labels[experiment.FIRST_ROW + config.timesteps - 1 :]
-    return experiment.split(experiment.Windows(x, y, {}), config, "published", 0)
+    times = np.datetime64("1999-05-01T00:00:00") + experiment.STEP * np.arange(len(labels))
+    table = experiment.Table(sensors, labels, times, sensors.shape[1])
+    return experiment.split(table, experiment.Config(), "published", 0)
 
 
 def _epochs_of(name: str, factor: int) -> Work:
@@ -155,10 +152,11 @@ def run_seeds(count: int) -> None:
     """So many runs of the curves, through the runner."""
     from benchmarks.ours import Marks
     from common import runner
+    from common.tasks import Task, import_experiment
 
-    experiment = runner.import_experiment("curves_dense_ae")
+    experiment = import_experiment("curves_dense_ae")
     settings: dict[str, Any] = {"epochs": 3, "baselines": False}
     config = experiment.Config(**settings)
     with tempfile.TemporaryDirectory() as folder:
-        tasks = [runner.Task(experiment, config, "published", seed, Path(folder)) for seed in range(count)]
+        tasks = [Task(experiment, config, "published", seed, Path(folder)) for seed in range(count)]
         runner.execute(tasks, Marks(lambda name: None))

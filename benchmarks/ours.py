@@ -14,6 +14,7 @@ from benchmarks.problems import load_problem
 from common import runner, training
 from common.metrics import reconstruction_error
 from common.records import OK, Record
+from common.tasks import Task, import_experiment
 from experiments import EXPERIMENTS, fashion_latent_ocsvm, mnist_conv_ae, rare_event_lstm_ae
 
 Mark = Callable[[str], None]
@@ -86,17 +87,17 @@ class Marks:
     def __init__(self, mark: Mark) -> None:
         self.mark = mark
 
-    def skipped(self, task: runner.Task, record: Record) -> None:
+    def skipped(self, task: Task, record: Record) -> None:
         """Never: the folder is new."""
 
-    def started(self, task: runner.Task) -> None:
+    def started(self, task: Task) -> None:
         """Nothing to do."""
 
-    def epoch(self, task: runner.Task, epoch: int, epochs: int, loss: float) -> None:
+    def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
         """One more epoch."""
         self.mark(task.name)
 
-    def finished(self, task: runner.Task, record: Record, details: str | None) -> None:
+    def finished(self, task: Task, record: Record, details: str | None) -> None:
         """A failed run would look fast."""
         if record.status != OK:
             raise RuntimeError(details or record.error)
@@ -107,9 +108,9 @@ def run_all(epochs: Mapping[str, int], mark: Mark) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tasks = []
         for name in EXPERIMENTS:
-            experiment = runner.import_experiment(name)
+            experiment = import_experiment(name)
             changes = {"epochs": epochs[name]}
             if name == "rare_event_lstm_ae":
                 changes["patience"] = epochs[name]  # so that it never stops early: both ways run as many epochs
-            tasks.append(runner.Task(experiment, experiment.Config(**changes), "published", 0, Path(folder)))
+            tasks.append(Task(experiment, experiment.Config(**changes), "published", 0, Path(folder)))
         runner.execute(tasks, Marks(mark))
