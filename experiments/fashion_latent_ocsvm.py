@@ -117,12 +117,7 @@ class Splits(NamedTuple):
 
 
 def load(config: Config, source: Source | None = None) -> Images:
-    """All of Fashion-MNIST, bytes of shape `(images, 28, 28)`.
-
-    Args:
-        config: not needed; the classes are picked by `split`.
-        source: where to look for the files.
-    """
+    """All of Fashion-MNIST, from where `source` says; the classes are picked by `split`."""
     return load_images("fashion_mnist", source or Source())
 
 

@@ -99,12 +99,7 @@ class Splits(NamedTuple):
 
 
 def load(config: Config, source: Source | None = None) -> Images:
-    """All digits of MNIST.
-
-    Args:
-        config: of the experiment; nothing in it changes what is loaded.
-        source: where to look for the files, and whether a stand-in will do.
-    """
+    """All digits of MNIST, from where `source` says; nothing in the config changes what is loaded."""
     return load_images("mnist", source or Source())
 
 
