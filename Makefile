@@ -8,7 +8,7 @@ report: .venv/.installed  ## run what is missing (3 seeds each) and write report
 	$(RUN) experiments report
 
 test: .venv/.installed-dev  ## all tests
-	$(RUN) pytest
+	$(RUN) pytest -n auto --dist loadfile
 
 lint: .venv/.installed-dev  ## format, lint, types
 	$(RUN) ruff format --check .
