@@ -26,8 +26,10 @@ def page_one(results: Mapping[str, Any]) -> str:
     """For each source: is it reproduced, does it hold up, what beats it."""
     rows = []
     for name, entry in results["experiments"].items():
-        finding = conclusions.holds_up(entry)
-        rows.append([f"`{name}`", conclusions.reproduced(entry), _finding(finding), _beaten(entry)])
+        cells = [_finding(conclusions.holds_up(entry)), _beaten(entry)]
+        if entry["protocols"].get(HELD_OUT, {}).get("stand_in"):
+            cells = [f"{cell} (stand-in data)" for cell in cells]
+        rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
     headings = ["source", "reproduced", "holds up on data it has not seen", "beaten by, of the classical detectors"]
     return table(headings, rows)
 

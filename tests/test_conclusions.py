@@ -134,6 +134,8 @@ def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_b
     assert "| `good` | 1 of 2 exact | **holds up**: AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
     assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
     assert "| `empty` | 1 of 2 exact | not run | not run |" in page
+    good["protocols"]["held_out"]["stand_in"] = "stand-in: digits"
+    assert markdown_held_out.page_one({"experiments": {"good": good}}).count("(stand-in data)") == 2
 
 
 def test_the_sections_name_every_method_and_what_is_missing():
