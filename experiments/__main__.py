@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common import records, runner
+from common import records
 from common.config import BaseConfig, from_options
 from common.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
@@ -264,6 +264,7 @@ def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
+    from common import runner
     from experiments import terminal
 
     _require_writable(options.out)
@@ -273,6 +274,7 @@ def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bo
 
 
 def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
+    from common import runner
     from experiments import terminal
 
     finished = [None if fresh else task.finished() for task in tasks]
