@@ -79,6 +79,27 @@ def stretches(times: NDArray[np.datetime64], events: NDArray[Any], step: np.time
     return np.cumsum(begins)
 
 
+def event_within(times: NDArray[np.datetime64], events: NDArray[Any], span: np.timedelta64) -> NDArray[np.int_]:
+    """The curve shift by the clock: 1 for a row that an event follows within `span`, however few rows lie between.
+
+    Where no row is missing this is `curve_shift`; where some are, a row before the gap is not close to what follows it.
+
+    Args:
+        times: shape `(rows,)`, ascending.
+        events: the same shape, 1 for a row of an event.
+        span: how far ahead an event may lie.
+
+    Returns:
+        Shape `(rows,)`.
+    """
+    of_events = np.asarray(times)[np.asarray(events) == 1]
+    following = np.searchsorted(of_events, times, side="right")
+    labels = np.zeros(len(times), dtype=int)
+    some = following < len(of_events)
+    labels[some] = of_events[following[some]] - np.asarray(times)[some] <= span
+    return labels
+
+
 def windows_within(stretch: NDArray[np.intp], events: NDArray[Any], steps: int) -> NDArray[np.intp]:
     """All windows of consecutive rows that lie within one stretch and hold no row of an event.
 

@@ -325,13 +325,13 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
-    by_residual = fit_forest(config.trees, config.max_features, seed, test_residuals, splits.y_test)
+    by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_test)
     residual_flagged = by_residual.predict(residuals)
     forest_scores["forest_residual_scores"] = by_residual.predict_proba(residuals)[:, 1]
     metrics |= classification_metrics("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
-    by_histogram = fit_forest(config.histogram_trees, "sqrt", seed, test_histograms, splits.y_test)
+    by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_test)
     histograms = residual_histograms(residuals, config)
     histogram_flagged = by_histogram.predict(histograms)
     forest_scores["forest_histogram_scores"] = by_histogram.predict_proba(histograms)[:, 1]
@@ -385,7 +385,7 @@ def baseline_predictions(splits: Splits, config: Config, seed: int) -> tuple[dic
         max_features=config.max_features,
         random_state=seed,
     ).fit(splits.x_train)
-    random_forest = fit_forest(config.trees, config.max_features, seed, splits.x_train, splits.y_train)
+    random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_train, splits.y_train)
     x = splits.x_validation
     # scikit-learn's outlier detectors answer -1 for an outlier; here an anomaly is 1.
     predictions = {
@@ -396,15 +396,11 @@ def baseline_predictions(splits: Splits, config: Config, seed: int) -> tuple[dic
     return predictions, random_forest.predict_proba(x)[:, 1]
 
 
-def fit_forest(trees: int, max_features: int | str, seed: int, x: np.ndarray, y: np.ndarray) -> Any:
-    """A random forest whose trees grow in parallel, which does not change them, and vote in one thread.
-
-    In several threads scikit-learn adds votes up in the order in which they come, which rounds otherwise every time.
-    """
+def forest(trees: int, max_features: int | str, seed: int) -> Any:
+    """A random forest on one thread: on several, scikit-learn adds its votes up in the order in which they come."""
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=-1)
-    return forest.fit(x, y).set_params(n_jobs=1)
+    return RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=1)
 
 
 def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:

@@ -40,7 +40,8 @@ Protocols:
        window. Held out: time runs forward. The first 64 % of the rows train, the next 16 % validate, the last 20 % are
        scored, the fractions of the source; each boundary lies behind a break, so no run-up to a break is cut.
     2. Published: breaks are removed first, so windows run across them, and across gaps in time. Held out: a window is
-       made of five rows two minutes apart, with no break among them.
+       made of five rows two minutes apart, with no break among them, and it is positive when a break follows within ten
+       minutes by the clock, where five rows of the table may span hours.
     3. Published: validation windows, which share rows with test windows too, decide when training stops and where the
        threshold lies. Held out: the same rules, on the past alone.
     4. Both: the scaler sees training windows only.
@@ -66,6 +67,7 @@ from common.sequences import (
     boundaries_after_events,
     curve_shift,
     episodes,
+    event_within,
     stretches,
     windows,
     windows_within,
@@ -229,12 +231,9 @@ def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, di
 
 def split_along_time(data: Table, config: Config) -> tuple[Windows, dict[str, np.ndarray]]:
     """Windows of rows that follow each other without a gap or a break, the past before the future."""
-    shifted = curve_shift(data.breaks, config.rows_before_break)
-    label_of_row = np.zeros(len(data.breaks), dtype=int)
-    label_of_row[shifted.rows] = shifted.labels
-    unbroken = stretches(data.times, data.breaks, STEP)
-    rows = windows_within(unbroken, data.breaks, config.timesteps)
-    made = Windows(data.features[rows], label_of_row[rows[:, -1]], rows)
+    labels = event_within(data.times, data.breaks, config.rows_before_break * STEP)
+    rows = windows_within(stretches(data.times, data.breaks, STEP), data.breaks, config.timesteps)
+    made = Windows(data.features[rows], labels[rows[:, -1]], rows)
     before_test = 1 - config.test_fraction
     fractions = [before_test * (1 - config.validation_fraction), before_test]
     part = np.digitize(rows[:, -1], boundaries_after_events(data.breaks, fractions, config.rows_before_break))
@@ -360,6 +359,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         "threshold": np.array(np.nan if point is None else point.value),
         "labels": splits.y_test,
         "scores": test_scores,
+        "groups": episodes(splits.table.breaks)[splits.rows["test"][:, -1]],
     }
     if splits.held_out:
         metrics |= other_rules(splits, validation_scores, test_scores)

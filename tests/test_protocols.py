@@ -13,7 +13,7 @@ from common.datasets import Images
 from common.errors import DataError
 from common.protocols import HELD_BACK, HELD_OUT, PUBLISHED, hold_back
 from common.records import flatten
-from common.sequences import boundaries_after_events, episodes, stretches, windows_within
+from common.sequences import boundaries_after_events, curve_shift, episodes, event_within, stretches, windows_within
 from experiments import curves_dense_ae as curves
 from experiments import fashion_latent_ocsvm as fashion
 from experiments import mnist_conv_ae as conv
@@ -195,10 +195,13 @@ def test_the_scaler_knows_the_training_rows_alone(data, forward):
     assert forward.scaler.n_samples_seen_ == len(rows)
 
 
-def test_labels_of_windows_are_those_of_the_curve_shift(data, forward):
-    breaks = set(np.flatnonzero(data[rare].breaks))
-    expected = [any(row + ahead in breaks for ahead in range(1, 6)) for row in forward.rows["test"][:, -1]]
-    assert forward.y_test.tolist() == [int(label) for label in expected]
+def test_a_window_is_positive_when_a_break_follows_within_ten_minutes_by_the_clock(data, forward):
+    table = data[rare]
+    of_breaks = table.times[table.breaks == 1]
+    for name, labels in (("test", forward.y_test), ("validation", forward.y_validation)):
+        for row, label in zip(forward.rows[name][:, -1], labels, strict=True):
+            ahead = of_breaks - table.times[row]
+            assert label == ((ahead > np.timedelta64(0)) & (ahead <= np.timedelta64(10, "m"))).any()
 
 
 def test_the_windows_of_one_run_up_are_resampled_together(data, forward):
@@ -241,6 +244,13 @@ def slow_windows(events, gaps, steps):
         if not any(events[row] for row in rows) and not any(gaps[row] for row in rows[1:]):
             found.append(list(rows))
     return found
+
+
+@given(st.lists(st.integers(0, 1), max_size=60), st.integers(1, 8))
+def test_by_the_clock_the_labels_are_those_of_the_curve_shift_where_no_row_is_missing(events, rows_before):
+    times = np.datetime64("1999-05-01T00:00") + STEP * np.arange(len(events))
+    shifted = curve_shift(np.array(events, dtype=int), rows_before)
+    assert event_within(times, events, rows_before * STEP)[shifted.rows].tolist() == shifted.labels.tolist()
 
 
 @given(tables, st.integers(1, 6))
