@@ -16,13 +16,14 @@ from common.leaderboard import BETTER, NOT_TOLD_APART, WORSE
 from common.protocols import HELD_OUT, PUBLISHED
 from common.verdicts import EXACT, REPRODUCED, WITHIN_SPREAD, lies_outside
 
-# A method is weaker held out when even the upper end of its interval lies this much below its published AUROC.
+# How far the AUROC may fall from the published protocol to the held-out one before that counts as weaker.
 GAP = 0.05
 
 RANDOM = DETECTORS["random_score"].title
 
 HOLDS_UP = "holds up"
 WEAKER = "weaker"
+OPEN = "cannot be told"
 CHANCE = "does not hold up"
 CHANCE_IN_BOTH = "at chance in both"
 
@@ -53,8 +54,9 @@ class HoldsUp:
 _MEANING = {
     HOLDS_UP: f"it holds up, being better than chance and not more than {GAP} below",
     WEAKER: f"it is better than chance, and weaker by more than {GAP}",
-    CHANCE: "it does not hold up, since the interval reaches 0.5, which is chance",
-    CHANCE_IN_BOTH: "in neither protocol can it be told from chance, which is 0.5",
+    OPEN: f"it is better than chance; whether it is more than {GAP} weaker cannot be told",
+    CHANCE: "it does not hold up, since nothing says that it is better than chance, which is 0.5",
+    CHANCE_IN_BOTH: "in neither protocol does anything say that it is better than chance, which is 0.5",
 }
 
 
@@ -65,16 +67,19 @@ def holds_up(entry: Entry) -> HoldsUp | None:
         entry: of one experiment in results.json.
 
     Returns:
-        `None` where one of the protocols has no finished run.
+        `None` where one of the protocols has no finished run, or the two saw different data.
     """
     published, held_out = (_reference_row(entry, protocol) for protocol in (PUBLISHED, HELD_OUT))
-    if published is None or held_out is None:
+    if published is None or held_out is None or entry["data"] != entry["protocols"][HELD_OUT]["data"]:
         return None
     low, high = held_out["auroc_interval"]
+    limit = published["auroc"] - GAP
     if low <= 0.5:
         verdict = CHANCE_IN_BOTH if published["auroc_interval"][0] <= 0.5 else CHANCE
+    elif low >= limit:
+        verdict = HOLDS_UP
     else:
-        verdict = WEAKER if high < published["auroc"] - GAP else HOLDS_UP
+        verdict = WEAKER if high < limit else OPEN
     return HoldsUp(verdict, held_out["method"], published["auroc"], held_out["auroc"], (low, high))
 
 
@@ -102,15 +107,21 @@ def detector_sentence(entry: Entry, protocol: str = HELD_OUT) -> str:
     if not rows or reference is None:
         return ""
     method = f"the {reference['method']} (AUROC {reference['auroc']:.3f})"
-    counts = {
-        standing: sum(row["standing"] == standing for row in rows) for standing in (BETTER, WORSE, NOT_TOLD_APART)
-    }
     better = beaten_by(entry, protocol)
     if better:
-        first = f"{counts[BETTER]} of {len(rows)} detectors are better than {method}, led by {_named(better[0])}"
+        first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}, led by {_named(better[0])}"
     else:
-        first = f"None of {len(rows)} detectors is better than {method}; the highest is {_named(rows[0])}"
-    return f"{first}. {counts[WORSE]} are worse, {counts[NOT_TOLD_APART]} cannot be told apart from it."
+        first = f"None of {len(rows)} detectors is shown to be better than {method}; the highest is {_named(rows[0])}"
+    counts = {text: sum(row["standing"] == standing for row in rows) for standing, text in _STANDINGS.items()}
+    rest = ", ".join(f"{_are(count)} {text}" for text, count in counts.items() if count)
+    return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "")
+
+
+_STANDINGS = {WORSE: "worse", NOT_TOLD_APART: "not told apart from it"}
+
+
+def _are(count: int) -> str:
+    return f"{count} is" if count == 1 else f"{count} are"
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -118,8 +129,8 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def at_chance(row: Mapping[str, Any]) -> str:
-    """A word on a method that cannot be told from chance itself."""
-    return ", not told from chance itself" if row["auroc_interval"][0] <= 0.5 else ""
+    """A word on a method that is not shown to be better than chance itself."""
+    return ", itself not shown to be better than chance" if row["auroc_interval"][0] <= 0.5 else ""
 
 
 def reproduced(entry: Entry) -> str:
@@ -191,7 +202,12 @@ def _mean_and_range(rates: Sequence[float]) -> str:
 
 
 def picked_seed(entry: Entry) -> tuple[str, str] | None:
-    """The seed with the lowest loss on normal samples that were held back, and the name of that loss."""
+    """The seed with the lowest loss on normal samples that were held back, and the name of that loss.
+
+    None where each seed draws its own data: the lowest loss would tell of the data.
+    """
+    if entry["own_data"]:
+        return None
     runs = entry["protocols"].get(HELD_OUT, {"seeds": {}})
     for loss in ("held_back.loss", "validation_loss.last"):
         known = {seed: metrics[loss] for seed, metrics in runs["seeds"].items() if metrics.get(loss) is not None}
@@ -207,14 +223,10 @@ def drift_sentence(entry: Entry) -> str:
     if not all(parts.values()):
         return ""
     train, validation, test = (fmean(found) for found in parts.values())
-    later = min(validation, test)
-    if later < 2 * train:
-        return (
-            f"The median error of normal samples stays where it was: {train:.3g} in training, {validation:.3g} in "
-            f"validation, {test:.3g} in the test period."
-        )
+    medians = f"{train:.3g} in training, {validation:.3g} in validation, {test:.3g} in the test period"
+    if max(validation, test) < 2 * train:
+        return f"The median error of normal samples stays within twice that of training: {medians}."
     return (
-        f"The process drifts: the median error of normal samples is {train:.3g} in training, {validation:.3g} in "
-        f"validation and {test:.3g} in the test period, at least {later / train:.0f} times as much. An error that has "
-        "grown that far for other reasons says little about what is to come."
+        f"The median error of normal samples grows as time goes on: {medians}, {test / train:.1f} times that of "
+        "training. An error that has grown for other reasons than what is looked for says little about it."
     )

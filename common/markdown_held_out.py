@@ -9,17 +9,20 @@ from typing import Any
 from common import conclusions
 from common.leaderboard import REFERENCE
 from common.protocols import HELD_OUT, PUBLISHED
-from common.wording import pictures, plain, table
+from common.wording import pictures, plain, ranges, table
 
 HOW_TO_READ = f"""\
-- **{conclusions.HOLDS_UP}**: held out, the source's method is better than chance (its 95 % interval lies above an AUROC
-  of 0.5), and the interval does not end more than {conclusions.GAP} below the AUROC of the published protocol.
-- **{conclusions.WEAKER}**: better than chance, but further below.
-- **{conclusions.CHANCE}**: not told from chance held out. **{conclusions.CHANCE_IN_BOTH}**: nor in the published
-  protocol.
+- **{conclusions.HOLDS_UP}**: held out, the 95 % interval of the AUROC of the source's method ends no more than
+  {conclusions.GAP} below its AUROC in the published protocol, and above 0.5, which is chance.
+- **{conclusions.WEAKER}**: all of the interval is further below, and above chance. **{conclusions.OPEN}**: the interval
+  is too wide for either.
+- **{conclusions.CHANCE}**: the interval does not lie above chance. **{conclusions.CHANCE_IN_BOTH}**: nor did that of
+  the published protocol.
 - Intervals are of one kind for all methods: a paired bootstrap over the test samples, and over the seeds where there
   are several. On the paper machine what is drawn is breaks with all that leads up to them, not single windows.
-- A detector is **better** or **worse** when the interval of its difference to the source's method excludes zero."""
+- A detector is **better** or **worse** when the interval of its difference to the source's method excludes zero.
+- Seconds are medians of the wall clock on one thread, beside whatever else the machine did: orders of magnitude. The
+  scoring of an autoencoder includes everything that it reconstructs."""
 
 
 def page_one(results: Mapping[str, Any]) -> str:
@@ -130,8 +133,8 @@ def _detectors(entry: Mapping[str, Any]) -> list[str]:
     grouped = board["groups"] < board["samples"]
     groups = f", in {board['groups']} groups that are drawn together" if grouped else ""
     about = (
-        f"Held out, on {board['samples']} test samples{groups}, of which {board['prevalence']:.1%} are anomalies: the "
-        "average precision of a method that knows nothing."
+        f"Held out, on {board['samples']} test samples{groups}, over seeds {ranges(board['seeds'])}. "
+        f"{board['prevalence']:.1%} of the samples are anomalies, which is the average precision of knowing nothing."
     )
     return [
         "### Was an autoencoder needed?",
@@ -201,11 +204,9 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 
 def _missing(board: Mapping[str, Any]) -> str:
-    """What could not be ranked, by the reason."""
-    reasons: dict[str, list[str]] = {}
-    for what, why in board["missing"].items():
-        reasons.setdefault(why, []).append(what)
-    return "\n".join(f"- Not in the table: {', '.join(what)} ({why})." for why, what in reasons.items())
+    """What could not be ranked; a seed that lacks a detector which others have is left out with all its scores."""
+    lines = [f"Left out: {what} (seeds {ranges(seeds)})." for what, seeds in board["missing"].items()]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def appendix(results: Mapping[str, Any]) -> list[str]:

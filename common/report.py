@@ -20,7 +20,7 @@ from common import figures, markdown, markdown_held_out, records
 from common.baselines import DETECTORS, NOT_RUN, Detector
 from common.conclusions import RANDOM
 from common.errors import RecordError, SuiteError
-from common.protocols import PROTOCOLS, PUBLISHED
+from common.protocols import HELD_OUT, PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
 from common.records import Record, Selection
 from common.separation import separate
@@ -62,11 +62,14 @@ def collect(
             "source": asdict(published.source),
             "not_published": dict(published.not_published),
             "protocols": {
-                protocol: _runs_of(published, found) for protocol, found in selections.items() if protocol != PUBLISHED
+                protocol: _runs_of(published, found, experiment.PUBLISHED_ONLY)
+                for protocol, found in selections.items()
+                if protocol != PUBLISHED
             },
             "standings": {
                 protocol: standings(experiment, protocol, found, out) for protocol, found in selections.items()
             },
+            "own_data": HELD_OUT in experiment.SPLIT_BY_SEED,
             "revision": experiment.REVISION,
             "config": experiment.Config().to_dict(),
             "separation": _separation(experiment, selection),
@@ -167,9 +170,12 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
     return {**_runs_of(published, selection), "comparison": asdict(comparison)}
 
 
-def _runs_of(published: Published, selection: Selection) -> dict[str, Any]:
-    """What the runs of one protocol gave, and how they were made."""
-    kept = {seed: _worth_keeping(values, published) for seed, values in selection.metrics().items()}
+def _runs_of(published: Published, selection: Selection, without: Sequence[str] = ()) -> dict[str, Any]:
+    """What the runs of one protocol gave, without some metrics, and how they were made."""
+    kept = {
+        seed: {name: value for name, value in _worth_keeping(values, published).items() if name not in without}
+        for seed, values in selection.metrics().items()
+    }
     return {
         "seeds": {str(seed): values for seed, values in kept.items()},
         "undefined": {str(seed): dict(record.undefined) for seed, (_, record) in selection.runs.items()},

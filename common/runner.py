@@ -340,10 +340,14 @@ def _on_a_cluster(tasks: Sequence[Task], running: _Running, address: str, once: 
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {address}: {error}") from error
     with client, client.get_executor() as executor:
-        futures = {executor.submit(worker.compute_far_away, task, once, task.data): task for task in tasks}
-        for future in concurrent.futures.as_completed(futures):
-            running.started(futures[future])
-            try:
-                yield futures[future], future.result()
-            except Exception as error:  # noqa: BLE001  whatever a cluster raises is the failure of this task
-                yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
+        try:
+            futures = {executor.submit(worker.compute_far_away, task, once, task.digest): task for task in tasks}
+            for future in concurrent.futures.as_completed(futures):
+                running.started(futures[future])
+                try:
+                    yield futures[future], future.result()
+                except Exception as error:  # noqa: BLE001  whatever a cluster raises is the failure of this task
+                    yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
+        except BaseException:
+            executor.shutdown(wait=False)
+            raise

@@ -37,7 +37,8 @@ class Evidence(NamedTuple):
 def standings(experiment: Experiment, protocol: str, selection: Selection, out: Path) -> dict[str, Any] | None:
     """Rank the methods of the source and the detectors on the test samples of one protocol.
 
-    A bootstrap takes seconds, so its result is kept beside the records, and computed again when one of them changes.
+    Ranked are the seeds that have every detector which any seed has: all rows of a table stand on the same seeds. A
+    bootstrap takes seconds, so its result is kept beside the records, and computed again when one of them changes.
 
     Args:
         experiment: whose.
@@ -46,23 +47,28 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
         out: where `runs/` is.
 
     Returns:
-        Plain data for results.json: the rows, best first, with what they cost; `None` without a finished run.
+        Plain data for results.json: the rows, best first, with what they cost, and what is missing; `None` without a
+        finished run that detectors stand beside.
     """
-    missing: dict[str, str] = {}
+    missing: dict[str, list[int]] = {}
     evidence = {
         seed: Evidence(run, _detectors_of(experiment, protocol, run[1], out, missing))
         for seed, run in sorted(selection.runs.items())
     }
-    if not evidence:
+    known = {name for found in evidence.values() for name in found.detectors}
+    complete = {seed: found for seed, found in evidence.items() if known and set(found.detectors) == known}
+    if not complete:
         return None
-    path = next(iter(evidence.values())).run[0].parent / "standings.json"
-    key = _key(evidence)
+    path = next(iter(complete.values())).run[0].parent / "standings.json"
+    key = _key(experiment, complete)
     kept = _kept(path, key)
     if kept is None:
-        text = json.dumps({"key": key, **_ranked(experiment, protocol, evidence, missing)})
+        damaged: dict[str, list[int]] = {}
+        kept = json.loads(json.dumps({"key": key, **_ranked(experiment, protocol, complete, damaged)}))
+        missing |= damaged
         with contextlib.suppress(OSError):  # Where the records may only be read, it is computed every time.
-            records.write_atomically(path, text.encode())
-        kept = json.loads(text)
+            if not damaged:
+                records.write_atomically(path, json.dumps(kept).encode())
     return {**{name: value for name, value in kept.items() if name != "key"}, "missing": missing}
 
 
@@ -78,31 +84,40 @@ def scores_of(experiment: Experiment, protocol: str, run: tuple[Path, Record], o
 
 
 def _detectors_of(
-    experiment: Experiment, protocol: str, run: Record, out: Path, missing: dict[str, str]
+    experiment: Experiment, protocol: str, run: Record, out: Path, missing: dict[str, list[int]]
 ) -> dict[str, tuple[Path, Record]]:
     """The detectors that were scored under the split of a run; what is wrong with the others goes into `missing`."""
     found: dict[str, tuple[Path, Record]] = {}
     for name, detector in DETECTORS.items():
         seed = run.seed if varies_by_seed(experiment, protocol, name) else 0
         folder = records.detector_folder(out, name_of(experiment), protocol, run.digest, name, seed)
+        why = "not run"
         try:
             record = records.read_record(folder)
             if record.status == records.OK and record.revision == detector.revision:
                 found[name] = folder, record
-            else:
-                missing[detector.title] = record.error or "of older code"
+                continue
+            why = record.error or "of older code"
         except RecordError as error:
-            missing[detector.title] = str(error) if (folder / "record.json").exists() else "not run"
+            if (folder / "record.json").exists():
+                why = str(error)
+        missing.setdefault(f"{detector.title}: {why}", []).append(run.seed)
     return found
 
 
-def _key(evidence: Mapping[int, Evidence]) -> str:
-    """What the ranking follows from: the arrays of every record."""
+def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> str:
+    """What the ranking follows from: the methods, and arrays and durations of every record."""
+
+    def told(record: Record) -> list[Any]:
+        return [record.arrays_sha256, dict(record.durations)]
+
     files = {
-        seed: [found.run[1].arrays_sha256, {name: r.arrays_sha256 for name, (_, r) in found.detectors.items()}]
+        seed: [told(found.run[1]), {name: told(record) for name, (_, record) in found.detectors.items()}]
         for seed, found in evidence.items()
     }
-    return hashlib.sha256(json.dumps([REVISION, files], sort_keys=True).encode()).hexdigest()
+    titles = {name: detector.title for name, detector in DETECTORS.items()}
+    content = [REVISION, dict(experiment.METHODS), titles, files]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(path: Path, key: str) -> dict[str, Any] | None:
@@ -114,7 +129,7 @@ def _kept(path: Path, key: str) -> dict[str, Any] | None:
 
 
 def _ranked(
-    experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], missing: dict[str, str]
+    experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], damaged: dict[str, list[int]]
 ) -> dict[str, Any]:
     reference = next(iter(experiment.METHODS))
     scored: dict[int, Scored] = {}
@@ -123,7 +138,7 @@ def _ranked(
         try:
             scored[seed] = _scored(experiment, protocol, seed, found)
         except RecordError as error:
-            missing[f"seed {seed}"] = str(error)
+            damaged.setdefault(str(error), []).append(seed)
             continue
         costs.setdefault(reference, []).append(found.run[1])
         for name, (_, record) in found.detectors.items():
@@ -135,6 +150,7 @@ def _ranked(
         "samples": sizes[0] if sizes else 0,
         "prevalence": float(np.mean([one.labels.mean() for one in scored.values()])) if scored else None,
         "groups": len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
+        "seeds": sorted(scored),
         "rows": [
             {**asdict(row), "ours": row.method in experiment.METHODS, **_cost(costs.get(row.method, []))}
             for row in rows
@@ -151,7 +167,7 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
     run = records.read_arrays(*found.run)
     labels = run["labels"]
     scores = {method: run[array] for method, array in experiment.METHODS.items() if array in run}
-    groups = np.arange(len(labels))
+    groups = run.get("groups")
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
         if not np.array_equal(arrays["labels"], labels):
@@ -160,6 +176,8 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
             )
         scores[DETECTORS[name].title] = arrays["scores"]
         groups = arrays["groups"]
+    if groups is None:
+        raise RecordError(f"neither the run of seed {seed} nor a detector says which of its samples belong together")
     if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
         # Where each sample stands for itself and each seed has its own, those of two seeds have nothing in common.
         groups = groups + seed * len(groups)

@@ -188,7 +188,8 @@ def threshold_metrics(
     if threshold is None:
         return {name: Undefined("the rule found no threshold") for name in metrics}
     if not np.isfinite(threshold.value):
-        metrics[f"{method}.threshold"] = Undefined("every sample is flagged, whatever its score")
+        flags = "no sample" if threshold.value > 0 else "every sample"
+        metrics[f"{method}.threshold"] = Undefined(f"{flags} is flagged, whatever its score")
     return metrics
 
 

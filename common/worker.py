@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from common import environment, records, training
 from common.baselines import detect
 from common.config import BaseConfig
+from common.datasets import Source
 from common.metrics import detection_metrics
 from common.records import Result
 from common.tasks import Task
@@ -44,18 +46,19 @@ class Outcome:
 
 @dataclass
 class Memory:
-    """What tasks of one process share: data by config, and the last split by what it depends on."""
+    """What tasks of one process share: data, and the last split, each by what it depends on."""
 
-    data: dict[BaseConfig, Any] = field(default_factory=dict)
-    splits: dict[tuple[BaseConfig, str, int], Any] = field(default_factory=dict)
+    data: dict[tuple[BaseConfig, Source], Any] = field(default_factory=dict)
+    splits: dict[tuple[BaseConfig, Source, str, int], Any] = field(default_factory=dict)
 
     def split(self, task: Task, seed: int) -> Any:
         """The split of a task under some seed. Only the last one is kept: the detectors of a seed follow each other."""
-        key = (task.config, task.protocol, seed)
+        origin = (task.config, task.source)
+        key = (*origin, task.protocol, seed)
         if key not in self.splits:
-            if task.config not in self.data:
-                self.data[task.config] = task.experiment.load(task.config, task.source)
-            self.splits = {key: task.experiment.split(self.data[task.config], task.config, task.protocol, seed)}
+            if origin not in self.data:
+                self.data[origin] = task.experiment.load(*origin)
+            self.splits = {key: task.experiment.split(self.data[origin], task.config, task.protocol, seed)}
         return self.splits[key]
 
 
@@ -155,8 +158,14 @@ def _tell_epoch(number: int, *progress: Any) -> None:
     _events.put((number, *progress))
 
 
-def compute_far_away(task: Task, once: bool, data: Mapping[str, str]) -> Outcome:
-    """Compute a task on a machine that may see other data: they must be the same as `data`, those of the caller."""
-    if dict(task.data) != dict(data):
-        return failed(f"DataError: the data differ from the caller's: {dict(task.data)} here, {dict(data)} there")
-    return compute_once(task, _memory) if once else compute(task, _memory, lambda *progress: None)
+# Seeds and the state of Keras are those of a process, so runs in one process take turns, whatever threads it has.
+_one_at_a_time = threading.Lock()
+
+
+def compute_far_away(task: Task, once: bool, digest: str) -> Outcome:
+    """Compute a task on another machine: code and data there must be those that the caller's `digest` stands for."""
+    if task.digest != digest:
+        return failed("DataError: the worker has other data, or another version of this suite")
+    with _one_at_a_time:
+        memory = Memory()  # The data of this process may have been exchanged since the last task.
+        return compute_once(task, memory) if once else compute(task, memory, lambda *progress: None)

@@ -136,7 +136,7 @@ def _require_complete(results: dict[str, Any]) -> None:
     for name, entry in results["experiments"].items():
         for protocol, runs in ((PUBLISHED, entry), *entry["protocols"].items()):
             missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in runs["seeds"]})
-            standings = entry["standings"].get(protocol) or {"missing": {"all detectors": "not run"}}
+            standings = entry["standings"].get(protocol) or {"missing": {"all detectors: not run": REFERENCE_SEEDS}}
             lacking = missing or runs["stand_in"] or standings["missing"]
             if lacking:
                 what = runs["stand_in"] or (

@@ -62,6 +62,7 @@ METHODS = {
     "forest on residuals (labels)": "forest_residual_scores",
     "forest on histograms (labels)": "forest_histogram_scores",
 }
+PUBLISHED_ONLY: tuple[str, ...] = ()
 HELD_OUT_FIGURES: tuple[str, ...] = ()
 DATASETS = ()
 

@@ -59,6 +59,7 @@ from common.thresholds import percentile_of_normals, threshold_metrics
 REVISION = 1
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"one-class SVM on the code": "scores_latent", "reconstruction error": "scores"}
+PUBLISHED_ONLY: tuple[str, ...] = ()
 HELD_OUT_FIGURES = ("codes",)
 DATASETS = ("fashion_mnist",)
 

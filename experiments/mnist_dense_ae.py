@@ -54,6 +54,7 @@ from common.thresholds import percentile_of_normals, threshold_metrics
 REVISION = 1
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"dense autoencoder": "scores"}
+PUBLISHED_ONLY: tuple[str, ...] = ()
 HELD_OUT_FIGURES = ("scores",)
 DATASETS = ("mnist",)
 

@@ -78,6 +78,7 @@ REVISION = 1
 # Where the split is drawn by the seed of the run, so that no two runs score the same samples.
 SPLIT_BY_SEED = (PUBLISHED,)
 METHODS = {"LSTM autoencoder": "scores"}
+PUBLISHED_ONLY: tuple[str, ...] = ()
 HELD_OUT_FIGURES = ("loss", "errors_by_time", "confusion_matrix")
 DATASETS = ("processminer",)
 

@@ -12,6 +12,7 @@ from common.config import BaseConfig, option
 REVISION = 1
 SPLIT_BY_SEED = ("published",)
 METHODS: dict[str, str] = {}
+PUBLISHED_ONLY: tuple[str, ...] = ()
 HELD_OUT_FIGURES: tuple[str, ...] = ()
 DATASETS: tuple[str, ...] = ()
 ABLATIONS: dict[str, dict[str, object]] = {}

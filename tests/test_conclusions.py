@@ -28,16 +28,26 @@ def row(method, auroc, interval=None, standing=NOT_TOLD_APART, ours=False):
 
 def board(*rows, reference=SOURCE):
     rows = sorted(rows, key=lambda row: -row["auroc"])
-    return {"reference": reference, "samples": 100, "prevalence": 0.1, "groups": 100, "rows": rows, "missing": {}}
+    return {
+        "reference": reference,
+        "samples": 100,
+        "prevalence": 0.1,
+        "groups": 100,
+        "seeds": [0, 1, 2],
+        "rows": rows,
+        "missing": {},
+    }
 
 
 def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None):
     return {
         "seeds": {"0": {}},
         "stand_in": None,
+        "data": {},
+        "own_data": False,
         "description": {"protocols": "1. Published: leaks. Held out: does not."},
         "comparison": {"summary": {"exact": 1, "exact_groups": 2}, "groups": []},
-        "protocols": {"held_out": {"seeds": seeds or {}, "stand_in": None, "figures": []}},
+        "protocols": {"held_out": {"seeds": seeds or {}, "stand_in": None, "data": {}, "figures": []}},
         "standings": {
             "published": board(row(SOURCE, *published, REFERENCE, True), *detectors),
             "held_out": board(row(SOURCE, *held_out, REFERENCE, True), *detectors),
@@ -49,11 +59,13 @@ def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None)
     ("published", "held_out", "verdict"),
     [
         ((0.90, None), (0.90, (0.88, 0.92)), conclusions.HOLDS_UP),
-        ((0.90, None), (0.80, (0.75, 0.85)), conclusions.HOLDS_UP),
+        ((0.90, None), (0.88, (0.85, 0.91)), conclusions.HOLDS_UP),
+        ((0.95, None), (0.75, (0.55, 0.91)), conclusions.OPEN),
         ((0.90, None), (0.80, (0.75, 0.84)), conclusions.WEAKER),
         ((0.90, None), (0.99, (0.98, 1.00)), conclusions.HOLDS_UP),
         ((0.90, (0.8, 0.95)), (0.55, (0.50, 0.60)), conclusions.CHANCE),
         ((0.70, (0.51, 0.8)), (0.43, (0.30, 0.60)), conclusions.CHANCE),
+        ((0.70, (0.51, 0.8)), (0.35, (0.30, 0.40)), conclusions.CHANCE),
         ((0.55, (0.45, 0.6)), (0.55, (0.45, 0.65)), conclusions.CHANCE_IN_BOTH),
     ],
 )
@@ -67,6 +79,7 @@ def test_without_runs_in_one_protocol_nothing_is_concluded():
     lacking = entry()
     lacking["standings"]["held_out"] = None
     assert conclusions.holds_up(lacking) is None
+    assert conclusions.holds_up(entry() | {"data": {"mnist": "another file"}}) is None
     assert conclusions.detector_sentence(lacking) == ""
     assert conclusions.beaten_by(lacking) == []
 
@@ -80,8 +93,8 @@ def test_the_detectors_are_counted_by_how_they_stand():
     ]
     sentence = conclusions.detector_sentence(entry(detectors=rows))
     assert sentence == (
-        f"2 of 4 detectors are better than the {SOURCE} (AUROC 0.900), led by b with 0.970. 1 are worse, 1 cannot be "
-        "told apart from it."
+        f"Of 4 detectors 2 are better than the {SOURCE} (AUROC 0.900), led by b with 0.970. 1 is worse, 1 is not told "
+        "apart from it."
     )
     rows = [
         row("c", 0.5, standing=WORSE),
@@ -90,7 +103,7 @@ def test_the_detectors_are_counted_by_how_they_stand():
     ]
     sentence = conclusions.detector_sentence(entry(detectors=rows))
     assert sentence.startswith(
-        f"None of 2 detectors is better than the {SOURCE} (AUROC 0.900); the highest is d with 0.900."
+        f"None of 2 detectors is shown to be better than the {SOURCE} (AUROC 0.900); the highest is d with 0.900."
     )
 
 
@@ -114,6 +127,7 @@ def test_the_seed_with_the_lowest_loss_on_held_back_samples_is_picked():
     seeds = {"0": {"held_back.loss": 0.3}, "1": {"held_back.loss": 0.2}, "2": {"held_back.loss": None}}
     assert conclusions.picked_seed(entry(seeds=seeds)) == ("1", "held_back.loss")
     assert conclusions.picked_seed(entry(seeds={"0": {"held_back.loss": 0.3}})) is None
+    assert conclusions.picked_seed(entry(seeds=seeds) | {"own_data": True}) is None
 
 
 def test_drift_is_told_as_how_many_times_the_error_has_grown():
@@ -121,8 +135,11 @@ def test_drift_is_told_as_how_many_times_the_error_has_grown():
         names = ("score.train_normal_median", "score.validation_normal_median", "score.test_normal_median")
         return {"0": dict(zip(names, (train, validation, test), strict=True))}
 
-    assert "at least 10 times as much" in conclusions.drift_sentence(entry(seeds=medians(0.1, 2.0, 1.0)))
-    assert "stays where it was" in conclusions.drift_sentence(entry(seeds=medians(0.1, 0.15, 0.12)))
+    assert "1 in the test period, 10.0 times that of training" in conclusions.drift_sentence(
+        entry(seeds=medians(0.1, 2.0, 1.0))
+    )
+    assert "grows as time goes on" in conclusions.drift_sentence(entry(seeds=medians(1.0, 1.9, 50.0)))
+    assert "stays within twice that of training" in conclusions.drift_sentence(entry(seeds=medians(0.1, 0.15, 0.12)))
     assert conclusions.drift_sentence(entry(seeds={"0": {}})) == ""
 
 
@@ -140,12 +157,13 @@ def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_b
 
 def test_the_sections_name_every_method_and_what_is_missing():
     full = entry(detectors=[row("nearest neighbours", 0.95, standing=BETTER)])
-    full["standings"]["held_out"]["missing"] = {"k-means": "not run", "random": "not run", "svm": "did not converge"}
+    full["standings"]["held_out"]["missing"] = {"k-means: not run": [3, 4], "svm: did not converge": [7]}
     text = "\n\n".join(
-        markdown_held_out.sections(full | {"protocols": {"held_out": {"seeds": {"0": {}}, "stand_in": None}}})
+        markdown_held_out.sections(
+            full | {"protocols": {"held_out": {"seeds": {"0": {}}, "stand_in": None, "data": {}}}}
+        )
     )
     assert "1. Published: leaks." in text
     assert f"**{SOURCE}** | 0.900 (0.880 to 0.920) | - |  |" in text
     assert "nearest neighbours | 0.950 (0.930 to 0.970) | +0.100 (+0.050 to +0.150) | better |" in text
-    assert "- Not in the table: k-means, random (not run)." in text
-    assert "- Not in the table: svm (did not converge)." in text
+    assert "- Left out: k-means: not run (seeds 3-4).\n- Left out: svm: did not converge (seeds 7)." in text

@@ -1,7 +1,10 @@
 """Runs in processes of their own: the same results, and a process that dies takes nothing with it but its own task."""
 
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 
 import dying
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 from conftest import TINY
 
 from common import records, runner
+from common.datasets import Source
+from common.published import ROOT
 from common.tasks import Task, detector_tasks
-from common.worker import compute_far_away
+from common.worker import Memory, compute_far_away
 from experiments import curves_dense_ae
 
 
@@ -70,11 +75,51 @@ def test_whoever_listens_and_fails_leaves_no_process_behind(tmp_path, listener):
     assert not multiprocessing.active_children()
 
 
-def test_a_worker_far_away_that_sees_other_data_computes_nothing(tmp_path):
+def test_a_worker_far_away_with_other_data_or_code_computes_nothing(tmp_path):
     (task,) = tasks_of_the_dying(tmp_path, [0])
-    assert compute_far_away(task, False, {}).status == "ok"
-    outcome = compute_far_away(task, False, {"mnist": "0" * 64})
-    assert outcome.status == "failed" and "the data differ from the caller's" in outcome.error
+    assert compute_far_away(task, False, task.digest).status == "ok"
+    outcome = compute_far_away(task, False, "0" * 12)
+    assert outcome.status == "failed" and "other data, or another version" in outcome.error
+
+
+def test_data_from_another_source_are_other_data(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(dying, "load", lambda config, source: loaded.append(source.mode))
+    memory = Memory()
+    for mode in ("stand-in", "real", "real"):
+        memory.split(Task(dying, dying.Config(), "published", 0, tmp_path, Source(mode)), 0)
+    assert loaded == ["stand-in", "real"]
+
+
+PARENT = """
+import sys, threading
+from multiprocessing import get_context
+from common import worker
+
+def live(events):
+    worker.start(events)
+    print("alive", flush=True)
+    threading.Event().wait(300)
+
+if __name__ == "__main__":
+    context = get_context("spawn")
+    child = context.Process(target=live, args=(context.SimpleQueue(),))
+    child.start()
+    child.join()
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout.readline() == "alive\n"
+    parent.kill()
+    parent.wait()
+    # The worker holds the other end of the pipe: it is at its end when the worker is.
+    assert parent.stdout.read() == ""
+    parent.stdout.close()
 
 
 @pytest.mark.slow

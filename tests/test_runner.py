@@ -44,6 +44,8 @@ def fake(run=None, **parts):
         "REVISION": 1,
         "SPLIT_BY_SEED": (),
         "METHODS": {},
+        "PUBLISHED_ONLY": (),
+        "HELD_OUT_FIGURES": (),
         "DATASETS": (),
         "ABLATIONS": {},
         "load": load,

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -91,11 +92,41 @@ def test_scores_of_other_samples_are_refused(tiny_both, held_out, monkeypatch):
         scores_of(curves_dense_ae, "held_out", held_out.runs[0], tiny_both)
 
 
-def test_what_was_not_run_or_failed_is_missing_with_its_reason(tiny_both, held_out, tmp_path):
+def copied(tiny_both, tmp_path):
+    """The held-out records, where a test may damage them."""
+    shutil.copytree(
+        tiny_both / "runs" / "curves_dense_ae" / "held_out", tmp_path / "runs" / "curves_dense_ae" / "held_out"
+    )
+    return records.select(tmp_path, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
+
+
+def test_without_detectors_nothing_is_ranked(tiny_both, tmp_path):
     assert standings(curves_dense_ae, "held_out", records.Selection(), tmp_path) is None
-    elsewhere = standings(curves_dense_ae, "published", held_out, tmp_path)
-    assert set(elsewhere["missing"].values()) == {"not run"}
-    assert {row["method"] for row in elsewhere["rows"]} == set(curves_dense_ae.METHODS)
+    selection = copied(tiny_both, tmp_path)
+    shutil.rmtree(selection.runs[0][0].parent / "detectors")
+    assert standings(curves_dense_ae, "held_out", selection, tmp_path) is None
+
+
+def test_a_seed_that_lacks_a_detector_which_others_have_is_left_out_with_its_reason(tiny_both, tmp_path):
+    selection = copied(tiny_both, tmp_path)
+    shutil.rmtree(selection.runs[0][0].parent / "detectors" / "knn" / "seed-0001")
+    found = standings(curves_dense_ae, "held_out", selection, tmp_path)
+    assert found["missing"] == {"k-nearest-neighbour distance: not run": [1]}
+    assert found["seeds"] == [0] and {row["seeds"] for row in found["rows"]} == {1}
+
+
+def test_a_damaged_run_is_missing_until_it_is_whole_again(tiny_both, tmp_path, table):
+    selection = copied(tiny_both, tmp_path)
+    (selection.runs[1][0].parent / "standings.json").unlink(missing_ok=True)
+    file = selection.runs[1][0] / "arrays.npz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    for _ in range(2):
+        found = standings(curves_dense_ae, "held_out", selection, tmp_path)
+        assert found["seeds"] == [0]
+        assert [seeds for text, seeds in found["missing"].items() if "is not the file" in text] == [[1]]
+    file.write_bytes(whole)
+    assert standings(curves_dense_ae, "held_out", selection, tmp_path) == table
 
 
 def test_a_detector_that_fails_is_recorded_and_the_others_go_on(tmp_path, listener, monkeypatch):
