@@ -6,11 +6,12 @@ However they are run, the results are the same: a run depends on its task alone,
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import shutil
 import statistics
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,12 +102,15 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
     once = _Once(how.fresh)
     running = _Running(listener)
     try:
-        for task, outcome in _outcomes(once.missing(missing), running.quietly(), how, once=True):
-            once.keep(task, outcome)
-        for task, outcome in _outcomes(missing, running, how):
-            whole = once.merged(task, outcome)
-            found[task] = record = _write(task, whole)
-            running.finished(task, record, whole.details)
+        # Closed in any case, or worker processes would live as long as somebody holds on to an error.
+        with contextlib.closing(_outcomes(once.missing(missing), running.quietly(), how, once=True)) as outcomes:
+            for task, outcome in outcomes:
+                once.keep(task, outcome)
+        with contextlib.closing(_outcomes(missing, running, how)) as outcomes:
+            for task, outcome in outcomes:
+                whole = once.merged(task, outcome)
+                found[task] = record = _write(task, whole)
+                running.finished(task, record, whole.details)
     except KeyboardInterrupt:
         for task in running.tasks:
             _write_unfinished(task, _record(task, Outcome(records.INTERRUPTED, error="interrupted")))
@@ -252,7 +256,7 @@ def _log_folder(task: Task, how: How) -> Path | None:
 
 # Three ways to compute.
 
-Outcomes = Iterator[tuple[Task, Outcome]]
+Outcomes = Generator[tuple[Task, Outcome], None, None]
 
 
 def _outcomes(tasks: Sequence[Task], running: _Running, how: How, once: bool = False) -> Outcomes:
@@ -311,8 +315,9 @@ def _in_a_pool(
                         lost.append(futures[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination.
             for process in multiprocessing.active_children():
-                process.terminate()
+                process.kill()
             raise
     return sorted(lost, key=tasks.index)
 

@@ -6,6 +6,7 @@ What a task gives comes back as an `Outcome`, its failure included; whoever aske
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import threading
@@ -144,6 +145,15 @@ def start(events: Any) -> None:
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed can end nobody: so each worker watches it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def compute_in_worker(number: int, task: Task, once: bool, log_folder: Path | None) -> Outcome:

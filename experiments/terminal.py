@@ -79,7 +79,9 @@ class RunDisplay:
             self._announced.add((task.name, task.protocol))
             self._say(_where(task), "the classical detectors", "dim")
         if self._progress:
-            self._bars[task] = self._progress.add_task(_what(task), total=None, epoch="-", loss="-")
+            # Settings that were changed would leave no room for the bar; the lines name them.
+            short = " ".join(filter(None, [task.name, task.protocol * (task.protocol != PUBLISHED), task.detector]))
+            self._bars[task] = self._progress.add_task(f"{short} seed {task.seed}", total=None, epoch="-", loss="-")
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
         """Move the bar."""

@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_run(splits, result):
 def test_the_first_images_of_each_class_are_scored_by_their_mean_squared_error(splits):
     config = conv.Config(epochs=1, scored_images=7, threshold=0.02)
     with training.seeded(0):
-        result = conv.run(splits, config, 0)
+        result = conv.run(splits._replace(scored=7), config, 0)
     with training.seeded(0):
         conv.draw_scattered(splits, config, 0)
         autoencoder = conv.build_autoencoder(config).autoencoder
@@ -189,6 +189,6 @@ def test_the_counts_of_the_source_come_out():
         pytest.skip(f"needs the real MNIST files: {error}")
     splits = conv.split(data, FULL, "published", 0)
     (group,) = read_published("mnist_conv_ae").groups
-    assert [str(len(part)) for part in splits] == list(group.numbers.values())
+    assert [str(len(part)) for part in splits[:3]] == list(group.numbers.values())
     error = reconstruction_error(splits.normal_test, np.zeros_like(splits.normal_test))
     assert 0.05 < error.mean() < 0.15, "a black image lies around the threshold, so it tells something"

@@ -212,5 +212,5 @@ def test_the_counts_of_the_source_come_out_and_six_images_are_left_for_the_last_
         pytest.skip(f"needs the real MNIST files: {error}")
     splits = dense.split(data, FULL, "published", 0)
     (group,) = [group for group in read_published("mnist_dense_ae").groups if group.obtained == "exact"]
-    assert [str(len(part)) for part in splits] == list(group.numbers.values())
+    assert [str(len(part)) for part in splits[:3]] == list(group.numbers.values())
     assert len(splits.normal_train) % FULL.batch_size == 6

@@ -103,7 +103,8 @@ def live(events):
 
 if __name__ == "__main__":
     context = get_context("spawn")
-    child = context.Process(target=live, args=(context.SimpleQueue(),))
+    events = context.SimpleQueue()
+    child = context.Process(target=live, args=(events,))
     child.start()
     child.join()
 """

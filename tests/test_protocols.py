@@ -52,7 +52,7 @@ def pictures():
         labels = generator.permutation(np.repeat([1, 5, 7, 9], count)).astype(np.uint8)
         return (generator.integers(0, 120, (len(labels), 28, 28)) + 10 * labels[:, None, None]).astype(np.uint8), labels
 
-    return Images(*draw(60), *draw(25))
+    return Images(*draw(100), *draw(25))
 
 
 @pytest.fixture(scope="module")
