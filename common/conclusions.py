@@ -1,7 +1,7 @@
 """What the numbers of both protocols come to, in words: pure functions of results.json.
 
-Nothing here is typed by hand. A sentence names its numbers, and which sentence it is follows from rules that were fixed
-before the runs.
+Nothing here is typed by hand. A sentence names its numbers, and which sentence it is follows from rules that are the
+same for every experiment.
 """
 
 from __future__ import annotations

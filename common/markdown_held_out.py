@@ -29,7 +29,7 @@ def page_one(results: Mapping[str, Any]) -> str:
     """For each source: is it reproduced, does it hold up, what beats it."""
     rows = []
     for name, entry in results["experiments"].items():
-        cells = [_finding(conclusions.holds_up(entry)), _beaten(entry)]
+        cells = [_finding(entry), _beaten(entry)]
         if entry["protocols"].get(HELD_OUT, {}).get("stand_in"):
             cells = [f"{cell} (stand-in data)" for cell in cells]
         rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
@@ -37,9 +37,11 @@ def page_one(results: Mapping[str, Any]) -> str:
     return table(headings, rows)
 
 
-def _finding(finding: conclusions.HoldsUp | None) -> str:
+def _finding(entry: Mapping[str, Any]) -> str:
+    finding = conclusions.holds_up(entry)
     if finding is None:
-        return "not run"
+        in_both = all(entry["standings"].get(protocol) for protocol in (PUBLISHED, HELD_OUT))
+        return "not compared: the protocols saw different data" if in_both else "not run"
     low, high = finding.interval
     numbers = f"AUROC {finding.published:.3f}, held out {finding.held_out:.3f} ({low:.3f} to {high:.3f})"
     return f"**{finding.verdict}**: {numbers}"

@@ -300,7 +300,7 @@ def _best_roc(
     """ROC curves of the best methods of a protocol on the samples of its first seed."""
     if table is None or not table["rows"]:
         return []
-    seed = min(selection.runs)
+    seed = min(table["seeds"])
     try:
         scored = scores_of(experiment, protocol, selection.runs[seed], out)
     except RecordError:

@@ -297,6 +297,7 @@ def _in_a_pool(
     context = multiprocessing.get_context("spawn")
     events = context.SimpleQueue()
     lost: list[Task] = []
+    pending: set[Future[Outcome]] = set()
     with ProcessPoolExecutor(min(how.jobs, len(tasks)), context, worker.start, (events,)) as pool:
         try:
             futures: dict[Future[Outcome], Task] = {
@@ -313,12 +314,12 @@ def _in_a_pool(
                         yield futures[future], future.result()
                     except BrokenExecutor:
                         lost.append(futures[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination.
-            for process in multiprocessing.active_children():
-                process.kill()
-            raise
+        finally:
+            if pending:
+                pool.shutdown(wait=False, cancel_futures=True)
+                # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination.
+                for process in multiprocessing.active_children():
+                    process.kill()
     return sorted(lost, key=tasks.index)
 
 
@@ -353,6 +354,5 @@ def _on_a_cluster(tasks: Sequence[Task], running: _Running, address: str, once: 
                     yield futures[future], future.result()
                 except Exception as error:  # noqa: BLE001  whatever a cluster raises is the failure of this task
                     yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
-        except BaseException:
-            executor.shutdown(wait=False)
-            raise
+        finally:
+            executor.shutdown(wait=False)  # Nothing is left to wait for, or nobody is left who would.

@@ -167,7 +167,7 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
     run = records.read_arrays(*found.run)
     labels = run["labels"]
     scores = {method: run[array] for method, array in experiment.METHODS.items() if array in run}
-    groups = run.get("groups")
+    groups = None
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
         if not np.array_equal(arrays["labels"], labels):
@@ -177,7 +177,7 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
         scores[DETECTORS[name].title] = arrays["scores"]
         groups = arrays["groups"]
     if groups is None:
-        raise RecordError(f"neither the run of seed {seed} nor a detector says which of its samples belong together")
+        raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
     if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
         # Where each sample stands for itself and each seed has its own, those of two seeds have nothing in common.
         groups = groups + seed * len(groups)

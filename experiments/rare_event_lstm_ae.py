@@ -360,7 +360,6 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         "threshold": np.array(np.nan if point is None else point.value),
         "labels": splits.y_test,
         "scores": test_scores,
-        "groups": episodes(splits.table.breaks)[splits.rows["test"][:, -1]],
     }
     if splits.held_out:
         metrics |= other_rules(splits, validation_scores, test_scores)

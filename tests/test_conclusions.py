@@ -151,6 +151,10 @@ def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_b
     assert "| `good` | 1 of 2 exact | **holds up**: AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
     assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
     assert "| `empty` | 1 of 2 exact | not run | not run |" in page
+    other = good | {"data": {"mnist": "another file"}}
+    assert "| not compared: the protocols saw different data |" in markdown_held_out.page_one(
+        {"experiments": {"o": other}}
+    )
     good["protocols"]["held_out"]["stand_in"] = "stand-in: digits"
     assert markdown_held_out.page_one({"experiments": {"good": good}}).count("(stand-in data)") == 2
 
