@@ -241,7 +241,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(isolated, small, monkeyp
 @given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=3, max_side=5, min_side=0)))
 def test_an_idx_file_comes_back_as_it_was_written(tmp_path_factory, array):
     path = tmp_path_factory.getbasetemp() / "array.gz"
-    path.write_bytes(gzip.compress(idx_bytes(array), 1))
+    path.write_bytes(gzip.compress(idx_bytes(array), 1, mtime=0))
     read = image_files.read_idx(path)
     assert read.dtype == np.uint8
     assert np.array_equal(read, array)
@@ -251,7 +251,7 @@ def test_an_idx_file_comes_back_as_it_was_written(tmp_path_factory, array):
 @given(st.binary(max_size=60), st.booleans())
 def test_any_other_bytes_are_an_error_of_our_own(tmp_path_factory, content, compress):
     path = tmp_path_factory.getbasetemp() / "bytes.gz"
-    path.write_bytes(gzip.compress(content, 1) if compress else content)
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if compress else content)
     with pytest.raises(DataError, match=r"bytes\.gz"):
         image_files.read_idx(path)
 
@@ -264,14 +264,14 @@ IDX = idx_bytes(np.zeros((3, 4), np.uint8))
     [
         (b"", "found a file that begins with b''"),
         (b"<html>No such file</html>", "a web page"),
-        (gzip.compress(IDX)[:-10], "no whole gzip file"),
-        (gzip.compress(IDX)[:-5] + b"12345", "no whole gzip file"),
-        (gzip.compress(b""), "begins with b''"),
-        (gzip.compress(b"\0\0\x0d\2" + IDX[4:]), "expected an idx file of unsigned bytes"),
-        (gzip.compress(IDX[:7]), "ends within its header"),
-        (gzip.compress(IDX[:-1]), "promises 12 bytes of shape (3, 4), found 11"),
-        (gzip.compress(IDX + b"\0"), "promises 12 bytes of shape (3, 4), found more"),
-        (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8 + b"\0" * 1000), "its header promises shape"),
+        (gzip.compress(IDX, mtime=0)[:-10], "no whole gzip file"),
+        (gzip.compress(IDX, mtime=0)[:-5] + b"12345", "no whole gzip file"),
+        (gzip.compress(b"", mtime=0), "begins with b''"),
+        (gzip.compress(b"\0\0\x0d\2" + IDX[4:], mtime=0), "expected an idx file of unsigned bytes"),
+        (gzip.compress(IDX[:7], mtime=0), "ends within its header"),
+        (gzip.compress(IDX[:-1], mtime=0), "promises 12 bytes of shape (3, 4), found 11"),
+        (gzip.compress(IDX + b"\0", mtime=0), "promises 12 bytes of shape (3, 4), found more"),
+        (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8 + b"\0" * 1000, mtime=0), "its header promises shape"),
     ],
 )
 def test_damaged_idx_files(tmp_path, content, message):
@@ -292,7 +292,7 @@ def test_no_more_is_unpacked_than_the_header_promises(tmp_path, monkeypatch):
             return unpacked[-1]
 
     path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(IDX + bytes(10_000_000), 1))
+    path.write_bytes(gzip.compress(IDX + bytes(10_000_000), 1, mtime=0))
     monkeypatch.setattr(image_files.gzip, "open", Counting)
     with pytest.raises(DataError, match="found more"):
         image_files.read_idx(path)
