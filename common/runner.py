@@ -316,8 +316,8 @@ def _in_a_pool(
                         lost.append(futures[future])
         finally:
             if pending:
-                pool.shutdown(wait=False, cancel_futures=True)
-                # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination.
+                # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination. The
+                # pool, which has lost its processes, then ends by itself, and is waited for.
                 for process in multiprocessing.active_children():
                     process.kill()
     return sorted(lost, key=tasks.index)
