@@ -55,7 +55,7 @@ def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement
         return run_in_children(row, way, epochs)
 
     # Whole processes take minutes each; their ratio is a sum over many parts, and steadier than one of them.
-    return measure_row(ways, 1 if row.whole_process else options.repeats, run, once)
+    return measure_row(ways, min(2, options.repeats) if row.whole_process else options.repeats, run, once)
 
 
 def grow() -> list[tuple[Growth, Measurement, Measurement]]:

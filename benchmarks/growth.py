@@ -59,7 +59,7 @@ GROWTHS = (
         "curves_epoch",
         "curves: one epoch of training",
         "1600 curves",
-        "Linear. The pipeline keeps one copy of the curves in TensorFlow beside the one in NumPy.",
+        "Linear. Training keeps one copy of the curves in TensorFlow beside the one in NumPy.",
         per_epoch=True,
     ),
     Growth(

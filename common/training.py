@@ -1,4 +1,4 @@
-"""Seeds, threads, the input pipeline and fit: one way to train for every experiment.
+"""Seeds, threads, and fit with its epochs compiled: one way to train for every experiment.
 
 TensorFlow is imported here and nowhere else first, because two things must happen before it starts: the number of
 threads is fixed, and its start-up messages are kept off stderr.
@@ -157,22 +157,22 @@ def fit(
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> dict[str, list[float]]:
-    """Train an autoencoder to give back its inputs: Keras' own `fit`, fed by a pipeline that costs next to nothing.
+    """Train an autoencoder to give back its inputs: what Keras' own `fit` does, with each epoch one compiled function.
 
-    The inputs are shuffled anew in every epoch, and the last batch may be a partial one. A whole epoch is handed to
-    TensorFlow at once, since for layers this small the way back to Python costs more than a step.
+    For layers this small, fetching a batch costs as much as a step. So the steps are Keras' own, `model.train_step`,
+    but their batches are gathered inside the compiled epoch. The weights are those of `fit`, bit for bit.
 
     Args:
         model: a compiled Keras model.
         inputs: what it is to reconstruct, shape `(samples, ...)`.
-        epochs: passes over the inputs.
+        epochs: passes over the inputs, each in a new order; the last batch may be a partial one.
         batch_size: samples of one step.
-        seed: of the shuffle buffer.
+        seed: of the order.
         on_epoch_end: called after every epoch.
         validation: what it is scored on after every epoch, shape `(samples, ...)`; the history gets `val_loss`.
         patience: stop once `val_loss` has not improved for so many epochs, and keep the weights of the last epoch, as
             `keras.callbacks.EarlyStopping` does unless told otherwise. Needs `validation`. Default: never stop early.
-        callbacks: further Keras callbacks.
+        callbacks: further Keras callbacks; they are told of epochs, not of batches.
 
     Returns:
         Keras' history: for the loss (penalties included) and every compiled metric one number an epoch.
@@ -180,57 +180,84 @@ def fit(
     if patience is not None and validation is None:
         raise ValueError(f"Stopping early needs validation data to watch. Received: patience={patience}")
     keras = start_keras()
-    steps = -(-len(inputs) // batch_size)
-    model.steps_per_execution = steps
 
     def after(epoch: int, logs: dict[str, float]) -> None:
         if on_epoch_end is not None:
             on_epoch_end()
         report_epoch(epoch + 1, epochs, logs["loss"])
 
+    history = keras.callbacks.History()
+    told = keras.callbacks.CallbackList(
+        [
+            history,
+            keras.callbacks.LambdaCallback(on_epoch_end=after),
+            *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
+            *_log_callbacks(),
+            *callbacks,
+        ],
+        model=model,
+    )
     with _timed("fit"):
-        history = model.fit(
-            _shuffled_batches(inputs, batch_size, seed),
-            epochs=epochs,
-            steps_per_epoch=steps,
-            validation_data=None if validation is None else _single_batch(validation),
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                keras.callbacks.LambdaCallback(on_epoch_end=after),
-                *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
-                *_log_callbacks(),
-                *callbacks,
-            ],
-        )
+        train, validate = _compiled_epoch(model, inputs, batch_size), _compiled_validation(model, validation)
+        model.stop_training = False
+        told.on_train_begin()
+        for epoch, order in enumerate(_orders(len(inputs), epochs, seed)):
+            told.on_epoch_begin(epoch)
+            logs = train(order)
+            logs |= {f"val_{name}": value for name, value in validate().items()}
+            told.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        told.on_train_end()
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
-def _shuffled_batches(inputs: NDArray[np.float32], batch_size: int, seed: int) -> Any:
+def _orders(samples: int, epochs: int, seed: int) -> Any:
+    """For every epoch the indices of all samples, in the order in which `fit` would be fed from a shuffle buffer."""
+    import tensorflow as tf
+
+    indices = tf.data.Dataset.range(samples)
+    return indices.shuffle(samples, seed=seed, reshuffle_each_iteration=True).batch(samples).repeat(epochs)
+
+
+def _compiled_epoch(model: Any, inputs: NDArray[np.float32], batch_size: int) -> Callable[[Any], dict[str, float]]:
+    """A function that trains one epoch in a given order, and gives the loss and metrics of the epoch."""
     import tensorflow as tf
 
     samples = tf.constant(inputs)
+    model.optimizer.build(model.trainable_variables)
 
-    def pair(indices: Any) -> tuple[Any, Any]:
-        batch = tf.gather(samples, indices)
-        return batch, batch
+    @tf.function  # type: ignore[untyped-decorator]
+    def train(order: Any) -> Any:
+        for start in tf.range(0, len(inputs), batch_size):
+            batch = tf.gather(samples, order[start : start + batch_size])
+            model.train_step((batch, batch))
+        return model.get_metrics_result()
 
-    # Indices are shuffled instead of samples, which need not be copied twice.
-    return (
-        tf.data.Dataset.range(len(inputs))
-        .shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True)
-        .batch(batch_size)
-        .map(pair)
-        .repeat()
-        .prefetch(2)
-    )
+    def train_epoch(order: Any) -> dict[str, float]:
+        model.reset_metrics()
+        return {name: float(value) for name, value in train(order).items()}
+
+    return train_epoch
 
 
-def _single_batch(inputs: NDArray[np.float32]) -> Any:
-    """All inputs as one batch: its mean weighs every sample alike, as `evaluate` does batch by batch."""
+def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:
+    """A function that gives loss and metrics of these inputs, all as one batch; of none, nothing."""
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensors((inputs, inputs))
+    if inputs is None:
+        return dict
+    samples = tf.constant(inputs)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def test() -> Any:
+        return model.test_step((samples, samples))
+
+    def validate() -> dict[str, float]:
+        model.reset_metrics()
+        return {name: float(value) for name, value in test().items()}
+
+    return validate
 
 
 def _log_callbacks() -> list[Any]:

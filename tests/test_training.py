@@ -69,14 +69,51 @@ def test_progress_and_the_callback_come_once_an_epoch(inputs):
     assert len(told) == 4
 
 
-def test_fit_is_plain_keras_when_there_is_one_batch(inputs):
-    """With a single batch its order does not matter, so Keras' own fit on arrays must give the same weights."""
-    ours, _ = trained(inputs, 5, batch_size=50)
+def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs):
+    """Bit for bit: with penalties, a metric, validation data and a partial last batch, and Adam's state as well."""
+    decay = keras.regularizers.L2(0.01)
+
+    def network():
+        layer_inputs = keras.Input((6,))
+        hidden = keras.layers.Dense(5, activation="relu", kernel_regularizer=decay)(layer_inputs)
+        built = keras.Model(layer_inputs, keras.layers.Dense(6, bias_regularizer=decay)(hidden))
+        built.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", metrics=[training.mean_of_batch_means])
+        return built
+
     with training.seeded(5):
-        plain = model()
-        plain.fit(inputs, inputs, epochs=4, batch_size=50, verbose=0)
+        ours = network()
+        history = training.fit(ours, inputs, epochs=3, batch_size=16, seed=7, validation=inputs[:39])
+    with training.seeded(5):
+        plain = network()
+        expected = keras_fit(plain, inputs, epochs=3, batch_size=16, seed=7, validation=inputs[:39])
+    assert history == expected
+    assert set(history) == {"loss", "mean_of_batch_means", "val_loss", "val_mean_of_batch_means"}
     for a, b in zip(ours.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        assert np.array_equal(a, b)
+    for a, b in zip(ours.optimizer.variables, plain.optimizer.variables, strict=True):
+        assert np.array_equal(a, b)
+
+
+def keras_fit(network, inputs, *, epochs, batch_size, seed, validation):
+    """Keras' own `fit`, fed by a shuffle buffer."""
+    import tensorflow as tf
+
+    samples = tf.data.Dataset.from_tensor_slices((inputs, inputs))
+    shuffled = samples.shuffle(len(inputs), seed=seed, reshuffle_each_iteration=True).batch(batch_size).repeat()
+    single = tf.data.Dataset.from_tensors((validation, validation))
+    steps = -(-len(inputs) // batch_size)
+    options = {"epochs": epochs, "steps_per_epoch": steps, "validation_data": single}
+    return network.fit(shuffled, shuffle=False, verbose=0, **options).history
+
+
+def test_training_goes_on_where_it_was_left(inputs):
+    """Another call of `fit` is more epochs, not a new start: the optimizer keeps its state."""
+    with training.seeded(5):
+        network = model()
+        first = training.fit(network, inputs, epochs=2, batch_size=16, seed=0)
+        second = training.fit(network, inputs, epochs=2, batch_size=16, seed=1)
+    assert second["loss"][0] < first["loss"][-1]
+    assert int(network.optimizer.iterations) == 16
 
 
 def test_reconstruct_is_predict(inputs):
@@ -88,7 +125,7 @@ def test_reconstruct_is_predict(inputs):
 
 
 def test_the_validation_loss_is_that_of_evaluate(inputs):
-    # With several steps in one execution, and with as many as one; the validation data end in a partial batch.
+    # Validation data are one batch; `evaluate` takes several, and a partial one.
     for batch_size in (16, 50):
         network, history = trained(inputs, 0, batch_size=batch_size, validation=inputs[:39])
         assert len(history["val_loss"]) == 4
