@@ -2,13 +2,16 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: report test lint bench reference lock clean
+.PHONY: report test fuzz lint bench reference lock clean
 
 report: .venv/.installed  ## run what is missing (3 seeds each) and write reports/latest
 	$(RUN) experiments report
 
 test: .venv/.installed-dev  ## all tests
 	$(RUN) pytest -n auto --dist loadfile
+
+fuzz: .venv/.installed-dev  ## tens of thousands of damaged files for every reader, other ones each time
+	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest -n auto tests/test_fuzz.py
 
 lint: .venv/.installed-dev  ## format, lint, types
 	$(RUN) ruff format --check .

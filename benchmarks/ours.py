@@ -90,6 +90,9 @@ class Marks:
     def skipped(self, task: Task, record: Record) -> None:
         """Never: the folder is new."""
 
+    def damaged(self, task: Task, problem: str) -> None:
+        """Never, either."""
+
     def started(self, task: Task) -> None:
         """Nothing to do."""
 

@@ -159,7 +159,7 @@ def load_processminer(source: Source = AUTO) -> pandas.DataFrame:
         63 columns: `time` (datetime64), `y` (int64, 1 where the sheet broke), and `x1` to `x61` (float64).
 
     Raises:
-        DataError: the table breaks its schema, or there is none and the source refuses stand-ins.
+        DataError: the table breaks its schema, has too few rows, or there is none and the source refuses stand-ins.
     """
     found = _resolve(_dataset("processminer"), source)
     if found is None:
@@ -169,6 +169,8 @@ def load_processminer(source: Source = AUTO) -> pandas.DataFrame:
     if kept is not None:
         return _to_frame(processminer.Table(**kept))
     table = processminer.read_table(found.files[0])
+    if len(table.y) < processminer.FEWEST_ROWS:
+        raise DataError(f"{found.files[0]}: expected {processminer.FEWEST_ROWS} rows or more, found {len(table.y)}")
     file_cache.write_arrays(key, table._asdict())
     return _to_frame(table)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,8 +77,10 @@ def read_npz(path: Path) -> Images:
             return Images(*(archive[name] for name in Images._fields))
     except KeyError as error:
         raise DataError(f"{path}: expected arrays {', '.join(Images._fields)}. {error.args[0]}") from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is no .npz file of plain arrays: {error}. {_begins(path)}") from error
+    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+        raise DataError(
+            f"{path} is no .npz file of plain arrays: {' '.join(str(error).split())}. {_begins(path)}"
+        ) from error
 
 
 def _read_idx_shape(path: Path, file: gzip.GzipFile) -> tuple[int, ...]:

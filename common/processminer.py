@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +21,10 @@ from common.errors import DataError
 SENSORS = tuple(f"x{number}" for number in range(1, 62))
 COLUMNS = ("time", "y", *SENSORS)
 _DATE_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S")
+
+
+# With fewer there is nothing to be split into three parts with both classes in each.
+FEWEST_ROWS = 100
 
 
 class Table(NamedTuple):
@@ -57,7 +59,7 @@ def read_table(path: Path) -> Table:
     _require_rectangle(cells)
     return Table(
         _times(cells),
-        _convert(cells, "y", _label).astype(np.int64),
+        _breaks(cells),
         np.column_stack([_convert(cells, sensor, _decimal(cells)) for sensor in SENSORS]),
     )
 
@@ -97,10 +99,7 @@ def _delimiter(header: str) -> str:
 
 
 def _read_xlsx(path: Path) -> _Cells:
-    from xml.etree.ElementTree import ParseError
-
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
@@ -111,10 +110,8 @@ def _read_xlsx(path: Path) -> _Cells:
             lines = [*enumerate(sheet.iter_rows(values_only=True), start=1)]
         finally:
             book.close()
-    except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as .xlsx: {error}") from error
-    except (ParseError, InvalidFileException, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as .xlsx: {error}") from error
+    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+        raise DataError(f"{path} cannot be read as .xlsx: {' '.join(str(error).split())}") from error
     header = _header(lines[0][1]) if lines else []
     filled = [(number, row) for number, row in lines[1:] if any(cell is not None for cell in row)]
     # Empty cells at the end of a row may be left out.
@@ -161,6 +158,16 @@ def _times(cells: _Cells) -> np.ndarray:
         row = int(np.argmax(steps <= 0)) + 1
         _refuse(cells, row, "time", f"a time after {time[row - 1]} of the row before (dates are month/day/year)")
     return time
+
+
+def _breaks(cells: _Cells) -> np.ndarray:
+    y = _convert(cells, "y", _label).astype(np.int64)
+    for missing, found in ((1, "none"), (0, "nothing but breaks")):
+        if missing not in y:
+            raise DataError(
+                f"{cells.path}, column y: expected breaks (1) and rows without one (0), found {found} in {len(y)} rows"
+            )
+    return y
 
 
 def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.ndarray:

@@ -7,10 +7,11 @@ fixed before the first run. data/README.md explains each field. Reading checks t
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -133,7 +134,7 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
     path = folder / f"{experiment}.toml"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PublishedError(f"{path.name} cannot be read: {error}") from error
     try:
         return _parse(experiment, content)
@@ -153,9 +154,14 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     _require_unique("claim", [claim.name for claim in claims])
     conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))
     _require_unique("condition", [condition.name for condition in conditions])
+    source = Source(**content["source"])
+    _require_texts("source", vars(source).values())
+    if not source.address.startswith("https://"):
+        raise ValueError(f"source: address must begin with https://. Received: {source.address!r}")
+    _require_texts("not_published", dict(content.get("not_published", {})).values())
     return Published(
         experiment,
-        Source(**content["source"]),
+        source,
         dict(content.get("settings", {})),
         groups,
         claims,
@@ -168,6 +174,7 @@ def _group(entry: Mapping[str, Any]) -> Group:
     name = str(entry["name"])
     group = Group(**{**entry, "free": tuple(entry.get("free", ()))})
     place = f"group {name!r}"
+    _require_texts(place, (group.title, group.where, group.how, group.why, group.scale, *group.free))
     if group.obtained not in OBTAINED:
         raise ValueError(f"{place}: obtained is one of {', '.join(OBTAINED)}. Received: {group.obtained!r}")
     for metric, printed in group.numbers.items():
@@ -193,6 +200,7 @@ def _check_one_run(place: str, group: Group) -> None:
 
 def _claim(what: str, entry: Mapping[str, Any]) -> Claim:
     claim = Claim(**{**entry, "holds": tuple(entry["holds"])})
+    _require_texts(what, (claim.name, claim.text, claim.where, *claim.holds))
     if not claim.holds:
         raise ValueError(f"{what} {claim.name!r} has no inequality")
     for inequality in claim.holds:
@@ -207,9 +215,15 @@ def _side(text: str, metrics: Mapping[str, float | int | None]) -> float | None:
 
 def _is_decimal(text: str) -> bool:
     try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
+        return math.isfinite(float(Decimal(text)))
+    except (InvalidOperation, OverflowError):
         return False
+
+
+def _require_texts(place: str, values: Iterable[Any]) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{place}: expected text. Received: {value!r}")
 
 
 def _require_keys(place: str, mapping: Mapping[str, Any], known: set[str]) -> None:

@@ -2,17 +2,19 @@
 
 A run leaves one folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
 Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json` is
-a run that did not finish, and counts for nothing. What the seeds share is computed once and lies beside them in
+a run that did not finish, and counts for nothing. A record holds the digest of its arrays and of itself, and counts
+only as long as both are what they were. What the seeds share is computed once and lies beside them in
 `<digest>/once/`, in the same two files, and so do the classical detectors, in `<digest>/detectors/<name>/seed-0000/`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import math
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,8 +27,11 @@ from numpy.typing import NDArray
 from common.errors import RecordError
 from common.metrics import Metric, Metrics, Undefined
 
-SCHEMA = 1
+SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+RECORD, ARRAYS = "record.json", "arrays.npz"
+# What the name of a file begins with while it is written.
+TEMPORARY = ".unfinished-"
 # What the digest of a data set begins with where something stood in for it.
 STAND_IN = "stand-in: "
 
@@ -93,6 +98,11 @@ def digest_of(config: Mapping[str, Any], protocol: str, data: Mapping[str, str],
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def stand_in_of(data: Mapping[str, str]) -> str | None:
+    """What stood in for the real data of a run, or None where the data were real or drawn by the experiment."""
+    return ", ".join(value for value in data.values() if value.startswith(STAND_IN)) or None
+
+
 def run_folder(out: Path, experiment: str, protocol: str, digest: str, seed: int) -> Path:
     """Where the run of one seed leaves its record."""
     return out / "runs" / experiment / protocol / digest / f"seed-{seed:04d}"
@@ -143,22 +153,57 @@ def write_run(folder: Path, record: RecordT, arrays: Mapping[str, NDArray[Any]] 
 
     Returns:
         The record as written.
+
+    Raises:
+        OSError: of the disk; a record that was there before is as it was, unless its arrays differ from these.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = asdict(record)
-    if arrays is not None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-        write_atomically(folder / "arrays.npz", buffer.getvalue())
-    write_atomically(folder / "record.json", json.dumps(content, indent=1, allow_nan=False).encode())
+    with _alone_in(folder):
+        if arrays is not None:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, allow_pickle=False, **arrays)
+            content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+            write_atomically(folder / ARRAYS, buffer.getvalue())
+        text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
+        write_atomically(folder / RECORD, text.encode())
     return type(record)(**content)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its own folder, and rename it when it is complete and on the disk."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Within this context no other process writes into the folder; what a killed one has left there is removed."""
     try:
+        import fcntl
+    except ImportError:  # On Windows each file is still whole, only two files might come from two processes.
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Where a file system knows no locks, it is as on Windows.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for leftover in folder.glob(f"{TEMPORARY}*"):
+                leftover.unlink()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name in its own folder, and rename it when it is complete and on the disk.
+
+    Raises:
+        OSError: of the disk, with the path of the file; what was there before is as it was.
+    """
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -166,11 +211,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         # mkstemp makes private files; a report is for whoever may read its folder.
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def read_record(folder: Path) -> Record:
@@ -192,14 +241,65 @@ def read_once(folder: Path) -> OnceRecord:
 
 
 def _read(folder: Path, kind: type[RecordT]) -> RecordT:
-    path = folder / "record.json"
+    path = folder / RECORD
     try:
-        record = kind(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise RecordError(f"{path} has schema version {content['schema']}, this suite reads version {SCHEMA}")
+        if content.pop("checksum") != _checksum(content):
+            raise RecordError(f"{path} is not as it was written; run the seed again with --fresh")
+        record = kind(**content)
+        _require_types(record)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is no record: {error}") from error
-    if record.schema != SCHEMA:
-        raise RecordError(f"{path} has schema version {record.schema}, this suite reads version {SCHEMA}")
+    place = folder.parents[1] if folder.parent.parent.name == "detectors" else folder
+    if (record.experiment, record.protocol, record.digest) != place.parts[-4:-1]:
+        raise RecordError(
+            f"{path} belongs to {record.experiment}/{record.protocol}/{record.digest}, and lies elsewhere"
+        )
+    if isinstance(record, Record) and folder.name != f"seed-{record.seed:04d}":
+        raise RecordError(f"{path} is the record of seed {record.seed}, and lies elsewhere")
+    if record.arrays_sha256 is not None:
+        _arrays_content(folder, record)
     return record
+
+
+# What the entries of a record's mappings may be.
+_ENTRIES: Mapping[str, tuple[type, ...]] = {
+    "config": (object,),
+    "data": (str,),
+    "metrics": (float, int, type(None)),
+    "undefined": (str,),
+    "environment": (object,),
+    "durations": (float, int),
+}
+
+
+def _require_types(record: Record | OnceRecord) -> None:
+    """What comes from a file may hold anything, and must not fail later, where nobody expects it.
+
+    Raises:
+        ValueError: a field holds what it cannot hold.
+    """
+    for name, value in asdict(record).items():
+        if name in _ENTRIES:
+            right = isinstance(value, dict) and all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
+        elif name in ("seed", "revision", "schema"):
+            right = type(value) is int and value >= 0
+        else:
+            right = isinstance(value, str) or (value is None and name in ("error", "arrays_sha256"))
+        if not right:
+            raise ValueError(f"{name} is {value!r:.60}")
+    if {name for name, value in record.metrics.items() if value is None} != set(record.undefined):
+        raise ValueError("its undefined metrics and their reasons do not go together")
+    if "total" not in record.durations and getattr(record, "status", OK) == OK:
+        raise ValueError("how long it took is missing")
+
+
+def _is_entry(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value) and isinstance(value, kinds)
+    return isinstance(value, kinds) and (object in kinds or not isinstance(value, bool))
 
 
 def read_arrays(folder: Path, record: Record | OnceRecord) -> dict[str, NDArray[Any]]:
@@ -208,97 +308,43 @@ def read_arrays(folder: Path, record: Record | OnceRecord) -> dict[str, NDArray[
     Raises:
         RecordError: the file is missing or another one.
     """
-    path = folder / "arrays.npz"
+    content = _arrays_content(folder, record)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+        raise RecordError(f"{folder / ARRAYS} holds no plain arrays: {error}") from error
+
+
+def _arrays_content(folder: Path, record: Record | OnceRecord) -> bytes:
+    path = folder / ARRAYS
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != record.arrays_sha256:
         raise RecordError(f"{path} is not the file that its record was written with; run the seed again with --fresh")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+    return content
 
 
-class Found(NamedTuple):
-    """A run folder, and its record or what is wrong with it."""
+def set_aside(folder: Path, kind: Any = Record) -> str | None:
+    """Give a damaged record another name, so that it counts for nothing and can still be looked at.
 
-    folder: Path
-    record: Record | None
-    problem: str | None
+    Args:
+        folder: of the record.
+        kind: `Record` or `OnceRecord`.
 
-
-def find_records(out: Path, experiment: str) -> Iterator[Found]:
-    """Every run folder of an experiment that holds a record, whole or damaged, in order of path."""
-    for path in sorted((out / "runs" / experiment).glob("*/*/seed-*/record.json")):
-        if not re.fullmatch(r"seed-\d{4,}", path.parent.name):
-            continue
+    Returns:
+        What is wrong with it; `None` where there is no record, or a whole one.
+    """
+    if not (folder / RECORD).exists():
+        return None
+    with _alone_in(folder):
         try:
-            yield Found(path.parent, read_record(path.parent), None)
+            _read(folder, kind)
         except RecordError as error:
-            yield Found(path.parent, None, str(error))
-
-
-@dataclass
-class Selection:
-    """The records of one experiment, protocol and config, sorted by what a report may do with them.
-
-    `runs` are finished, by seed, all on the same `data`.
-    `failed` tells why the other seeds are not finished; `others` counts finished runs of other configs, other data or
-    older code by their digest; `damaged` names records that cannot be read.
-    """
-
-    runs: dict[int, tuple[Path, Record]] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-    others: dict[str, int] = field(default_factory=dict)
-    damaged: list[str] = field(default_factory=list)
-
-    @property
-    def stand_in(self) -> str | None:
-        """What stood in for the real data, if anything did."""
-        return stand_in_of(self.data)
-
-    def metrics(self) -> dict[int, Mapping[str, float | int | None]]:
-        """The metrics of every finished seed."""
-        return {seed: record.metrics for seed, (_, record) in sorted(self.runs.items())}
-
-
-def stand_in_of(data: Mapping[str, str]) -> str | None:
-    """What stood in for the real data of a run, or None where the data were real or drawn by the experiment."""
-    return ", ".join(value for value in data.values() if value.startswith(STAND_IN)) or None
-
-
-def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
-    """Find what may be compared and reported: records of this very config, made by this revision of the code.
-
-    Runs on real data are preferred to those on stand-ins, and where the same data set came in several files, those with
-    the most runs: what is reported together was made from one file.
-    """
-    selection = Selection()
-    matching: dict[str, list[tuple[Path, Record]]] = {}
-    for folder, record, problem in find_records(out, experiment):
-        if record is None:
-            selection.damaged.append(problem or str(folder))
-        elif record.protocol != protocol:
-            continue
-        elif record.config == config and record.revision == revision:
-            matching.setdefault(record.digest, []).append((folder, record))
-        elif record.status == OK:
-            selection.others[record.digest] = selection.others.get(record.digest, 0) + 1
-    if matching:
-        chosen = max(matching, key=lambda digest: _preference(matching[digest]))
-        for folder, record in matching.pop(chosen):
-            if record.status == OK:
-                selection.runs[record.seed] = (folder, record)
-                selection.data = record.data
-            else:
-                selection.failed[record.seed] = record.error or record.status
-    for digest, found in matching.items():
-        if finished := sum(record.status == OK for _, record in found):
-            selection.others[digest] = finished
-    return selection
-
-
-def _preference(found: list[tuple[Path, Record]]) -> tuple[bool, int]:
-    finished = [record for _, record in found if record.status == OK]
-    return bool(finished) and stand_in_of(finished[0].data) is None, len(finished)
+            for name in (RECORD, ARRAYS):
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / name).replace(folder / f"{name}.damaged")
+            return str(error)
+    return None

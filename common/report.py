@@ -22,7 +22,8 @@ from common.conclusions import RANDOM
 from common.errors import RecordError, SuiteError
 from common.protocols import HELD_OUT, PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
-from common.records import Record, Selection
+from common.records import Record
+from common.selection import Selection, select
 from common.separation import separate
 from common.standings import scores_of, standings
 from common.tasks import Experiment, import_experiment, name_of
@@ -81,7 +82,7 @@ def collect(
 
 
 def _select(experiment: Experiment, protocol: str, out: Path) -> Selection:
-    return records.select(out, name_of(experiment), protocol, experiment.Config().to_dict(), experiment.REVISION)
+    return select(out, name_of(experiment), protocol, experiment.Config().to_dict(), experiment.REVISION)
 
 
 def _detector_note(detector: Detector) -> str:
@@ -228,7 +229,7 @@ def _variants(
     ours = []
     for label, changes in experiment.ABLATIONS.items():
         config = experiment.Config(**changes)
-        selection = records.select(out, name, PUBLISHED, config.to_dict(), experiment.REVISION)
+        selection = select(out, name, PUBLISHED, config.to_dict(), experiment.REVISION)
         if selection.runs and selection.data == main.data:
             same = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
             verdicts = {group.name: group.verdict for group in compare(published, same).groups}

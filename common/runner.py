@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from common import records, worker
 from common.errors import ConfigError, RecordError
 from common.records import OnceRecord, Record, Result
+from common.selection import find_records
 from common.tasks import Task
 from common.worker import Outcome
 
@@ -32,6 +33,9 @@ class Listener(Protocol):
 
     def skipped(self, task: Task, record: Record) -> None:
         """A run was finished before."""
+
+    def damaged(self, task: Task, problem: str) -> None:
+        """The record of a run was damaged; it has been set aside, and the run comes again."""
 
     def started(self, task: Task) -> None:
         """A run begins."""
@@ -51,7 +55,7 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
     """
     known: dict[str, list[float]] = {}
     for out, name in {(task.out, task.name) for task in tasks}:
-        for _, record, _ in records.find_records(out, name):
+        for _, record, _ in find_records(out, name):
             if record is not None and record.status == records.OK:
                 known.setdefault(record.digest, []).append(record.durations["total"])
     runs = [task for task in tasks if task.detector is None]
@@ -99,11 +103,16 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
         if record is not None:
             listener.skipped(task, record)
     missing = [task for task, record in found.items() if record is None]
+    for task in missing:
+        if problem := records.set_aside(task.folder):
+            listener.damaged(task, problem)
     once = _Once(how.fresh)
     running = _Running(listener)
     try:
         # Closed in any case, or worker processes would live as long as somebody holds on to an error.
-        with contextlib.closing(_outcomes(once.missing(missing), running.quietly(), how, once=True)) as outcomes:
+        with contextlib.closing(
+            _outcomes(once.missing(missing, listener), running.quietly(), how, once=True)
+        ) as outcomes:
             for task, outcome in outcomes:
                 once.keep(task, outcome)
         with contextlib.closing(_outcomes(missing, running, how)) as outcomes:
@@ -154,12 +163,12 @@ class _Once:
     fresh: bool
     results: dict[Path, Result | Outcome] = field(default_factory=dict)
 
-    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+    def missing(self, tasks: Sequence[Task], listener: Listener) -> list[Task]:
         """One task for each record that is not there; those that are there are read."""
         wanted: dict[Path, Task] = {}
         for task in tasks:
             if task.detector is None and hasattr(task.experiment, "run_once") and task.once_folder not in self.results:
-                result = None if self.fresh else _read_once(task)
+                result = None if self.fresh else _read_once(task, listener)
                 if result is None:
                     wanted.setdefault(task.once_folder, replace(task, seed=0))
                 else:
@@ -195,7 +204,9 @@ class _Once:
         )
 
 
-def _read_once(task: Task) -> Result | None:
+def _read_once(task: Task, listener: Listener) -> Result | None:
+    if problem := records.set_aside(task.once_folder, OnceRecord):
+        listener.damaged(task, problem)
     try:
         record = records.read_once(task.once_folder)
         return Result(records.unflatten(record), records.read_arrays(task.once_folder, record))

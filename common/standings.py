@@ -20,7 +20,8 @@ from common import records
 from common.baselines import DETECTORS
 from common.errors import RecordError
 from common.leaderboard import Scored, leaderboard
-from common.records import Record, Selection
+from common.records import Record
+from common.selection import Selection
 from common.tasks import Experiment, name_of, varies_by_seed
 
 # Raised by whoever changes what the rows below say of the same records.

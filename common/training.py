@@ -7,6 +7,7 @@ threads is fixed, and its start-up messages are kept off stderr.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -176,6 +177,9 @@ def fit(
 
     Returns:
         Keras' history: for the loss (penalties included) and every compiled metric one number an epoch.
+
+    Raises:
+        FloatingPointError: a loss is not finite any more.
     """
     if patience is not None and validation is None:
         raise ValueError(f"Stopping early needs validation data to watch. Received: patience={patience}")
@@ -205,6 +209,11 @@ def fit(
             told.on_epoch_begin(epoch)
             logs = train(order)
             logs |= {f"val_{name}": value for name, value in validate().items()}
+            for name, value in logs.items():
+                if not math.isfinite(value):
+                    raise FloatingPointError(
+                        f"{name} is {value} after epoch {epoch + 1}; a lower learning rate may help"
+                    )
             told.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,8 +17,10 @@ from common.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.protocols import PROTOCOLS, PUBLISHED
 from common.published import ROOT, read_published
+from common.selection import Selection, select
 from common.tasks import Experiment, Task, detector_tasks, import_experiment
 from experiments import EXPERIMENTS
+from experiments.ending import status_of
 from experiments.parser import REPORTS, parse, require_known
 
 REFERENCE = REPORTS / "reference"
@@ -35,22 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name; `sys.argv` unless given.
 
     Returns:
-        The exit status: 0, 1 when a run failed or an exact number differs, 2 for usage and input, 130 on interruption.
+        The exit status: 0, 1 when a run failed or an exact number differs, 2 for usage and input, 130 after an
+        interruption, 143 after a termination.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        options = parse(arguments, COMMANDS)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def command() -> int:
+        options = parse(given, COMMANDS)
         return int(options.command(options))
-    except BrokenPipeError:
-        # Whoever read our output has seen enough of it; nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (SuiteError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; finished runs are kept, the same command goes on from there", file=sys.stderr)
-        return 130
+
+    return status_of(command, debug="--debug" in given)
 
 
 # Commands.
@@ -229,7 +224,7 @@ def fetch_command(options: argparse.Namespace) -> int:
     return status
 
 
-def _require_comparable(name: str, results: dict[str, Any], selection: records.Selection, folder: Path) -> None:
+def _require_comparable(name: str, results: dict[str, Any], selection: Selection, folder: Path) -> None:
     if name not in results["experiments"]:
         raise SuiteError(f"{folder} has no results of {name}")
     experiment, entry = import_experiment(name), results["experiments"][name]
@@ -268,9 +263,14 @@ def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bo
     from experiments import terminal
 
     _require_writable(options.out)
-    with terminal.RunDisplay(len(tasks), options.quiet, options.verbose) as display:
-        how = runner.How(options.jobs, options.dask, options.fresh, tensorboard)
-        return runner.execute(tasks, display, how)
+    how = runner.How(options.jobs, options.dask, options.fresh, tensorboard)
+    display = terminal.RunDisplay(tasks, options.quiet, options.verbose)
+    try:
+        with display:
+            return runner.execute(tasks, display, how)
+    except (KeyboardInterrupt, OSError):
+        display.print_state()
+        raise
 
 
 def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
@@ -311,7 +311,7 @@ def _print_standings(task: Task) -> None:
     from common.standings import standings
     from experiments import terminal
 
-    found = records.select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
+    found = select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
     table = standings(task.experiment, task.protocol, found, task.out)
     if table:
         title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {table['reference']}"
@@ -322,12 +322,12 @@ def _status(outcomes: Sequence[records.Record]) -> int:
     return int(any(record.status != records.OK for record in outcomes))
 
 
-def _select(name: str, options: argparse.Namespace) -> records.Selection:
+def _select(name: str, options: argparse.Namespace) -> Selection:
     experiment = import_experiment(name)
-    return records.select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
+    return select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
 
 
-def _notes(name: str, selection: records.Selection) -> list[str]:
+def _notes(name: str, selection: Selection) -> list[str]:
     notes = [f"seed {seed} failed: {error}" for seed, error in sorted(selection.failed.items())]
     if selection.stand_in:
         notes.append(f"not compared with the published numbers: these runs saw {selection.stand_in}")

@@ -129,6 +129,7 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
     command: argparse.ArgumentParser = subparsers.add_parser(
         name, help=description, description=description, allow_abbrev=False
     )
+    command.add_argument("--debug", action="store_true", help="show where an error comes from")
     command.set_defaults(command=commands[name])
     return command
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PIPE_WIDTH = 120
+DONE = "done"
+STATES = (DONE, "failed", "broken off", "not begun")
 
 
 def console() -> Console:
@@ -45,15 +47,16 @@ class RunDisplay:
     Detectors are many, each done in seconds: they are announced together, and only those that fail have a line.
 
     Args:
-        tasks: how many runs are to come.
+        tasks: the runs that are to come.
         quiet: say nothing but what failed.
         verbose: a line per epoch and per detector, and the traceback of a failure.
     """
 
-    def __init__(self, tasks: int, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, tasks: Sequence[Task], quiet: bool = False, verbose: bool = False) -> None:
         self._console = console()
         self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
-        self._ended = 0
+        self._begun: set[Task] = set()
+        self._ended: dict[Task, str] = {}
         self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
         self._bars: dict[Task, TaskID] = {}
         self._announced: set[tuple[str, str]] = set()
@@ -69,12 +72,17 @@ class RunDisplay:
 
     def skipped(self, task: Task, record: Record) -> None:
         """Say that a run was finished before."""
-        self._ended += 1
+        self._ended[task] = record.status
         if task.detector is None or self._verbose:
             self._say(_what(task), f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
 
+    def damaged(self, task: Task, problem: str) -> None:
+        """Say what is wrong with a record."""
+        self._say(_what(task), f"damaged, set aside, run again: {problem}", "yellow", always=True)
+
     def started(self, task: Task) -> None:
         """Show a bar without a length, until the first epoch tells how many there are."""
+        self._begun.add(task)
         if task.detector is not None and (task.name, task.protocol) not in self._announced:
             self._announced.add((task.name, task.protocol))
             self._say(_where(task), "the classical detectors", "dim")
@@ -94,7 +102,7 @@ class RunDisplay:
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
         """Say how a run has ended."""
-        self._ended += 1
+        self._ended[task] = record.status
         if self._progress and task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
         took = _seconds(record.durations["total"])
@@ -105,9 +113,28 @@ class RunDisplay:
         if details and self._verbose:
             self._console.print(Text(details, "red"))
 
+    def print_state(self) -> None:
+        """After something has ended all runs: what is done of each experiment, and what is not."""
+        table = Table(title="what is done")
+        table.add_column("runs", overflow="fold")
+        for heading in STATES:
+            table.add_column(heading, justify="right")
+        states: dict[str, list[str]] = {}
+        for task in self._tasks:
+            what = _where(task) + (", detectors" if task.detector else "")
+            states.setdefault(what, []).append(self._state(task))
+        for what, found in states.items():
+            table.add_row(what, *(str(found.count(state)) for state in STATES))
+        self._console.print(table)
+
+    def _state(self, task: Task) -> str:
+        if task in self._ended:
+            return DONE if self._ended[task] == OK else "failed"
+        return "broken off" if task in self._begun else "not begun"
+
     def _say(self, what: str, text: str, style: str, always: bool = False) -> None:
         if not self._quiet or always:
-            begin = f"[{self._ended}/{self._tasks}] {what}: "
+            begin = f"[{len(self._ended)}/{len(self._tasks)}] {what}: "
             self._console.print(Text(begin) + Text(text, style), soft_wrap=True)
 
 

@@ -1,15 +1,19 @@
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from common import records, runner
+from common import runner
+from common.selection import Selection, select
 from common.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
 
 # No deadlines: a busy machine must not fail a test. Derandomised: a failure comes again.
 settings.register_profile("suite", deadline=None, derandomize=True)
-settings.load_profile("suite")
+# Looks further, and somewhere else each time: `make fuzz`.
+settings.register_profile("fuzz", deadline=None, max_examples=20_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # Small enough for a second of training, large enough that every class is in every split.
 TINY = curves_dense_ae.Config(
@@ -23,6 +27,13 @@ TINY = curves_dense_ae.Config(
     epochs=3,
 )
 
+# The same as words of a command line.
+TINY_OPTIONS = [
+    word
+    for name, value in TINY.changes().items()
+    for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
+]
+
 
 class Silent:
     """A listener that remembers what it was told."""
@@ -32,6 +43,9 @@ class Silent:
 
     def skipped(self, task, record):
         self.told.append(("skipped", task.seed))
+
+    def damaged(self, task, problem):
+        self.told.append(("damaged", task.seed, problem))
 
     def started(self, task):
         self.told.append(("started", task.seed))
@@ -69,5 +83,5 @@ def tiny_both(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_selection(tiny_out) -> records.Selection:
-    return records.select(tiny_out, "curves_dense_ae", "published", TINY.to_dict(), curves_dense_ae.REVISION)
+def tiny_selection(tiny_out) -> Selection:
+    return select(tiny_out, "curves_dense_ae", "published", TINY.to_dict(), curves_dense_ae.REVISION)

@@ -6,19 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, TINY_OPTIONS
 
 from common import records
 from common.published import ROOT, read_published
+from common.selection import find_records
 from common.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae
 from experiments.__main__ import main
 
-TINY_OPTIONS = [
-    word
-    for name, value in TINY.changes().items()
-    for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
-]
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn", "scipy", "torch", "PIL", "rich.progress")
 
 
@@ -144,7 +140,7 @@ def test_the_same_seed_gives_the_same_bytes_in_two_processes(two_processes, tiny
     folders = []
     for finished, out in two_processes:
         assert finished.returncode == 0, finished.stderr
-        (found,) = records.find_records(out, "curves_dense_ae")
+        (found,) = find_records(out, "curves_dense_ae")
         folders.append(found.folder)
     ours = Task(curves_dense_ae, TINY, "published", 0, tiny_out)
     folders.append(ours.folder)
@@ -334,7 +330,7 @@ def test_the_script_of_every_experiment_is_there():
 def test_a_tensorboard_log_lies_beside_the_record_and_changes_no_number(tmp_path, tiny_selection, capsys):
     options = ["--quiet", "--tensorboard", "--out", str(tmp_path), *TINY_OPTIONS]
     assert main(["run", "curves_dense_ae", *options]) == 0
-    (found,) = records.find_records(tmp_path, "curves_dense_ae")
+    (found,) = find_records(tmp_path, "curves_dense_ae")
     assert list((found.folder / "tensorboard" / "train").glob("events.out.tfevents.*"))
     assert found.record.metrics == tiny_selection.metrics()[0]
     assert capsys.readouterr().out == ""

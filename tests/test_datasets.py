@@ -1,4 +1,3 @@
-import csv
 import gzip
 import hashlib
 import io
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from datetime import datetime, timedelta
 from urllib.error import HTTPError, URLError
 
 import numpy as np
@@ -18,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_data import idx_bytes, idx_files, npz_file, small_images, small_table, write_csv, write_xlsx
 
 from common import datasets, download, file_cache, image_files, processminer, stand_ins
 from common.datasets import Source
@@ -50,27 +49,6 @@ def no_network(address):
 
 
 # Small data sets of the same kind as the real ones.
-
-
-def idx_bytes(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
-def small_images(seed=0):
-    rng = np.random.default_rng(seed)
-    x, y = rng.integers(256, size=(12, 28, 28), dtype=np.uint8), np.arange(12, dtype=np.uint8) % 10
-    return image_files.Images(x[:8], y[:8], x[8:], y[8:])
-
-
-def idx_files(images):
-    names = [file.name for file in datasets.DATASETS["mnist"].forms[0].files]
-    return {name: gzip.compress(idx_bytes(array), mtime=0) for name, array in zip(names, images, strict=True)}
-
-
-def npz_file(images):
-    content = io.BytesIO()
-    np.savez_compressed(content, **images._asdict())
-    return {"mnist.npz": content.getvalue()}
 
 
 def sha256(content):
@@ -256,33 +234,6 @@ def test_any_other_bytes_are_an_error_of_our_own(tmp_path_factory, content, comp
         image_files.read_idx(path)
 
 
-IDX = idx_bytes(np.zeros((3, 4), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "found a file that begins with b''"),
-        (b"<html>No such file</html>", "a web page"),
-        (gzip.compress(IDX, mtime=0)[:-10], "no whole gzip file"),
-        (gzip.compress(IDX, mtime=0)[:-5] + b"12345", "no whole gzip file"),
-        (gzip.compress(b"", mtime=0), "begins with b''"),
-        (gzip.compress(b"\0\0\x0d\2" + IDX[4:], mtime=0), "expected an idx file of unsigned bytes"),
-        (gzip.compress(IDX[:7], mtime=0), "ends within its header"),
-        (gzip.compress(IDX[:-1], mtime=0), "promises 12 bytes of shape (3, 4), found 11"),
-        (gzip.compress(IDX + b"\0", mtime=0), "promises 12 bytes of shape (3, 4), found more"),
-        (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8 + b"\0" * 1000, mtime=0), "its header promises shape"),
-    ],
-)
-def test_damaged_idx_files(tmp_path, content, message):
-    path = tmp_path / "images.gz"
-    path.write_bytes(content)
-    with pytest.raises(DataError) as error:
-        image_files.read_idx(path)
-    assert message in str(error.value)
-    assert str(path) in str(error.value)
-
-
 def test_no_more_is_unpacked_than_the_header_promises(tmp_path, monkeypatch):
     unpacked = []
 
@@ -292,46 +243,11 @@ def test_no_more_is_unpacked_than_the_header_promises(tmp_path, monkeypatch):
             return unpacked[-1]
 
     path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(IDX + bytes(10_000_000), 1, mtime=0))
+    path.write_bytes(gzip.compress(idx_bytes(np.zeros((3, 4), np.uint8)) + bytes(10_000_000), 1, mtime=0))
     monkeypatch.setattr(image_files.gzip, "open", Counting)
     with pytest.raises(DataError, match="found more"):
         image_files.read_idx(path)
-    assert len(b"".join(unpacked)) == len(IDX) + 1
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"y_train": np.zeros(7, np.uint8)}, "training part: 8 images, but 7 labels"),
-        ({"y_test": np.array([0, 1, 2, 10], np.uint8)}, "labels (n,) of uint8 from 0 to 9"),
-        ({"x_test": np.zeros((4, 27, 28), np.uint8)}, "found (4, 27, 28) of uint8"),
-        ({"x_test": np.zeros((4, 28, 28))}, "found (4, 28, 28) of float64"),
-        ({"x_test": None}, "no .npz file of plain arrays"),
-    ],
-)
-def test_npz_files_that_do_not_hold_images(tmp_path, change, message):
-    path = tmp_path / "mnist.npz"
-    np.savez(path, **{**small_images()._asdict(), **change})
-    with pytest.raises(DataError) as error:
-        image_files.read_images([path])
-    assert message in str(error.value)
-
-
-def test_npz_files_that_are_none(tmp_path):
-    path = tmp_path / "mnist.npz"
-    images = small_images()._asdict()
-    del images["y_test"]
-    np.savez(path, **images)
-    with pytest.raises(DataError, match="y_test"):
-        image_files.read_images([path])
-    whole = path.read_bytes()
-    for content in (b"", b"<html>", whole[:-30], whole[:100]):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"mnist\.npz"):
-            image_files.read_images([path])
-    np.save(path.open("wb"), np.zeros(3))
-    with pytest.raises(DataError, match=r"mnist\.npz"):
-        image_files.read_images([path])
+    assert len(b"".join(unpacked)) == 12 + 12 + 1
 
 
 # Downloads.
@@ -469,153 +385,6 @@ def test_without_a_network_real_is_an_error(isolated):
 # The table of the paper machine.
 
 
-def small_table(rows=4):
-    moments = [datetime(1999, 5, 1) + timedelta(minutes=2 * row) for row in range(rows)]
-    return [
-        list(processminer.COLUMNS),
-        *([moment, row % 2, *(row + number / 8 for number in range(61))] for row, moment in enumerate(moments)),
-    ]
-
-
-def as_text(rows, delimiter=",", comma=False):
-    def cell(value):
-        if isinstance(value, datetime):
-            return f"{value.month}/{value.day}/{value:%y} {value.hour}:{value:%M}"
-        return str(value).replace(".", ",") if comma and isinstance(value, float) else str(value)
-
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter).writerows([cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def write_csv(path, rows, **options):
-    path.write_text(as_text(rows, **options), encoding="utf-8")
-    return path
-
-
-def write_xlsx(path, rows, sheet="data"):
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    book.active.title = sheet
-    for row in rows:
-        book.active.append(row)
-    book.save(path)
-    return path
-
-
-def reordered(rows):
-    return [row[::-1] for row in rows]
-
-
-def iso(rows):
-    return [rows[0], *([row[0].isoformat(" "), *row[1:]] for row in rows[1:])]
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda folder, rows: write_csv(folder / "t.csv", rows),
-        lambda folder, rows: write_csv(folder / "t.csv", reordered(rows)),
-        lambda folder, rows: write_csv(folder / "t.csv", iso(rows)),
-        lambda folder, rows: write_csv(folder / "t.csv", rows, delimiter=";", comma=True),
-        lambda folder, rows: write_csv(folder / "t.csv", rows, delimiter=";"),
-        lambda folder, rows: write_csv(folder / "t.csv", [*rows, [""] * 63]),
-        lambda folder, rows: write_xlsx(folder / "t.xlsx", rows),
-        lambda folder, rows: write_xlsx(folder / "t.xlsx", reordered(rows), sheet="Tabelle1"),
-        lambda folder, rows: write_xlsx(folder / "t.xlsx", iso(rows)),
-    ],
-    ids=["csv", "reordered", "iso dates", "decimal commas", "semicolons", "empty row", "xlsx", "first sheet", "texts"],
-)
-def test_every_form_of_the_table_is_the_same_table(tmp_path, write):
-    rows = small_table()
-    table = processminer.read_table(write(tmp_path, rows))
-    assert table.time.tolist() == [row[0] for row in rows[1:]]
-    assert table.y.tolist() == [row[1] for row in rows[1:]]
-    assert table.x.tolist() == [row[2:] for row in rows[1:]]
-
-
-def changed(row, column, value):
-    rows = small_table()
-    rows[row - 1][processminer.COLUMNS.index(column)] = value
-    return rows
-
-
-FAULTS = [
-    (changed(3, "x7", "broken"), "row 3, column x7: found 'broken', expected a finite number"),
-    (changed(5, "x61", ""), "row 5, column x61: found an empty cell, expected a finite number"),
-    (changed(2, "x1", "nan"), "row 2, column x1: found 'nan', expected a finite number"),
-    (changed(2, "x1", "inf"), "row 2, column x1: found 'inf', expected a finite number"),
-    (changed(2, "x1", "1_000"), "row 2, column x1: found '1_000', expected a finite number"),
-    (changed(2, "x1", "0,5"), "row 2, column x1: found '0,5', expected a finite number with a decimal point"),
-    (changed(4, "y", 2), "expected 0 or 1"),
-    (changed(4, "y", "0.5"), "row 4, column y: found '0.5', expected 0 or 1"),
-    (changed(4, "y", ""), "row 4, column y: found an empty cell, expected 0 or 1"),
-    (changed(2, "time", "yesterday"), "row 2, column time: found 'yesterday', expected a time as 5/1/99 0:00"),
-    (changed(2, "time", "13/5/99 0:00"), "row 2, column time: found '13/5/99 0:00', expected a time"),
-    (changed(4, "time", datetime(1999, 5, 1)), "column time: found"),
-    (changed(1, "x5", "x4"), "missing 'x5'; repeated 'x4'"),
-    (changed(1, "x5", "speed"), "missing 'x5'; unknown 'speed'"),
-    (small_table()[:1], "expected rows below the header, found none"),
-    (small_table()[1:], "row 1: expected the 63 columns"),
-    ([], "found 0: missing 'time', 'y', 'x1', 'x2', 'x3' and more"),
-]
-
-
-@pytest.mark.parametrize(("rows", "message"), FAULTS)
-@pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_the_first_fault_of_a_table_is_named(tmp_path, rows, message, kind):
-    write = write_csv if kind == "csv" else write_xlsx
-    path = write(tmp_path / f"table.{kind}", [[None if cell == "" else cell for cell in row] for row in rows])
-    if kind == "csv":
-        path.write_text(path.read_text().replace("None", ""))
-    with pytest.raises(DataError) as error:
-        processminer.read_table(path)
-    assert message in str(error.value)
-    assert str(path) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (as_text(small_table()).replace(".", ","), "row 2: expected 63 cells as in the header, found"),
-        (as_text(small_table(), delimiter=";", comma=True).replace("0,125", "0.125", 1), "with a decimal comma"),
-        (as_text(small_table(), delimiter=";", comma=True).replace("0,125", "1.000,125", 1), "row 2, column x2"),
-        (as_text(small_table()).replace("\r\n5/1/99 0:04", "\r\n\r\n5/x/99 0:04"), "row 5, column time"),
-        (as_text(small_table())[:-8] + "\r\n", "row 5"),
-        ("<!DOCTYPE html><html>Sign in</html>", "found 1: missing 'time'"),
-        ("", "found 0: missing 'time'"),
-        (as_text(small_table()).encode("utf-16"), "cannot be read as a table in UTF-8"),
-        (b"PK\x03\x04\xff\xfe\x00\x80", "cannot be read as a table in UTF-8"),
-    ],
-)
-def test_damaged_csv_files(tmp_path, text, message):
-    path = tmp_path / "table.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(DataError) as error:
-        processminer.read_table(path)
-    assert message in str(error.value)
-
-
-def test_damaged_xlsx_files(tmp_path):
-    path = write_xlsx(tmp_path / "table.xlsx", small_table())
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    zipped = io.BytesIO()
-    with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("[Content_Types].xml", "<broken")
-    for content in (
-        b"",
-        b"<html>",
-        whole[:middle],
-        whole[:middle] + bytes(99) + whole[middle + 99 :],
-        zipped.getvalue(),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"table\.xlsx"):
-            processminer.read_table(path)
-
-
 def test_a_spreadsheet_may_state_a_wrong_size_of_itself(tmp_path):
     path = write_xlsx(tmp_path / "table.xlsx", small_table())
     other = tmp_path / "other.xlsx"
@@ -625,30 +394,22 @@ def test_a_spreadsheet_may_state_a_wrong_size_of_itself(tmp_path):
     assert np.array_equal(processminer.read_table(other).x, processminer.read_table(path).x)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "expected"),
-    [
-        ("time", 36281.00138888889, "formatted as a date"),
-        ("y", True, "0 or 1"),
-        ("x3", datetime(1999, 5, 1), "a finite number"),
-        ("x3", True, "a finite number"),
-        ("x3", "#DIV/0!", "a finite number"),
-    ],
-)
-def test_cells_that_only_a_spreadsheet_has(tmp_path, column, value, expected):
-    path = write_xlsx(tmp_path / "table.xlsx", changed(3, column, value))
-    with pytest.raises(DataError, match=f"row 3, column {column}: found .*, expected .*{expected}"):
-        processminer.read_table(path)
+def test_a_table_of_a_few_rows_is_refused(isolated):
+    (isolated / "raw").mkdir()
+    path = write_csv(isolated / "raw" / "processminer.csv", small_table(99))
+    with pytest.raises(DataError) as error:
+        datasets.load_processminer(REAL)
+    assert str(error.value) == f"{path}: expected 100 rows or more, found 99"
 
 
 def test_a_table_of_unknown_digest_is_taken_with_a_warning(isolated, caplog):
     caplog.set_level(logging.WARNING)
     (isolated / "raw").mkdir()
-    path = write_csv(isolated / "raw" / "processminer-rare-event-mts - data.csv", small_table())
+    path = write_csv(isolated / "raw" / "processminer-rare-event-mts - data.csv", small_table(100))
     for _ in range(2):
         frame = datasets.load_processminer(REAL)
         assert list(frame) == list(processminer.COLUMNS)
-        assert frame["x61"].tolist() == [7.5, 8.5, 9.5, 10.5]
+        assert frame["x61"].tolist()[:4] == [7.5, 8.5, 9.5, 10.5]
         assert frame["time"].dtype.kind == "M"
         assert frame["y"].dtype == np.int64
     assert datasets.identify(["processminer"]) == {"processminer": sha256(path.read_bytes())}

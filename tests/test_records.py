@@ -11,8 +11,20 @@ from common import records
 from common.errors import RecordError
 from common.metrics import Undefined
 from common.records import Record
+from common.selection import find_records, select
 
-RECORD = Record("e", "published", "0123456789ab", 3, "ok", {"epochs": 2}, 1, metrics={"a": 0.1, "b": None})
+RECORD = Record(
+    "e",
+    "published",
+    "0123456789ab",
+    3,
+    "ok",
+    {"epochs": 2},
+    1,
+    metrics={"a": 0.1, "b": None},
+    undefined={"b": "nothing was flagged"},
+    durations={"total": 1.5},
+)
 ARRAYS = {"scores": np.linspace(0, 1, 5), "labels": np.array([0, 1, 0, 1, 1])}
 
 
@@ -56,7 +68,7 @@ def test_a_run_killed_before_a_rename_does_not_count(tmp_path, monkeypatch, file
         records.write_run(folder, RECORD, ARRAYS)
     assert not (folder / "record.json").exists()
     assert not list(folder.glob(".*"))
-    assert list(records.find_records(tmp_path, "e")) == []
+    assert list(find_records(tmp_path, "e")) == []
 
 
 def test_undefined_metrics_are_null_with_a_reason_and_nan_is_refused():
@@ -75,7 +87,7 @@ def test_a_damaged_record_is_named_and_found_as_such(tmp_path, content):
     (folder / "record.json").write_text(content)
     with pytest.raises(RecordError, match=r"record\.json is no record"):
         records.read_record(folder)
-    (found,) = records.find_records(tmp_path, "e")
+    (found,) = find_records(tmp_path, "e")
     assert found.record is None
     assert "record.json" in found.problem
 
@@ -131,7 +143,7 @@ def test_only_the_very_config_and_revision_are_selected(tmp_path):
     damaged = folder_of(tmp_path, replace(RECORD, seed=5))
     damaged.mkdir()
     (damaged / "record.json").write_text("{")
-    selection = records.select(tmp_path, "e", "published", {"epochs": 2}, 1)
+    selection = select(tmp_path, "e", "published", {"epochs": 2}, 1)
     assert list(selection.metrics()) == [3]
     assert selection.failed == {4: "ValueError: no"}
     assert selection.others == {"other0config": 1, "older00code0": 1}
@@ -143,16 +155,16 @@ def test_real_data_are_preferred_and_never_mixed_with_stand_ins(tmp_path):
         record = replace(RECORD, seed=seed, digest=digest, data=data)
         records.write_run(folder_of(tmp_path, record), record)
 
-    def select():
-        return records.select(tmp_path, "e", "published", {"epochs": 2}, 1)
+    def chosen():
+        return select(tmp_path, "e", "published", {"epochs": 2}, 1)
 
     for seed in range(3):
         write(seed, "0stand0in000", {"mnist": "stand-in: scikit-learn's digits"})
-    assert (list(select().runs), select().stand_in) == ([0, 1, 2], "stand-in: scikit-learn's digits")
+    assert (list(chosen().runs), chosen().stand_in) == ([0, 1, 2], "stand-in: scikit-learn's digits")
     write(7, "00the00csv00", {"mnist": "abc"})
-    assert (list(select().runs), select().stand_in) == ([7], None)
+    assert (list(chosen().runs), chosen().stand_in) == ([7], None)
     for seed in (8, 9):
         write(seed, "00the0xlsx00", {"mnist": "def"})
-    selection = select()
+    selection = chosen()
     assert list(selection.runs) == [8, 9]
     assert selection.others == {"00the00csv00": 1, "0stand0in000": 3}

@@ -8,6 +8,7 @@ from common import records, runner, training
 from common.config import BaseConfig, option
 from common.metrics import Undefined
 from common.records import Result
+from common.selection import find_records
 from common.tasks import Task
 
 
@@ -230,7 +231,7 @@ def test_a_damaged_record_of_what_is_shared_is_computed_again(tmp_path, listener
 def test_the_shared_record_is_no_run(tmp_path, listener):
     tasks = tasks_of(shared(), tmp_path)
     runner.execute(tasks, listener)
-    assert len(list(records.find_records(tmp_path, "fake"))) == 3
+    assert len(list(find_records(tmp_path, "fake"))) == 3
 
 
 def test_a_failure_in_what_is_shared_fails_the_run_and_leaves_no_record(tmp_path, listener):

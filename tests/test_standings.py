@@ -9,6 +9,7 @@ from common import records, runner
 from common.baselines import DETECTORS
 from common.errors import RecordError
 from common.metrics import ranking_metrics
+from common.selection import Selection, select
 from common.standings import scores_of, standings
 from common.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
@@ -16,7 +17,7 @@ from experiments import curves_dense_ae
 
 @pytest.fixture(scope="module")
 def held_out(tiny_both):
-    return records.select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
+    return select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +98,11 @@ def copied(tiny_both, tmp_path):
     shutil.copytree(
         tiny_both / "runs" / "curves_dense_ae" / "held_out", tmp_path / "runs" / "curves_dense_ae" / "held_out"
     )
-    return records.select(tmp_path, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
+    return select(tmp_path, "curves_dense_ae", "held_out", TINY.to_dict(), curves_dense_ae.REVISION)
 
 
 def test_without_detectors_nothing_is_ranked(tiny_both, tmp_path):
-    assert standings(curves_dense_ae, "held_out", records.Selection(), tmp_path) is None
+    assert standings(curves_dense_ae, "held_out", Selection(), tmp_path) is None
     selection = copied(tiny_both, tmp_path)
     shutil.rmtree(selection.runs[0][0].parent / "detectors")
     assert standings(curves_dense_ae, "held_out", selection, tmp_path) is None

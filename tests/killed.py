@@ -1,0 +1,116 @@
+"""Runs a small experiment in processes that are killed, each at another moment of writing: `killed.py FOLDER`.
+
+Prints a line of JSON: for each fault point the signal that ended its process. Processes are forked from this one, which
+has imported everything but TensorFlow, so that each takes milliseconds.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from common import records, runner, training
+from common.config import BaseConfig
+from common.records import Result
+from common.tasks import Task
+
+SEEDS = (0, 1)
+# In this order they are written.
+FILES = [
+    f"{folder}/{file}" for folder in ("once", "seed-0000", "seed-0001") for file in (records.ARRAYS, records.RECORD)
+]
+MOMENTS = ("before", "half-written", "not renamed", "after")
+POINTS = [f"{file}: {moment}" for file in FILES for moment in MOMENTS]
+
+
+# The experiment.
+
+Config = BaseConfig
+REVISION = 1
+SPLIT_BY_SEED: tuple[str, ...] = ()
+DATASETS: tuple[str, ...] = ()
+
+
+def load(config, source=None):
+    """Nothing."""
+
+
+def split(data, config, protocol, seed):
+    """Nothing."""
+
+
+def run_once(splits, config):
+    return Result({"once": 1.0}, {"shared": np.arange(20)})
+
+
+def run(splits, config, seed):
+    draws = np.random.default_rng(seed).random(50)
+    return Result({"mean": float(draws.mean())}, {"draws": draws})
+
+
+# Its ends.
+
+
+def tasks(out):
+    return [Task(sys.modules[__name__], Config(), "published", seed, out) for seed in SEEDS]
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(point):
+    """From now on this process dies when it comes to a fault point."""
+    write, sync = records.write_atomically, os.fsync
+    file, _, moment = point.partition(": ")
+    writing = []
+
+    def dying_write(path, content):
+        here = f"{path.parent.name}/{path.name}" == file
+        writing.append(here)
+        if here and moment == "before":
+            kill()
+        write(path, content)
+        if here and moment == "after":
+            kill()
+
+    def dying_sync(descriptor):
+        if writing[-1] and moment == "half-written":
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            kill()
+        sync(descriptor)
+        if writing[-1] and moment == "not renamed":
+            kill()
+
+    records.write_atomically = dying_write
+    os.fsync = dying_sync
+
+
+def execute(out, listener):
+    training.seeded = lambda seed: contextlib.nullcontext()  # nothing here needs Keras
+    return runner.execute(tasks(out), listener)
+
+
+def kill_at_every_point(folder):
+    """One process for each fault point, each with a folder of its own; returns the signals that ended them."""
+    from conftest import Silent
+
+    ends = {}
+    for number, point in enumerate(POINTS):
+        child = os.fork()
+        if child == 0:
+            die_at(point)
+            execute(folder / str(number), Silent())
+            os._exit(0)
+        ends[point] = os.WTERMSIG(os.waitpid(child, 0)[1])
+    return ends
+
+
+if __name__ == "__main__":
+    import killed  # by the name that it has in the tests
+
+    json.dump(killed.kill_at_every_point(Path(sys.argv[1])), sys.stdout)

@@ -1,0 +1,377 @@
+"""Real faults: processes that are killed or interrupted, disks that are full, records that are damaged."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import killed
+import numpy as np
+import pytest
+from conftest import TINY_OPTIONS, Silent
+
+from common import records, runner, training
+from common.errors import RecordError
+from common.published import ROOT
+from common.records import Record
+from common.selection import find_records
+from experiments.__main__ import main
+
+
+def command(*arguments, out):
+    return [sys.executable, "-m", "experiments", "run", "curves_dense_ae", *TINY_OPTIONS, *arguments, "--out", str(out)]
+
+
+def started(*arguments, out):
+    """A command. Its `communicate` ends when nobody holds its output any more: when it has left no process behind."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    return subprocess.Popen(command(*arguments, out=out), **options)
+
+
+def wait_for(process, text):
+    """Read what a process prints until a line holds some text."""
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"{text!r} was never printed; {process.stderr.read()}")
+
+
+def assert_same_runs(out, expected_out, seeds):
+    """Metrics and arrays of these seeds are those of an undisturbed run, byte for byte, and nothing else lies about."""
+    expected = {found.record.seed: found for found in find_records(expected_out, "curves_dense_ae")}
+    found = {found.record.seed: found for found in find_records(out, "curves_dense_ae")}
+    assert set(found) == set(seeds)
+    for seed in seeds:
+        assert found[seed].record.metrics == expected[seed].record.metrics
+        arrays = [(one.folder / records.ARRAYS).read_bytes() for one in (found[seed], expected[seed])]
+        assert arrays[0] == arrays[1]
+        assert {path.name for path in found[seed].folder.iterdir()} == {records.ARRAYS, records.RECORD}
+
+
+# Killed, interrupted, terminated.
+
+
+@pytest.fixture(scope="module")
+def ended_early(tmp_path_factory):
+    """For each fault point the folder that a process killed there has left."""
+    folder = tmp_path_factory.mktemp("killed")
+    arguments = [sys.executable, "tests/killed.py", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    assert json.loads(result.stdout) == dict.fromkeys(killed.POINTS, int(signal.SIGKILL))
+    return {point: folder / str(number) for number, point in enumerate(killed.POINTS)}
+
+
+@pytest.mark.parametrize("point", killed.POINTS)
+def test_a_process_killed_at_any_moment_leaves_only_whole_records(ended_early, point, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "seeded", training.seeded)  # put back what `execute` exchanges
+    out = ended_early[point]
+    finished = [record for _, record, _ in find_records(out, "killed")]
+    assert None not in finished
+    written = killed.POINTS.index(point) + 1 - killed.POINTS.index("seed-0000/record.json: after")
+    assert len(finished) == (0 if written < 1 else 1 if point != killed.POINTS[-1] else 2)
+
+    told = Silent()
+    outcomes = killed.execute(out, told)
+    assert [event for event in told.told if event[0] == "skipped"] == [
+        ("skipped", seed) for seed in range(len(finished))
+    ]
+    undisturbed = killed.execute(tmp_path, Silent())
+    assert [record.metrics for record in outcomes] == [record.metrics for record in undisturbed]
+    for ours, theirs in zip(killed.tasks(out), killed.tasks(tmp_path), strict=True):
+        for folder in ("folder", "once_folder"):
+            ours_there, theirs_there = getattr(ours, folder), getattr(theirs, folder)
+            assert (ours_there / records.ARRAYS).read_bytes() == (theirs_there / records.ARRAYS).read_bytes()
+            assert {path.name for path in ours_there.iterdir()} == {records.ARRAYS, records.RECORD}
+
+
+def test_a_real_run_that_is_killed_is_taken_up_where_it_was(tmp_path, tiny_out):
+    process = started("--seeds", "0-2", "--jobs", "1", "--verbose", out=tmp_path)
+    wait_for(process, "seed 1: epoch 2/3")
+    process.kill()
+    process.communicate(timeout=60)
+    assert [record.seed for _, record, _ in find_records(tmp_path, "curves_dense_ae")] == [0]
+    result = subprocess.run(
+        command("--seeds", "0-2", "--jobs", "2", out=tmp_path), capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert result.stdout.count("skipped") == 1
+    assert_same_runs(tmp_path, tiny_out, range(3))
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "jobs"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)]
+)
+def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, number, status, jobs):
+    arguments = ["--epochs", "100000", "--seeds", "0-2", "--jobs", str(jobs), "--verbose"]
+    process = started(*arguments, out=tmp_path)
+    wait_for(process, "seed 0: epoch 2/")
+    process.send_signal(number)
+    printed, complaints = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert complaints == "interrupted; finished runs are kept, the same command goes on from there\n"
+    assert "what is done" in printed
+    cells = next(line for line in printed.splitlines() if line.count("curves_dense_ae") and "│" in line).split("│")
+    done, failed, broken_off, not_begun = (int(cell) for cell in cells[2:6])
+    assert (done, failed) == (0, 0)
+    assert 1 <= broken_off <= jobs
+    assert broken_off + not_begun == 3
+    found = [record for _, record, _ in find_records(tmp_path, "curves_dense_ae")]
+    assert [record.status for record in found] == ["interrupted"] * broken_off
+
+
+# Disks.
+
+
+SMALL_DISK = """
+import resource, signal, sys
+from common import records
+from experiments.__main__ import main
+
+# No file may grow further than this from the second run on, which is what a full disk looks like.
+write, written = records.write_run, []
+def limited(*arguments):
+    if written:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    written.append(arguments)
+    return write(*arguments)
+records.write_run = limited
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_ends_the_command_and_keeps_what_is_done(tmp_path, tiny_out):
+    arguments = command("--seeds", "0-2", "--jobs", "1", out=tmp_path)[3:]
+    result = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"error: {tmp_path}")
+    assert "arrays.npz: File too large" in result.stderr
+    assert "what is done" in result.stdout
+    assert_same_runs(tmp_path, tiny_out, [0])
+
+
+def unwritable(folder):
+    """Folders that nobody can write into, and what the system says of each."""
+    (folder / "file").write_text("in the way")
+    yield folder / "file" / "out", "Not a directory"
+    yield ROOT.__class__("/proc/out"), ""
+    closed = folder / "closed"
+    closed.mkdir(mode=0o500)
+    if not os.access(closed, os.W_OK):
+        yield closed / "out", "Permission denied"
+
+
+@pytest.mark.parametrize("arguments", [["run", "curves_dense_ae", *TINY_OPTIONS], ["report", "--no-run"]])
+def test_a_folder_that_cannot_be_written_is_found_out_before_anything_runs(tmp_path, capsys, arguments):
+    for out, reason in unwritable(tmp_path):
+        assert main([*arguments, "--out", str(out)]) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"error: cannot write to {out}")
+        assert reason in printed.err
+        assert printed.err.count("\n") == 1
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_says_which(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        with pytest.raises(OSError, match="File too large") as error:
+            records.write_atomically(path, b"new" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert error.value.filename == str(path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("record.json", "old")]
+
+
+# Two at once.
+
+
+def test_two_commands_on_one_folder_both_end_well(tmp_path, tiny_out):
+    processes = [started("--seeds", "0-2", "--jobs", "1", out=tmp_path) for _ in range(2)]
+    for process in processes:
+        process.communicate(timeout=120)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert_same_runs(tmp_path, tiny_out, range(3))
+
+
+def record_of(folder, **changes):
+    """A record that belongs into a folder `<experiment>/<protocol>/<digest>/seed-0000`."""
+    experiment, protocol, digest = folder.parts[-4:-1]
+    fields = {"experiment": experiment, "protocol": protocol, "digest": digest, "seed": 0, "status": "ok"}
+    return Record(**{**fields, "config": {}, "revision": 1, "durations": {"total": 1.0}, **changes})
+
+
+def test_records_that_are_written_at_once_are_not_torn(tmp_path):
+    folder = records.run_folder(tmp_path, "e", "published", "0" * 12, 0)
+
+    def write(number):
+        record = record_of(folder, metrics={"m": number})
+        records.write_run(folder, record, {"a": np.full(1000, number)})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    record = records.read_record(folder)
+    assert records.read_arrays(folder, record)["a"][0] == record.metrics["m"]
+    assert len(list(folder.iterdir())) == 2
+
+
+# Damaged records.
+
+
+def rewritten(**changes):
+    """An edit that also mends the checksum, as somebody would who knows how."""
+
+    def edit(folder):
+        content = json.loads((folder / records.RECORD).read_text()) | changes
+        del content["checksum"]
+        text = json.dumps({**content, "checksum": records._checksum(content)})
+        (folder / records.RECORD).write_text(text)
+
+    return edit
+
+
+def replaced(old, new):
+    def edit(folder):
+        path = folder / records.RECORD
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return edit
+
+
+def with_arrays(content):
+    """Other arrays under a record that vouches for them."""
+
+    def edit(folder):
+        (folder / records.ARRAYS).write_bytes(content)
+        rewritten(arrays_sha256=records.hashlib.sha256(content).hexdigest())(folder)
+
+    return edit
+
+
+def pickles(folder):
+    path = folder / records.ARRAYS
+    np.savez(path, scores=np.array([{"a": 1}], dtype=object))
+    with_arrays(path.read_bytes())(folder)
+
+
+DAMAGES = {
+    "empty": (lambda folder: (folder / records.RECORD).write_text(""), "is no record"),
+    "cut": (
+        lambda folder: (folder / records.RECORD).write_text((folder / records.RECORD).read_text()[:300]),
+        "is no record",
+    ),
+    "no JSON": (lambda folder: (folder / records.RECORD).write_bytes(b"\x00\xff"), "is no record"),
+    "a list": (lambda folder: (folder / records.RECORD).write_text("[]"), "is no record"),
+    "nested too deep": (lambda folder: (folder / records.RECORD).write_text("[" * 100_000), "is no record"),
+    "an edited number": (replaced('"status": "ok"', '"status": "failed"'), "not as it was written"),
+    "no checksum": (replaced('"checksum"', '"check"'), "is no record: 'checksum'"),
+    "another schema": (rewritten(schema=1), "has schema version 1, this suite reads version 2"),
+    "no schema": (replaced('"schema"', '"scheme"'), "is no record: 'schema'"),
+    "another seed": (rewritten(seed=7), "is the record of seed 7, and lies elsewhere"),
+    "another experiment": (rewritten(experiment="../../etc"), "belongs to ../../etc/published/"),
+    "a field too many": (rewritten(extra=1), "is no record"),
+    "text for a metric": (rewritten(metrics={"m": "<script>"}), "metrics is {'m': '<script>'}"),
+    "infinity for a metric": (rewritten(metrics={"m": float("inf")}), "metrics is {'m': inf}"),
+    "no durations": (rewritten(durations={}), "how long it took is missing"),
+    "a list for a mapping": (rewritten(environment=[]), "environment is []"),
+    "an unexplained null": (rewritten(metrics={"m": None}), "do not go together"),
+    "no arrays": (lambda folder: (folder / records.ARRAYS).unlink(), "cannot be read: No such file"),
+    "empty arrays": (lambda folder: (folder / records.ARRAYS).write_bytes(b""), "is not the file"),
+    "cut arrays": (
+        lambda folder: (folder / records.ARRAYS).write_bytes((folder / records.ARRAYS).read_bytes()[:-9]),
+        "is not the file",
+    ),
+    "other arrays": (lambda folder: np.savez(folder / records.ARRAYS, scores=np.zeros(3)), "is not the file"),
+}
+
+
+@pytest.fixture
+def copied(tmp_path, tiny_out):
+    """A copy of the tiny runs, and the folder of seed 1."""
+    shutil.copytree(tiny_out, tmp_path / "out")
+    (folder,) = (tmp_path / "out").glob("runs/*/*/*/seed-0001")
+    return tmp_path / "out", folder
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_record_is_named_and_counts_for_nothing(copied, damage, said):
+    out, folder = copied
+    damage(folder)
+    with pytest.raises(RecordError) as error:
+        records.read_record(folder)
+    assert said in str(error.value)
+    assert str(folder) in str(error.value)
+    found = {one.folder.name: one for one in find_records(out, "curves_dense_ae")}
+    assert found["seed-0001"].record is None
+    assert said in found["seed-0001"].problem
+
+
+@pytest.mark.parametrize("damage", [DAMAGES["cut"][0], DAMAGES["cut arrays"][0], DAMAGES["an edited number"][0]])
+def test_a_damaged_run_is_set_aside_and_comes_again(copied, tiny_out, capsys, damage):
+    out, folder = copied
+    damage(folder)
+    assert main(command("--seeds", "0-2", "--jobs", "1", out=out)[3:]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("damaged, set aside, run again: ") == 1
+    assert printed.count("skipped") == 2
+    for path in folder.glob("*.damaged"):
+        path.unlink()
+    assert_same_runs(out, tiny_out, range(3))
+
+
+@pytest.mark.parametrize("damage", [pickles, with_arrays(b"no zip"), with_arrays(b"")])
+def test_arrays_that_a_record_vouches_for_are_still_not_trusted(copied, damage):
+    _, folder = copied
+    damage(folder)
+    record = records.read_record(folder)
+    with pytest.raises(RecordError, match="holds no plain arrays"):
+        records.read_arrays(folder, record)
+
+
+def test_a_record_that_is_read_while_it_is_written_is_not_set_aside(copied):
+    """Between new arrays and their record a folder looks damaged to whoever does not wait."""
+    _, folder = copied
+    record = records.read_record(folder)
+    aside = []
+    write = records.write_atomically
+
+    def slow(path, content):
+        write(path, content)
+        if path.name == records.ARRAYS:
+            future = pool.submit(records.set_aside, folder)
+            with contextlib.suppress(TimeoutError):
+                future.result(0.05)
+            aside.append(future)
+
+    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "write_atomically", slow)
+        records.write_run(folder, replace(record, arrays_sha256=None), {"a": np.zeros(3)})
+        assert [future.result() for future in aside] == [None]
+    assert records.read_arrays(folder, records.read_record(folder))["a"].tolist() == [0, 0, 0]
+
+
+def test_a_worker_that_finds_a_disk_full_ends_the_command(tmp_path, listener, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", str(tmp_path / "x"))
+
+    monkeypatch.setattr(records, "write_run", full)
+    monkeypatch.setattr(training, "seeded", training.seeded)
+    with pytest.raises(OSError, match="No space left"):
+        killed.execute(tmp_path, listener)
+    assert list(find_records(tmp_path, "killed")) == []
+    assert runner.execute([], listener) == []
