@@ -19,7 +19,7 @@ from common.verdicts import (
     WITHIN_SPREAD,
     lies_outside,
 )
-from common.wording import number, paragraph, pictures, plain, quoted, ranges, table
+from common.wording import number, outside, paragraph, pictures, plain, quoted, ranges, table
 
 HOW_TO_READ = f"""\
 - **{EXACT}**: follows from data and a deterministic method; our value, formatted as its source formats it, is the
@@ -396,12 +396,7 @@ def _runs(entry: Mapping[str, Any]) -> str:
     lines = [f"Seeds {ranges([int(seed) for seed in entry['seeds']])}; median {median(seconds):.0f} s a run."]
     lines += _holes(entry)
     for environment in entry["environments"]:
-        versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-        lines.append(
-            f"Made on {environment['processor']}, {environment['system']}, {environment['threads']} thread a run, "
-            f"oneDNN {'on' if environment['onednn'] else 'off'}, Python {environment['python']}, {versions}; commit "
-            f"{', '.join(environment['commits'])} (seeds {ranges(environment['seeds'])})."
-        )
+        lines.append(f"{outside(_circumstances(environment))} (seeds {ranges(environment['seeds'])}).")
     if len(entry["environments"]) > 1:
         lines.append("These runs were made in different environments: rounding may differ between their seeds.")
     if entry["others"]:
@@ -410,7 +405,18 @@ def _runs(entry: Mapping[str, Any]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _circumstances(environment: Mapping[str, Any]) -> str:
+    told = {name: environment.get(name, "unknown") for name in ("processor", "system", "threads", "python")}
+    versions = environment.get("versions")
+    named = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, Mapping) else []
+    return (
+        f"Made on {told['processor']}, {told['system']}, {told['threads']} thread a run, oneDNN "
+        f"{'on' if environment.get('onednn') else 'off'}, Python {told['python']}, {', '.join(named)}; commit "
+        f"{', '.join(environment['commits'])}"
+    )
+
+
 def _holes(entry: Mapping[str, Any]) -> list[str]:
     """What should have been in this report and is not."""
-    failed = [f"Seed {seed} failed: {error}." for seed, error in entry["failed"].items()]
-    return failed + [f"Damaged, left out: {problem}." for problem in entry["damaged"]]
+    failed = [f"Seed {seed} failed: {outside(error)}." for seed, error in entry["failed"].items()]
+    return failed + [f"Damaged, left out: {outside(problem)}." for problem in entry["damaged"]]

@@ -285,12 +285,12 @@ def _draw(experiment: Experiment, entry: dict[str, Any], out: Path, folder: Path
 def _drawn(
     experiment: Experiment, selection: Selection, seeds: Sequence[int]
 ) -> tuple[list[figures.Drawing], int | None]:
-    """The figures of the first of these seeds whose arrays are whole, and which one that is."""
+    """The figures of the first of these seeds whose arrays can be drawn, and which one that is."""
     for seed in seeds:
         folder, record = selection.runs[seed]
         try:
             return experiment.draw(records.read_arrays(folder, record)), seed
-        except RecordError:
+        except (RecordError, LookupError, ValueError, TypeError):  # damaged, or not the arrays of such a run at all
             continue
     return [], None
 

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common import records
 from common.baselines import DETECTORS
@@ -166,23 +167,36 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
     run = records.read_arrays(*found.run)
-    labels = run["labels"]
-    scores = {method: run[array] for method, array in experiment.METHODS.items() if array in run}
+    labels = _column(run, "labels", found.run[0])
+    scores = {method: _column(run, array, found.run[0]) for method, array in experiment.METHODS.items() if array in run}
     groups = None
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
-        if not np.array_equal(arrays["labels"], labels):
+        if not np.array_equal(_column(arrays, "labels", folder), labels):
             raise RecordError(
                 f"{folder} was scored on other samples than the run of seed {seed}; run both with --fresh"
             )
-        scores[DETECTORS[name].title] = arrays["scores"]
-        groups = arrays["groups"]
+        scores[DETECTORS[name].title] = _column(arrays, "scores", folder)
+        groups = _column(arrays, "groups", folder)
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
     if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
         # Where each sample stands for itself and each seed has its own, those of two seeds have nothing in common.
         groups = groups + seed * len(groups)
     return Scored(labels, groups, scores)
+
+
+def _column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArray[Any]:
+    """One number for every test sample.
+
+    Raises:
+        RecordError: there are none of that name, or other ones than the labels need.
+    """
+    found, labels = arrays.get(name, np.empty(0)), arrays.get("labels", np.empty(()))
+    right = found.ndim == 1 and found.shape == labels.shape and found.dtype.kind in "biuf"
+    if not right or not np.isfinite(found).all():
+        raise RecordError(f"{folder} holds no {name} of its test samples; run it again with --fresh")
+    return found
 
 
 def _cost(made_by: list[Record]) -> dict[str, float | None]:

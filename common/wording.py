@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from common.verdicts import decimals_of
 
@@ -40,6 +42,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def quoted(names: Iterable[str]) -> list[str]:
     """Names as code."""
     return [f"`{name}`" for name in names]
+
+
+def outside(text: Any) -> str:
+    """A text that came from a file or an error, on one line, so that no mark-up in it does anything."""
+    return html.escape(" ".join(str(text).split()), quote=False).replace("`", "'")
 
 
 def pictures(files: Sequence[Mapping[str, str]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Real faults: processes that are killed or interrupted, disks that are full, records that are damaged."""
 
 import contextlib
+import io
 import json
 import os
 import resource
@@ -14,13 +15,14 @@ from dataclasses import replace
 import killed
 import numpy as np
 import pytest
-from conftest import TINY_OPTIONS, Silent
+from conftest import TINY, TINY_OPTIONS, Silent
 
-from common import records, runner, training
+from common import records, report, runner, training
 from common.errors import RecordError
 from common.published import ROOT
 from common.records import Record
 from common.selection import find_records
+from experiments import curves_dense_ae
 from experiments.__main__ import main
 
 
@@ -131,6 +133,7 @@ def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, nu
 SMALL_DISK = """
 import resource, signal, sys
 from common import records
+from experiments import curves_dense_ae
 from experiments.__main__ import main
 
 # No file may grow further than this from the second run on, which is what a full disk looks like.
@@ -341,6 +344,53 @@ def test_arrays_that_a_record_vouches_for_are_still_not_trusted(copied, damage):
     record = records.read_record(folder)
     with pytest.raises(RecordError, match="holds no plain arrays"):
         records.read_arrays(folder, record)
+
+
+def test_the_report_never_shows_what_is_damaged(tmp_path, tiny_both):
+    """Neither a record nor arrays that belong to nothing, however well they are vouched for."""
+    shutil.copytree(tiny_both, tmp_path / "out")
+    out = tmp_path / "out"
+    (run,) = out.glob("runs/*/held_out/*/seed-0001")
+    (detector,) = out.glob("runs/*/held_out/*/detectors/knn/seed-0000")
+    (cut,) = out.glob("runs/*/published/*/seed-0000")
+    other = io.BytesIO()
+    np.savez(other, labels=np.array(["<script>"] * 3), scores=np.zeros((2, 2)))
+    with_arrays(other.getvalue())(run)
+    with_arrays(other.getvalue())(detector)
+    DAMAGES["cut arrays"][0](cut)
+    for path in out.glob("runs/*/*/*/standings.json"):
+        path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves_dense_ae, "Config", lambda **changes: replace(TINY, **changes))
+        results = report.collect([curves_dense_ae], out, tmp_path / "nowhere")
+        page = report.write(results, out, tmp_path / "latest").read_text()
+    entry = results["experiments"]["curves_dense_ae"]
+    assert list(entry["seeds"]) == ["1"]
+    assert entry["damaged"][0].endswith("run the seed again with --fresh")
+    assert entry["standings"]["held_out"]["rows"] == []
+    assert len(entry["standings"]["held_out"]["missing"]) == 2
+    assert "Damaged, left out: " in page
+    assert "<script>" not in page
+
+
+def test_a_run_whose_loss_turns_nan_fails_alone(tmp_path, capsys):
+    arguments = command("--learning-rate", "1e30", "--seeds", "0", "1", "--jobs", "1", out=tmp_path)[3:]
+    assert main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("FloatingPointError: loss is nan after epoch") == 2
+    for _, record, _ in find_records(tmp_path, "curves_dense_ae"):
+        assert record.status == "failed"
+        assert "a lower learning rate may help" in record.error
+
+
+def test_debug_says_where_an_error_comes_from(tmp_path, capsys):
+    arguments = ["compare", "--against", str(tmp_path / "nowhere")]
+    assert main(arguments) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert main([*arguments, "--debug"]) == 2
+    debugged = capsys.readouterr().err
+    assert debugged.startswith("Traceback") and debugged.endswith(line)
 
 
 def test_a_record_that_is_read_while_it_is_written_is_not_set_aside(copied):

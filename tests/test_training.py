@@ -178,6 +178,11 @@ def test_stopping_early_needs_validation_data(inputs):
         training.fit(model(), inputs, epochs=1, batch_size=8, seed=0, patience=3)
 
 
+def test_a_loss_that_turns_nan_ends_the_training(inputs):
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) after epoch"):
+        trained(inputs * 1e20, 0, epochs=50)
+
+
 def test_further_callbacks_are_called(inputs):
     ended = []
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ended.append(epoch))
