@@ -50,7 +50,7 @@ def report(results: Mapping[str, Any]) -> str:
         HOW_TO_READ,
     ]
     for name, entry in results["experiments"].items():
-        parts += _experiment(name, entry)
+        parts += experiment(name, entry)
     parts += markdown_held_out.appendix(results)
     return "\n\n".join(parts) + "\n"
 
@@ -69,7 +69,8 @@ def verdict_table(results: Mapping[str, Any]) -> str:
     return table(headings, rows)
 
 
-def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
+def experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
+    """The section of one experiment: its heading, then its parts."""
     description, comparison = entry["description"], entry["comparison"]
     seeds = [int(seed) for seed in entry["seeds"]]
     parts = [
@@ -86,7 +87,7 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     parts += [
         "### Published against ours" if not entry["stand_in"] else "### Ours",
         *pictures(entry["overview"]),
-        *[_group(group) for group in comparison["groups"]],
+        *[_group(group, entry["source"]["address"]) for group in comparison["groups"]],
     ]
     parts.append(_added(entry))
     if comparison["claims"]:
@@ -105,11 +106,11 @@ def _experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
 # Numbers.
 
 
-def _group(group: Mapping[str, Any]) -> str:
+def _group(group: Mapping[str, Any], address: str) -> str:
     rows = [
         [
             f"`{member['metric']}`",
-            member["printed"],
+            f"[{member['printed']}]({address})",
             number(member["mean"], member["printed"]),
             number(member["standard_deviation"], member["printed"]),
             _range(member, (member["minimum"], member["maximum"])),
@@ -119,7 +120,10 @@ def _group(group: Mapping[str, Any]) -> str:
         for member in group["members"]
     ]
     headings = ["number", "published", "mean", "sd", "range", "95 % interval", "verdict"]
-    title = f"**{group['title']}**: {_verdict(group)} ({group['obtained']}, {group['n']} of our runs)"
+    title = (
+        f"**{group['title']}**: {_verdict(group)} ({group['obtained']}, {group['n']} of our runs). "
+        f"Printed in: {group['where']}"
+    )
     return f"{title}\n\n{table(headings, rows)}"
 
 
@@ -141,7 +145,7 @@ def headline(group: Mapping[str, Any]) -> list[str]:
         return [f"all {count}", "", f"{agreeing} of {count} as printed" if group["n"] else "-"]
     member = group["members"][0] if group["obtained"] == "context" else _deciding(group)
     ours = f"{number(member['mean'], member['printed'])} ({_range(member, (member['minimum'], member['maximum']))})"
-    return [f"`{member['metric']}`", _shortened(member["printed"]), ours if member["n"] else "-"]
+    return [f"`{member['metric']}`", shortened(member["printed"]), ours if member["n"] else "-"]
 
 
 def _deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -160,7 +164,8 @@ def _width(member: Mapping[str, Any]) -> float:
     return float(high - low) / 2
 
 
-def _shortened(printed: str) -> str:
+def shortened(printed: str) -> str:
+    """A printed number, without the digits that nobody reads."""
     return printed if len(printed) < 10 else number(float(printed), printed)
 
 
@@ -315,10 +320,10 @@ def _what_is_off(group: Mapping[str, Any]) -> str:
         return (
             f"**{group['title']}**: {group['verdict']}. The widest interval is that of `{member['metric']}`: "
             f"half-width {number(_width(member), member['printed'])} against a tolerance of "
-            f"{number(member['tolerance'], member['printed'])}; {seeds}, published is {_shortened(member['printed'])}."
+            f"{number(member['tolerance'], member['printed'])}; {seeds}, published is {shortened(member['printed'])}."
         )
     return (
-        f"**{group['title']}**: {group['verdict']}. `{member['metric']}`: published {_shortened(member['printed'])}, "
+        f"**{group['title']}**: {group['verdict']}. `{member['metric']}`: published {shortened(member['printed'])}, "
         f"{seeds} ({_p_value(member['p_value'])} after Holm's correction)."
     )
 

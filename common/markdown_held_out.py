@@ -29,7 +29,7 @@ def page_one(results: Mapping[str, Any]) -> str:
     """For each source: is it reproduced, does it hold up, what beats it."""
     rows = []
     for name, entry in results["experiments"].items():
-        cells = [_finding(entry), _beaten(entry)]
+        cells = [_finding(entry), beaten(entry)]
         if entry["protocols"].get(HELD_OUT, {}).get("stand_in"):
             cells = [f"{cell} (stand-in data)" for cell in cells]
         rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
@@ -47,7 +47,8 @@ def _finding(entry: Mapping[str, Any]) -> str:
     return f"**{finding.verdict}**: {numbers}"
 
 
-def _beaten(entry: Mapping[str, Any]) -> str:
+def beaten(entry: Mapping[str, Any]) -> str:
+    """How many of the classical detectors are better than the source's method, held out, and which most."""
     known = conclusions.detectors(entry, HELD_OUT)
     better = conclusions.beaten_by(entry)
     if not known:

@@ -105,7 +105,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything that one source published."""
+    """Everything that one source published; `headline` is the number that it would be quoted for, if it printed one."""
 
     experiment: str
     source: Source
@@ -114,6 +114,7 @@ class Published:
     claims: tuple[Claim, ...]
     conditions: tuple[Claim, ...] = ()
     not_published: Mapping[str, str] = field(default_factory=dict)
+    headline: str | None = None
 
     def metrics(self) -> set[str]:
         """All metric names that numbers, claims and conditions of the source refer to."""
@@ -144,7 +145,9 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
 
 
 def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
-    _require_keys("the file", content, {"source", "settings", "groups", "claims", "conditions", "not_published"})
+    _require_keys(
+        "the file", content, {"source", "headline", "settings", "groups", "claims", "conditions", "not_published"}
+    )
     groups = tuple(_group(entry) for entry in content["groups"])
     _require_unique("group", [group.name for group in groups])
     # Other people's numbers may stand beside the source's own, and beside each other.
@@ -154,6 +157,9 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     _require_unique("claim", [claim.name for claim in claims])
     conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))
     _require_unique("condition", [condition.name for condition in conditions])
+    headline = content.get("headline")
+    if headline is not None and not any(headline in group.numbers for group in judged):
+        raise ValueError(f"headline must be one of the numbers that have a verdict. Received: {headline!r}")
     source = Source(**content["source"])
     _require_texts("source", vars(source).values())
     if not source.address.startswith("https://"):
@@ -167,6 +173,7 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
         claims,
         conditions,
         dict(content.get("not_published", {})),
+        headline,
     )
 
 

@@ -16,10 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common import figures, markdown, markdown_held_out, records
+from common import figures, markdown, markdown_held_out, records, tidy
 from common.baselines import DETECTORS, NOT_RUN, Detector
 from common.conclusions import RANDOM
 from common.errors import RecordError, SuiteError
+from common.explore import explorable
+from common.page import render
 from common.protocols import HELD_OUT, PROTOCOLS, PUBLISHED
 from common.published import Published, read_published
 from common.records import Record
@@ -61,6 +63,7 @@ def collect(
             **_results_of(published, selection),
             "description": describe(experiment.__doc__ or ""),
             "source": asdict(published.source),
+            "headline": published.headline,
             "not_published": dict(published.not_published),
             "protocols": {
                 protocol: _runs_of(published, found, experiment.PUBLISHED_ONLY)
@@ -90,8 +93,8 @@ def _detector_note(detector: Detector) -> str:
     return "; ".join(part for part in (detector.note, limit) if part)
 
 
-def write(results: Results, out: Path, folder: Path) -> Path:
-    """Write README.md, results.json and figures/ into a folder.
+def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
+    """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tidy tables.
 
     The figures of an experiment are those of its first seed that shows what the source shows. What is not part of this
     report is removed from figures/.
@@ -100,6 +103,7 @@ def write(results: Results, out: Path, folder: Path) -> Path:
         results: of `collect`; the names of the figures are added to it.
         out: where `runs/` is, for the saved arrays.
         folder: of the report.
+        page: whether to write index.html, results.csv and results.xlsx, too.
 
     Returns:
         The path of README.md.
@@ -117,7 +121,22 @@ def write(results: Results, out: Path, folder: Path) -> Path:
     )
     path = folder / "README.md"
     records.write_atomically(path, markdown.report(results).encode())
+    if page:
+        html = render(results, _explorable(results, out), folder)
+        records.write_atomically(folder / "index.html", html.encode())
+        tidy.write(results, folder)
     return path
+
+
+def _explorable(results: Results, out: Path) -> dict[str, dict[str, Any]]:
+    """By experiment and protocol the scores that a reader of the page may set a threshold on."""
+    return {
+        name: {
+            protocol: explorable(import_experiment(name), _select(import_experiment(name), protocol, out))
+            for protocol in (PUBLISHED, *entry["protocols"])
+        }
+        for name, entry in results["experiments"].items()
+    }
 
 
 def read_results(folder: Path) -> Results:

@@ -75,6 +75,7 @@ class GroupResult:
     name: str
     title: str
     obtained: str
+    where: str
     verdict: str
     provisional: bool
     n: int
@@ -162,7 +163,11 @@ def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence
             replace(_describe(group, metric, seeds, len(failed_seeds)), interval=None) for metric in group.numbers
         ]
         n, missing = min(member.n for member in members), max(member.missing for member in members)
-        groups.append(GroupResult(group.name, group.title, group.obtained, STAND_IN, False, n, missing, tuple(members)))
+        groups.append(
+            GroupResult(
+                group.name, group.title, group.obtained, group.where, STAND_IN, False, n, missing, tuple(members)
+            )
+        )
     return Comparison(
         published.experiment, len(seeds), tuple(sorted(failed_seeds)), tuple(groups), (), summarise(groups)
     )
@@ -223,7 +228,9 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResul
         members = _judge_draws(group, members, seeds)
         verdict = _worst(members)
         provisional = n < FIRM_SEEDS
-    return GroupResult(group.name, group.title, group.obtained, verdict, provisional, n, missing, tuple(members))
+    return GroupResult(
+        group.name, group.title, group.obtained, group.where, verdict, provisional, n, missing, tuple(members)
+    )
 
 
 def values_of(metric: str, seeds: SeedMetrics) -> list[float]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -96,6 +97,8 @@ def report_command(options: argparse.Namespace) -> int:
     experiments = [import_experiment(name) for name in options.experiments or EXPERIMENTS]
     if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
         raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
+    if options.reference and options.open:
+        raise ConfigError("the reference has no page to open; leave out --reference or --open")
     tasks = _report_tasks(experiments, options)
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
@@ -103,13 +106,15 @@ def report_command(options: argparse.Namespace) -> int:
     results = report.collect(experiments, options.out, REFERENCE, _protocols(options))
     if options.reference:
         _require_complete(results)
-    path = report.write(results, options.out, folder)
+    path = report.write(results, options.out, folder, page=not options.reference)
     if options.reference:
         readme = ROOT / "README.md"
         text = report.readme_with_tables(readme.read_text(encoding="utf-8"), results)
         records.write_atomically(readme, text.encode())
     if not options.quiet:
-        print(f"report: {path}")
+        print(f"report: {path if options.reference else path.with_name('index.html')}")
+    if options.open:
+        webbrowser.open(path.with_name("index.html").resolve().as_uri())
     return _status(outcomes)
 
 

@@ -104,6 +104,7 @@ def _parser(module: Experiment | None, commands: Mapping[str, Command]) -> argpa
     command.add_argument(
         "--experiments", nargs="+", choices=EXPERIMENTS, metavar="NAME", help="which ones (default: all)"
     )
+    command.add_argument("--open", action="store_true", help="show the page in the browser")
     command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")
     command.add_argument(
         "--reference",
