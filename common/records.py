@@ -281,7 +281,7 @@ def _require_types(record: Record | OnceRecord) -> None:
     Raises:
         ValueError: a field holds what it cannot hold.
     """
-    for name, value in asdict(record).items():
+    for name, value in vars(record).items():
         if name in _ENTRIES:
             right = isinstance(value, dict) and all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
         elif name in ("seed", "revision", "schema"):

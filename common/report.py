@@ -16,10 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common import figures, markdown, markdown_held_out, records, tidy
+from common import markdown, markdown_held_out, pictures, records, tidy
 from common.baselines import DETECTORS, NOT_RUN, Detector
-from common.conclusions import RANDOM
-from common.errors import RecordError, SuiteError
+from common.errors import SuiteError
 from common.explore import explorable
 from common.page import render
 from common.protocols import HELD_OUT, PROTOCOLS, PUBLISHED
@@ -27,13 +26,11 @@ from common.published import Published, read_published
 from common.records import Record
 from common.selection import Selection, select
 from common.separation import separate
-from common.standings import scores_of, standings
+from common.standings import standings
 from common.tasks import Experiment, import_experiment, name_of
 from common.verdicts import compare
 
 SCHEMA = 1
-# How many methods share one figure.
-BEST = 5
 
 Results = dict[str, Any]
 
@@ -96,8 +93,7 @@ def _detector_note(detector: Detector) -> str:
 def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
     """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tidy tables.
 
-    The figures of an experiment are those of its first seed that shows what the source shows. What is not part of this
-    report is removed from figures/.
+    What is not part of this report is removed from figures/.
 
     Args:
         results: of `collect`; the names of the figures are added to it.
@@ -111,7 +107,7 @@ def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as drawing:
         for name, entry in results["experiments"].items():
-            entry |= _draw(import_experiment(name), entry, out, Path(drawing))
+            _draw(name, entry, out, Path(drawing))
         # Exchanged when all are drawn, so that an interruption leaves the old report with its pictures.
         (Path(drawing) / "figures").mkdir(exist_ok=True)
         shutil.rmtree(folder / "figures", ignore_errors=True)
@@ -270,74 +266,21 @@ def _variants(
     return ours + theirs
 
 
-def _by_what_the_source_shows(comparison: Mapping[str, Any], selection: Selection) -> list[int]:
-    """The seeds in the order in which to draw from them: first those that meet the source's conditions."""
-    met = [set(given["seeds"]) for given in comparison["conditional"]]
-    return sorted(selection.runs, key=lambda seed: (not all(seed in seeds for seeds in met), seed))
+def _draw(name: str, entry: dict[str, Any], out: Path, folder: Path) -> None:
+    """Draw the figures of an experiment into `folder/figures/`, and note their files and captions in its entry."""
+    experiment = import_experiment(name)
+    selections = {protocol: _select(experiment, protocol, out) for protocol in (PUBLISHED, *entry["protocols"])}
+    for protocol, (overview, drawn, seed) in pictures.draw(experiment, entry, selections, out).items():
+        place = Path("figures", name) if protocol == PUBLISHED else Path("figures", name, protocol)
+        told = {"figures": [_saved(picture, folder, place) for picture in drawn], "figure_seed": seed}
+        if protocol == PUBLISHED:
+            entry |= {"overview": [_saved(picture, folder, place) for picture in overview], **told}
+        else:
+            entry["protocols"][protocol] |= told
 
 
-def _draw(experiment: Experiment, entry: dict[str, Any], out: Path, folder: Path) -> dict[str, Any]:
-    """Draw the figures of an experiment; return their files, relative to the report, their captions and their seed."""
-    name = name_of(experiment)
-    published = read_published(name)
-    selection = _select(experiment, PUBLISHED, out)
-    overview = []
-    with figures.style():
-        if selection.runs and not selection.stand_in and any(group.obtained == "one run" for group in published.groups):
-            overview.append(figures.published_against_ours(published, selection.metrics()))
-        drawings, drawn_from = _drawn(experiment, selection, _by_what_the_source_shows(entry["comparison"], selection))
-        files = {
-            "overview": [_saved(drawing, folder, name) for drawing in overview],
-            "figures": [_saved(drawing, folder, name) for drawing in drawings],
-            "figure_seed": drawn_from,
-        }
-        for protocol, runs in entry["protocols"].items():
-            held_out = _select(experiment, protocol, out)
-            drawings, seed = _drawn(experiment, held_out, sorted(held_out.runs))
-            drawings = [drawing for drawing in drawings if drawing.name in experiment.HELD_OUT_FIGURES]
-            drawings += _best_roc(experiment, protocol, held_out, entry["standings"][protocol], out)
-            place = f"{name}/{protocol}"
-            runs |= {"figures": [_saved(drawing, folder, place) for drawing in drawings], "figure_seed": seed}
-        return files
-
-
-def _drawn(
-    experiment: Experiment, selection: Selection, seeds: Sequence[int]
-) -> tuple[list[figures.Drawing], int | None]:
-    """The figures of the first of these seeds whose arrays can be drawn, and which one that is."""
-    for seed in seeds:
-        folder, record = selection.runs[seed]
-        try:
-            return experiment.draw(records.read_arrays(folder, record)), seed
-        except (RecordError, LookupError, ValueError, TypeError):  # damaged, or not the arrays of such a run at all
-            continue
-    return [], None
-
-
-def _best_roc(
-    experiment: Experiment, protocol: str, selection: Selection, table: Mapping[str, Any] | None, out: Path
-) -> list[figures.Drawing]:
-    """ROC curves of the best methods of a protocol on the samples of its first seed."""
-    if table is None or not table["rows"]:
-        return []
-    seed = min(table["seeds"])
-    try:
-        scored = scores_of(experiment, protocol, selection.runs[seed], out)
-    except RecordError:
-        return []
-    ranked = [row["method"] for row in table["rows"] if row["method"] in scored.scores and row["method"] != RANDOM]
-    best = ranked[:BEST]
-    if table["reference"] not in best:
-        best = [*best[: BEST - 1], table["reference"]]
-    figure, axes = figures.canvas(columns=1, height=4.0, wide=True)
-    figures.roc_curves(axes[0], scored.labels, {method: scored.scores[method] for method in best})
-    axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
-    caption = (
-        f"ROC curves of the best methods and of the {table['reference']}, held out, on the samples of seed {seed}."
-    )
-    return [figures.Drawing("roc_of_the_best", caption, figure)]
-
-
-def _saved(drawing: figures.Drawing, folder: Path, experiment: str) -> dict[str, str]:
-    path = figures.save(drawing, folder / "figures" / experiment)
-    return {"file": path.relative_to(folder).as_posix(), "caption": drawing.caption}
+def _saved(picture: pictures.Picture, folder: Path, place: Path) -> dict[str, str]:
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    file = place / f"{picture.name}.png"
+    (folder / file).write_bytes(picture.png)
+    return {"file": file.as_posix(), "caption": picture.caption}
