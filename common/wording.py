@@ -19,7 +19,9 @@ def number(value: float | None, printed: str) -> str:
 
 def plain(value: float | int | None, digits: int = 4) -> str:
     """A number without a printed counterpart: a few significant digits, whole ones in full, a dash for nothing."""
-    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.{digits}g}"
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
 def ranges(seeds: Sequence[int]) -> str:

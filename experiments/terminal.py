@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PIPE_WIDTH = 120
+# On a narrower terminal a table would be cells of a few letters each.
+NARROW = 90
 DONE = "done"
 STATES = (DONE, "failed", "broken off", "not begun")
 
@@ -39,6 +42,25 @@ STATES = (DONE, "failed", "broken off", "not begun")
 def console() -> Console:
     """Standard output; in a pipe wide enough for a table."""
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+
+
+def show(out: Console, table: Table) -> None:
+    """Print a table; where the terminal is too narrow for one, each row as a line or two."""
+    if out.width >= NARROW:
+        out.print(table)
+        return
+    out.print(Text(str(table.title or ""), "bold"))
+    headings = [str(column.header) for column in table.columns]
+    for first, *rest in zip(*(column.cells for column in table.columns), strict=True):
+        told = [
+            _told(heading, cell) for heading, cell in zip(headings[1:], rest, strict=True) if str(cell) not in ("", "-")
+        ]
+        out.print(first if isinstance(first, Text) else Text(str(first)))
+        out.print(Padding(Text(", ").join(told), (0, 0, 0, 4)))
+
+
+def _told(heading: str, cell: RenderableType) -> Text:
+    return Text.assemble((f"{heading} ", "dim"), cell if isinstance(cell, Text) else str(cell))
 
 
 class RunDisplay:
@@ -125,7 +147,7 @@ class RunDisplay:
             states.setdefault(what, []).append(self._state(task))
         for what, found in states.items():
             table.add_row(what, *(str(found.count(state)) for state in STATES))
-        self._console.print(table)
+        show(self._console, table)
 
     def _state(self, task: Task) -> str:
         if task in self._ended:
@@ -174,7 +196,7 @@ def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "experiment")
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    show(console(), table)
 
 
 def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds: float | None) -> None:
@@ -202,7 +224,7 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
         table.add_column(f"seed {record.seed}", justify="right")
     for name in names:
         table.add_row(name, *(plain(record.metrics.get(name)) for record in records))
-    console().print(table)
+    show(console(), table)
 
 
 def print_standings(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -217,7 +239,7 @@ def print_standings(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             Text(row["method"], style), f"{row['auroc']:.3f}", f"{low:.3f}..{high:.3f}", *numbers, row["standing"]
         )
-    console().print(table)
+    show(console(), table)
 
 
 def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str] = ()) -> None:
@@ -230,8 +252,8 @@ def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str]
     """
     out = console()
     if comparison.n_seeds:
-        out.print(_numbers_table(comparison) if members else _groups_table(comparison))
-        out.print(_claims_table(comparison.claims))
+        show(out, _numbers_table(comparison) if members else _groups_table(comparison))
+        show(out, _claims_table(comparison.claims))
         out.print(summary_sentence(asdict(comparison)), soft_wrap=True)
         for given in comparison.conditional:
             out.print(condition_sentence(given), soft_wrap=True)
@@ -330,7 +352,7 @@ def print_agreement(rows: Mapping[str, Any]) -> None:
             )
     out = console()
     if table.row_count:
-        out.print(table)
+        show(out, table)
     out.print(rows["summary"], soft_wrap=True)
 
 
