@@ -199,4 +199,4 @@ class _Converter:
 
     def _table_open(self, *arguments: Any) -> str:
         label = f"Table {next(self._tables)}"
-        return f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table class="sortable">\n'
+        return f'<div class="scroll" role="group" aria-label="{label}" tabindex="0"><table class="sortable">\n'
