@@ -134,14 +134,10 @@ class Explorer {
       });
     })));
     this.line = drawing("line", { class: "at", y1: 0, y2: HEIGHT });
-    const words = [[0, "start", shown(this.valueAt(0))], [WIDTH, "end", shown(this.valueAt(1))]];
-    const scale = this.logarithmic ? "score, logarithmic" : "score";
-    words.push([WIDTH / 2, "middle", `${scale}; normal blue, anomalies orange, each as a part of its class`]);
-    histogram.append(this.line, ...words.map(([x, anchor, text]) => {
-      const label = drawing("text", { x, y: HEIGHT + 18, "text-anchor": anchor });
-      label.textContent = text;
-      return label;
-    }));
+    histogram.append(this.line);
+    this.find(".low").textContent = shown(this.valueAt(0));
+    this.find(".high").textContent = shown(this.valueAt(1));
+    this.find(".kind").textContent = this.logarithmic ? "score, logarithmic" : "score";
   }
   set(threshold) {
     const slider = this.find("input");
