@@ -33,13 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     machine = describe(options)
     chosen = [row for row in ROWS if options.only in (None, row.name)]
-    results = [(row, measure(row, options)) for row in chosen]
+    whole = not (options.only or options.quick or options.full)
+    results = []
+    for row in chosen:
+        results.append((row, measure(row, options)))
+        print(table.ratio_table(results[-1:]), flush=True)
+    if whole:
+        # An hour's work, kept before anything else can go wrong.
+        _write(table.render(machine, results, []))
     growths = grow() if options.only == GROWTH or not (options.only or options.quick) else []
     generated = table.render(machine, results, growths)
     print(generated)
-    if not (options.only or options.quick or options.full):
-        write_atomically(README, table.insert(README.read_text(encoding="utf-8"), generated).encode())
+    if whole:
+        _write(generated)
     return 0
+
+
+def _write(generated: str) -> None:
+    write_atomically(README, table.insert(README.read_text(encoding="utf-8"), generated).encode())
 
 
 def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement]]:
