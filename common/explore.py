@@ -14,6 +14,7 @@ from common.errors import RecordError
 from common.metrics import confusion_counts
 from common.records import Record
 from common.selection import Selection
+from common.standings import column
 from common.tasks import Experiment
 
 # So many seeds can be picked from: a page holds the scores of each.
@@ -44,13 +45,15 @@ def explorable(experiment: Experiment, selection: Selection) -> dict[str, Any]:
     for seed, (folder, record) in sorted(selection.runs.items())[:SEEDS]:
         try:
             arrays = records.read_arrays(folder, record)
-            scores, labels = np.asarray(arrays[array], "<f8"), np.asarray(arrays["labels"]).astype(int)
-        except (RecordError, LookupError, ValueError, TypeError):
+            scores = column(arrays, array, folder).astype("<f8")
+            labels = column(arrays, "labels", folder).astype(int)
+            decided = decisions(record, labels, scores)
+        except (RecordError, ValueError):  # damaged, or not the arrays of such a run at all
             continue
         found[str(seed)] = {
             "scores": base64.b64encode(scores.tobytes()).decode(),
             "labels": "".join(map(str, labels)),
-            "decisions": [decision._asdict() for decision in decisions(record, labels, scores)],
+            "decisions": [decision._asdict() for decision in decided],
         }
     return found
 

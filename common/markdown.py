@@ -83,7 +83,7 @@ def experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     if not seeds:
         return [*parts, "\n".join(["No finished run.", *_holes(entry)])]
     if entry["stand_in"]:
-        parts.append(f"**Not the real data.** These runs saw {entry['stand_in']}; nothing here is compared.")
+        parts.append(f"**Not the real data.** These runs saw {outside(entry['stand_in'])}; nothing here is compared.")
     parts += [
         "### Published against ours" if not entry["stand_in"] else "### Ours",
         *pictures(entry["overview"]),
@@ -180,7 +180,7 @@ def _verdict(group: Mapping[str, Any]) -> str:
 
 def _summary(entry: Mapping[str, Any]) -> str:
     if entry["stand_in"]:
-        return f"not compared, for these runs saw {entry['stand_in']}."
+        return f"not compared, for these runs saw {outside(entry['stand_in'])}."
     return summary_sentence(entry["comparison"]) if entry["seeds"] else "no finished run."
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from common import conclusions
 from common.leaderboard import REFERENCE
 from common.protocols import HELD_OUT, PUBLISHED
-from common.wording import pictures, plain, ranges, table
+from common.wording import outside, pictures, plain, ranges, table
 
 HOW_TO_READ = f"""\
 - **{conclusions.HOLDS_UP}**: held out, the 95 % interval of the AUROC of the source's method ends no more than
@@ -81,7 +81,7 @@ def _held_out(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
     ]
     return [
         *parts,
-        f"**Not the real data.** These runs saw {runs['stand_in']}." if runs["stand_in"] else "",
+        f"**Not the real data.** These runs saw {outside(runs['stand_in'])}." if runs["stand_in"] else "",
         "\n".join(f"- {sentence}" for sentence in sentences),
         _rules(entry, runs),
         _aurocs(entry, runs),
@@ -208,7 +208,7 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 
 def _missing(board: Mapping[str, Any]) -> str:
     """What could not be ranked; a seed that lacks a detector which others have is left out with all its scores."""
-    lines = [f"Left out: {what} (seeds {ranges(seeds)})." for what, seeds in board["missing"].items()]
+    lines = [f"Left out: {outside(what)} (seeds {ranges(seeds)})." for what, seeds in board["missing"].items()]
     return "\n".join(f"- {line}" for line in lines)
 
 

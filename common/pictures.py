@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ from common.tasks import Experiment, name_of
 # How many methods share one figure.
 BEST = 5
 # Pictures depend on these besides our own code.
-LIBRARIES = ("matplotlib", "seaborn", "numpy", "pillow")
+LIBRARIES = ("matplotlib", "seaborn", "numpy", "pillow", "scikit-learn", "scipy", "pandas")
 
 
 class Picture(NamedTuple):
@@ -58,7 +58,7 @@ class Album:
             inputs: all that the pictures depend on besides code and libraries, as plain data.
             draw: from these inputs.
         """
-        key = hashlib.sha256(json.dumps([_code(), inputs], sort_keys=True).encode()).hexdigest()[:24]
+        key = hashlib.sha256(json.dumps([CODE, inputs], sort_keys=True).encode()).hexdigest()[:24]
         path = self._folder / f"{key}.json"
         self._used.add(path.name)
         kept = _kept(path)
@@ -82,18 +82,23 @@ class Album:
 def _kept(path: Path) -> list[Picture] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [Picture(str(name), str(caption), base64.b64decode(png)) for name, caption, png in content]
-    except (OSError, ValueError, TypeError):
+        kept = [Picture(str(name), str(caption), base64.b64decode(png)) for name, caption, png in content]
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    # A name becomes that of a file.
+    return kept if all(re.fullmatch(r"\w+", picture.name) for picture in kept) else None
 
 
-@functools.cache
 def _code() -> list[str]:
     """A digest of all our code, and the versions of what it draws with."""
     sources = hashlib.sha256()
     for path in sorted([*(ROOT / "common").glob("*.py"), *(ROOT / "experiments").glob("*.py")]):
         sources.update(path.read_bytes())
     return [sources.hexdigest(), *map(version, LIBRARIES)]
+
+
+# Of the code as it was when this process began, which is the code that will draw.
+CODE = _code()
 
 
 # The figures of one experiment.

@@ -30,6 +30,8 @@ from common.metrics import Metric, Metrics, Undefined
 SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 RECORD, ARRAYS = "record.json", "arrays.npz"
+# A file that is not there is damage; one that cannot be read just now, for want of rights or handles, is not.
+ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # What the name of a file begins with while it is written.
 TEMPORARY = ".unfinished-"
 # What the digest of a data set begins with where something stood in for it.
@@ -143,30 +145,40 @@ def unflatten(record: Record | OnceRecord) -> dict[str, Metric]:
     }
 
 
-def write_run(folder: Path, record: RecordT, arrays: Mapping[str, NDArray[Any]] | None = None) -> RecordT:
-    """Write the arrays, then the record that makes them count.
+def write_run(
+    folder: Path, record: RecordT, arrays: Mapping[str, NDArray[Any]] | None = None, unless_finished: bool = False
+) -> RecordT:
+    """Write the arrays and the record that makes them count.
 
     Args:
         folder: of the run; made if need be.
         record: without `arrays_sha256`, which is filled in here.
         arrays: what figures are drawn from; none for a failed run.
+        unless_finished: write nothing where a finished run has left its record.
 
     Returns:
-        The record as written.
+        The record as written, or the one that was there.
 
     Raises:
-        OSError: of the disk; a record that was there before is as it was, unless its arrays differ from these.
+        OSError: of the disk; what was there before is as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = asdict(record)
+    files: dict[Path, bytes] = {}
+    if arrays is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        files[folder / ARRAYS] = buffer.getvalue()
+    text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
+    files[folder / RECORD] = text.encode()
     with _alone_in(folder):
-        if arrays is not None:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, allow_pickle=False, **arrays)
-            content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
-            write_atomically(folder / ARRAYS, buffer.getvalue())
-        text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
-        write_atomically(folder / RECORD, text.encode())
+        if unless_finished:
+            with contextlib.suppress(RecordError):
+                there = _read(folder, type(record))
+                if getattr(there, "status", OK) == OK:
+                    return there
+        write_together(files)
     return type(record)(**content)
 
 
@@ -200,25 +212,37 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: of the disk, with the path of the file; what was there before is as it was.
     """
-    temporary: Path | None = None
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files that belong together: all are complete and on the disk before the first is renamed.
+
+    Raises:
+        OSError: of the disk, with the path of the file; what was there before is as it was.
+    """
+    temporaries: dict[Path, Path] = {}
+    path = Path()
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a report is for whoever may read its folder.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-        temporary = None
+        for path, content in files.items():
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+            temporaries[path] = Path(name)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes private files; a report is for whoever may read its folder.
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+        for path in files:
+            temporaries[path].replace(path)
+            del temporaries[path]
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
-        if temporary is not None:
+        for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
 
 
@@ -250,7 +274,7 @@ def _read(folder: Path, kind: type[RecordT]) -> RecordT:
             raise RecordError(f"{path} is not as it was written; run the seed again with --fresh")
         record = kind(**content)
         _require_types(record)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (*ABSENT, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is no record: {error}") from error
     place = folder.parents[1] if folder.parent.parent.name == "detectors" else folder
     if (record.experiment, record.protocol, record.digest) != place.parts[-4:-1]:
@@ -299,6 +323,8 @@ def _require_types(record: Record | OnceRecord) -> None:
 def _is_entry(value: Any, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, float):
         return math.isfinite(value) and isinstance(value, kinds)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return False
     return isinstance(value, kinds) and (object in kinds or not isinstance(value, bool))
 
 
@@ -320,7 +346,7 @@ def _arrays_content(folder: Path, record: Record | OnceRecord) -> bytes:
     path = folder / ARRAYS
     try:
         content = path.read_bytes()
-    except OSError as error:
+    except ABSENT as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != record.arrays_sha256:
         raise RecordError(f"{path} is not the file that its record was written with; run the seed again with --fresh")

@@ -116,10 +116,10 @@ def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
         folder / "results.json", json.dumps(results, separators=(",", ":"), allow_nan=False).encode()
     )
     path = folder / "README.md"
-    records.write_atomically(path, markdown.report(results).encode())
+    records.write_atomically(path, markdown.report(results).encode(errors="backslashreplace"))
     if page:
         html = render(results, _explorable(results, out), folder)
-        records.write_atomically(folder / "index.html", html.encode())
+        records.write_atomically(folder / "index.html", html.encode(errors="backslashreplace"))
         tidy.write(results, folder)
     return path
 
@@ -146,8 +146,11 @@ def read_results(folder: Path) -> Results:
         results: Results = json.loads(path.read_text(encoding="utf-8"))
         if results["schema"] != SCHEMA:
             raise SuiteError(f"{path} has schema version {results['schema']}, this suite reads version {SCHEMA}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SuiteError(f"{path} holds no results of a report: {error}") from error
+        for entry in results["experiments"].values():
+            _ = entry["revision"], entry["config"], entry["data"], entry["seeds"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise SuiteError(f"{path} holds no results of a report: {what}") from error
     return results
 
 

@@ -227,8 +227,7 @@ def _write(task: Task, outcome: Outcome) -> Record:
 
 def _write_unfinished(task: Task, record: Record) -> None:
     """Leave word of a run that did not finish, unless an earlier one did: finished work is never lost."""
-    if task.finished() is None:
-        records.write_run(task.folder, record)
+    records.write_run(task.folder, record, unless_finished=True)
 
 
 def _record(task: Task, outcome: Outcome) -> Record:

@@ -125,8 +125,8 @@ def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> str:
 def _kept(path: Path, key: str) -> dict[str, Any] | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept if kept["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return kept if kept["key"] == key and isinstance(kept["rows"], list) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -167,17 +167,17 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
     run = records.read_arrays(*found.run)
-    labels = _column(run, "labels", found.run[0])
-    scores = {method: _column(run, array, found.run[0]) for method, array in experiment.METHODS.items() if array in run}
+    labels = column(run, "labels", found.run[0])
+    scores = {method: column(run, array, found.run[0]) for method, array in experiment.METHODS.items() if array in run}
     groups = None
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
-        if not np.array_equal(_column(arrays, "labels", folder), labels):
+        if not np.array_equal(column(arrays, "labels", folder), labels):
             raise RecordError(
                 f"{folder} was scored on other samples than the run of seed {seed}; run both with --fresh"
             )
-        scores[DETECTORS[name].title] = _column(arrays, "scores", folder)
-        groups = _column(arrays, "groups", folder)
+        scores[DETECTORS[name].title] = column(arrays, "scores", folder)
+        groups = column(arrays, "groups", folder)
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
     if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
@@ -186,7 +186,7 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
     return Scored(labels, groups, scores)
 
 
-def _column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArray[Any]:
+def column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArray[Any]:
     """One number for every test sample.
 
     Raises:

@@ -193,13 +193,16 @@ def fit(
     history = keras.callbacks.History()
     told = keras.callbacks.CallbackList(
         [
-            history,
             keras.callbacks.LambdaCallback(on_epoch_end=after),
             *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
             *_log_callbacks(),
             *callbacks,
+            history,  # behind those that write into the logs
         ],
         model=model,
+        epochs=epochs,
+        steps=-(-len(inputs) // batch_size),
+        verbose=0,
     )
     with _timed("fit"):
         train, validate = _compiled_epoch(model, inputs, batch_size), _compiled_validation(model, validation)
@@ -217,6 +220,7 @@ def fit(
             told.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
+        model.optimizer.finalize_variable_values(model.trainable_variables)
         told.on_train_end()
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 

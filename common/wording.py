@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def quoted(names: Iterable[str]) -> list[str]:
 
 def outside(text: Any) -> str:
     """A text that came from a file or an error, on one line, so that no mark-up in it does anything."""
-    return html.escape(" ".join(str(text).split()), quote=False).replace("`", "'")
+    return re.sub(r"([\\`*_\[\]()!#|])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
 
 
 def pictures(files: Sequence[Mapping[str, str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -39,9 +40,16 @@ DONE = "done"
 STATES = (DONE, "failed", "broken off", "not begun")
 
 
+class _Console(Console):
+    """A console that falls silent when nobody reads it any more: what runs is finished all the same."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def console() -> Console:
     """Standard output; in a pipe wide enough for a table."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+    return _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
 
 
 def show(out: Console, table: Table) -> None:

@@ -65,29 +65,40 @@ def kill():
 
 def die_at(point):
     """From now on this process dies when it comes to a fault point."""
-    write, sync = records.write_atomically, os.fsync
+    make, sync, rename = records.tempfile.mkstemp, os.fsync, Path.replace
     file, _, moment = point.partition(": ")
+    place, name = file.split("/")
     writing = []
 
-    def dying_write(path, content):
-        here = f"{path.parent.name}/{path.name}" == file
-        writing.append(here)
-        if here and moment == "before":
+    def dying_make(dir, prefix):
+        # The arrays are written before the record.
+        first = not writing or writing[-1] != (dir, records.ARRAYS)
+        writing.append((dir, records.ARRAYS if first else records.RECORD))
+        if moment == "before" and is_here():
             kill()
-        write(path, content)
-        if here and moment == "after":
-            kill()
+        return make(dir=dir, prefix=prefix)
+
+    def is_here():
+        folder, written = writing[-1]
+        return (folder.name, written) == (place, name)
 
     def dying_sync(descriptor):
-        if writing[-1] and moment == "half-written":
+        if moment == "half-written" and is_here():
             os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
             kill()
         sync(descriptor)
-        if writing[-1] and moment == "not renamed":
+
+    def dying_rename(path, target):
+        here = (target.parent.name, target.name) == (place, name)
+        if here and moment == "not renamed":
+            kill()
+        rename(path, target)
+        if here and moment == "after":
             kill()
 
-    records.write_atomically = dying_write
+    records.tempfile.mkstemp = dying_make
     os.fsync = dying_sync
+    Path.replace = dying_rename
 
 
 def execute(out, listener):

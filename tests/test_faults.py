@@ -396,21 +396,84 @@ def test_a_record_that_is_read_while_it_is_written_is_not_set_aside(copied):
     _, folder = copied
     record = records.read_record(folder)
     aside = []
-    write = records.write_atomically
+    rename = records.Path.replace
 
-    def slow(path, content):
-        write(path, content)
-        if path.name == records.ARRAYS:
+    def slow(path, target):
+        rename(path, target)
+        if target.name == records.ARRAYS:
             future = pool.submit(records.set_aside, folder)
             with contextlib.suppress(TimeoutError):
                 future.result(0.05)
             aside.append(future)
 
     with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "write_atomically", slow)
+        patch.setattr(records.Path, "replace", slow)
         records.write_run(folder, replace(record, arrays_sha256=None), {"a": np.zeros(3)})
         assert [future.result() for future in aside] == [None]
     assert records.read_arrays(folder, records.read_record(folder))["a"].tolist() == [0, 0, 0]
+
+
+def test_a_run_that_another_command_has_finished_meanwhile_is_not_overwritten(copied):
+    _, folder = copied
+    there = records.read_record(folder)
+    kept = records.write_run(folder, replace(there, status="interrupted", arrays_sha256=None), unless_finished=True)
+    assert kept == records.read_record(folder) == there
+
+
+def test_a_record_that_cannot_be_read_just_now_is_not_damaged(copied):
+    """Too many open files, for one."""
+    _, folder = copied
+    before = sorted(folder.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = [os.open(folder, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used[0] + 1, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            records.read_record(folder)
+        with pytest.raises(OSError, match="Too many open files"):
+            records.set_aside(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(used[0])
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_full_disk_under_fresh_leaves_the_finished_run(copied, monkeypatch):
+    _, folder = copied
+    there, arrays = records.read_record(folder), (folder / records.ARRAYS).read_bytes()
+    make = records.tempfile.mkstemp
+
+    def full(dir, prefix):
+        if list(dir.glob(f"{prefix}*")):  # the arrays still fitted
+            raise OSError(28, "No space left on device")
+        return make(dir=dir, prefix=prefix)
+
+    monkeypatch.setattr(records.tempfile, "mkstemp", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        records.write_run(folder, replace(there, arrays_sha256=None), {"other": np.zeros(3)})
+    assert records.read_record(folder) == there
+    assert (folder / records.ARRAYS).read_bytes() == arrays
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"schema": 1}', '{"schema": 1, "experiments": {"e": {}}}', "[" * 100_000]
+)
+def test_a_damaged_reference_is_one_line(tmp_path, capsys, content):
+    (tmp_path / "results.json").write_text(content)
+    assert main(["compare", "--against", str(tmp_path)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {tmp_path / 'results.json'} holds no results of a report: ")
+    assert printed.count("\n") == 1
+
+
+def test_output_that_nobody_reads_stops_no_run(tmp_path, tiny_out):
+    shell = f"{' '.join(command('--seeds', '0', '1', '--jobs', '1', out=tmp_path))} | head -n 1"
+    words = ["bash", "-o", "pipefail", "-c", shell]
+    result = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+    assert_same_runs(tmp_path, tiny_out, range(2))
 
 
 def test_a_worker_that_finds_a_disk_full_ends_the_command(tmp_path, listener, monkeypatch):

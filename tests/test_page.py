@@ -14,9 +14,10 @@ from conftest import TINY
 
 from common import page, report, tidy
 from common.explore import decisions, explorable
-from common.published import read_published
+from common.published import ROOT, read_published
 from common.records import Record, read_arrays
 from common.selection import select
+from common.wording import outside
 from experiments import curves_dense_ae
 from experiments.__main__ import main
 
@@ -142,6 +143,15 @@ def test_hostile_text_does_nothing(made):
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     Outline(text)
+
+
+def test_hostile_text_in_markdown_is_text():
+    evil = "<img src=x>\n\n## At a glance\n\n[click](http://evil.test/) ![t](http://evil.test/a.png) `x` | y"
+    written = outside(evil)
+    assert "\n" not in written
+    assert "<" not in written
+    read = page._Converter(ROOT)([f"Seed 7 failed: {written}."])
+    assert html.unescape(read) == f"<p>Seed 7 failed: {' '.join(evil.split())}.</p>\n"
 
 
 def test_figures_outside_of_the_report_are_not_taken_in(made, tmp_path):

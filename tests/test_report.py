@@ -72,7 +72,7 @@ def test_every_picture_of_the_report_exists_and_has_words(out, page):
 def test_every_published_number_stands_in_the_report(page):
     for group in report.read_published("curves_dense_ae").groups:
         for metric, printed in group.numbers.items():
-            assert re.search(rf"`{re.escape(metric)}` \| {re.escape(printed)} \|", page), metric
+            assert re.search(rf"`{re.escape(metric)}` \| \[{re.escape(printed)}\]\(https://\S+\) \|", page), metric
 
 
 def test_differences_are_explained_by_ablations_of_the_same_row(page):

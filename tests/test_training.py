@@ -69,7 +69,8 @@ def test_progress_and_the_callback_come_once_an_epoch(inputs):
     assert len(told) == 4
 
 
-def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs):
+@pytest.mark.parametrize("ema", [False, True])
+def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs, ema):
     """Bit for bit: with penalties, a metric, validation data and a partial last batch, and Adam's state as well."""
     decay = keras.regularizers.L2(0.01)
 
@@ -77,7 +78,9 @@ def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs
         layer_inputs = keras.Input((6,))
         hidden = keras.layers.Dense(5, activation="relu", kernel_regularizer=decay)(layer_inputs)
         built = keras.Model(layer_inputs, keras.layers.Dense(6, bias_regularizer=decay)(hidden))
-        built.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", metrics=[training.mean_of_batch_means])
+        built.compile(
+            optimizer=keras.optimizers.Adam(0.01, use_ema=ema), loss="mse", metrics=[training.mean_of_batch_means]
+        )
         return built
 
     with training.seeded(5):
@@ -183,11 +186,13 @@ def test_a_loss_that_turns_nan_ends_the_training(inputs):
         trained(inputs * 1e20, 0, epochs=50)
 
 
-def test_further_callbacks_are_called(inputs):
-    ended = []
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ended.append(epoch))
-    trained(inputs, 0, callbacks=[callback])
-    assert ended == [0, 1, 2, 3]
+def test_further_callbacks_are_called_and_may_write_into_the_history(inputs):
+    class Callback(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["left"] = self.params["epochs"] - epoch
+
+    _, history = trained(inputs, 0, callbacks=[Callback()])
+    assert history["left"] == [4, 3, 2, 1]
 
 
 # The TensorBoard log.
