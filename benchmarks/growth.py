@@ -50,12 +50,6 @@ GROWTHS = (
         "or use `SGDOneClassSVM` on `Nystroem` features, which is linear and another method.",
     ),
     Growth(
-        "forests",
-        "curves: all three baselines, fit and predict",
-        "1760 curves",
-        "The random forest, n log n in the curves, dominates; OneClassSVM, quadratic, gains on it.",
-    ),
-    Growth(
         "curves_epoch",
         "curves: one epoch of training",
         "1600 curves",
@@ -94,11 +88,7 @@ def prepare(name: str, factor: int) -> Work:
         return lambda mark: scaled_windows(*table)
     if name in ("curves_epoch", "windows_epoch"):
         return _epochs_of(name, factor)
-    splits, config = curves(factor)
-    if name == "forests":
-        from experiments.curves_dense_ae import baseline_predictions
-
-        return lambda mark: baseline_predictions(splits, config, 0)
+    splits, _ = curves(factor)
     from sklearn.svm import OneClassSVM
 
     return lambda mark: OneClassSVM(nu=200 / 2200).fit(splits.x_train)
