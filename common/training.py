@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -183,22 +183,11 @@ def fit(
     """
     if patience is not None and validation is None:
         raise ValueError(f"Stopping early needs validation data to watch. Received: patience={patience}")
-    keras = start_keras()
-
-    def after(epoch: int, logs: dict[str, float]) -> None:
-        if on_epoch_end is not None:
-            on_epoch_end()
-        report_epoch(epoch + 1, epochs, logs["loss"])
-
-    history = keras.callbacks.History()
-    told = keras.callbacks.CallbackList(
-        [
-            keras.callbacks.LambdaCallback(on_epoch_end=after),
-            *([] if patience is None else [keras.callbacks.EarlyStopping("val_loss", patience=patience)]),
-            *_log_callbacks(),
-            *callbacks,
-            history,  # behind those that write into the logs
-        ],
+    history = start_keras().callbacks.History()
+    stopping = [] if patience is None else [start_keras().callbacks.EarlyStopping("val_loss", patience=patience)]
+    told = start_keras().callbacks.CallbackList(
+        # The history is behind those that write into the logs.
+        [_progress_callback(epochs, on_epoch_end), *stopping, *_log_callbacks(), *callbacks, history],
         model=model,
         epochs=epochs,
         steps=-(-len(inputs) // batch_size),
@@ -212,17 +201,30 @@ def fit(
             told.on_epoch_begin(epoch)
             logs = train(order)
             logs |= {f"val_{name}": value for name, value in validate().items()}
-            for name, value in logs.items():
-                if not math.isfinite(value):
-                    raise FloatingPointError(
-                        f"{name} is {value} after epoch {epoch + 1}; a lower learning rate may help"
-                    )
+            _require_finite(logs, epoch)
             told.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
         told.on_train_end()
     return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _progress_callback(epochs: int, on_epoch_end: Callable[[], None] | None) -> Any:
+    """Tells whoever wants to know that an epoch has ended."""
+
+    def after(epoch: int, logs: dict[str, float]) -> None:
+        if on_epoch_end is not None:
+            on_epoch_end()
+        report_epoch(epoch + 1, epochs, logs["loss"])
+
+    return start_keras().callbacks.LambdaCallback(on_epoch_end=after)
+
+
+def _require_finite(logs: Mapping[str, float], epoch: int) -> None:
+    for name, value in logs.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{name} is {value} after epoch {epoch + 1}; a lower learning rate may help")
 
 
 def _orders(samples: int, epochs: int, seed: int) -> Any:
