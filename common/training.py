@@ -161,10 +161,11 @@ def fit(
     """Train an autoencoder to give back its inputs: what Keras' own `fit` does, with each epoch one compiled function.
 
     For layers this small, fetching a batch costs as much as a step. So the steps are Keras' own, `model.train_step`,
-    but their batches are gathered inside the compiled epoch. The weights are those of `fit`, bit for bit.
+    but their batches are gathered inside the compiled epoch. The weights are those of `fit`, bit for bit; for a model
+    compiled with `jit_compile=True`, whose steps XLA merges into fewer passes over the weights, up to rounding.
 
     Args:
-        model: a compiled Keras model.
+        model: a compiled Keras model. `jit_compile` is for XLA, which takes seconds to compile; "auto" is without.
         inputs: what it is to reconstruct, shape `(samples, ...)`.
         epochs: passes over the inputs, each in a new order; the last batch may be a partial one.
         batch_size: samples of one step.
@@ -240,18 +241,33 @@ def _compiled_epoch(model: Any, inputs: NDArray[np.float32], batch_size: int) ->
     import tensorflow as tf
 
     samples = tf.constant(inputs)
+    full = len(inputs) - len(inputs) % batch_size
+    # A function that makes variables is traced twice, so they are all made here.
     model.optimizer.build(model.trainable_variables)
+    model.compute_loss(samples[:1], samples[:1], samples[:1])
+    model.compute_metrics(samples[:1], samples[:1], samples[:1])
 
+    def step(indices: Any) -> None:
+        batch = tf.gather(samples, indices)
+        model.train_step((batch, batch))
+
+    @tf.function(jit_compile=model.jit_compile)  # type: ignore[untyped-decorator]
+    def full_batches(order: Any) -> None:
+        for start in tf.range(0, full, batch_size):
+            step(tf.slice(order, [start], [batch_size]))
+
+    # Compiled by XLA, a single step would cost seconds to save microseconds.
     @tf.function  # type: ignore[untyped-decorator]
-    def train(order: Any) -> Any:
-        for start in tf.range(0, len(inputs), batch_size):
-            batch = tf.gather(samples, order[start : start + batch_size])
-            model.train_step((batch, batch))
-        return model.get_metrics_result()
+    def partial_batch(order: Any) -> None:
+        step(order[full:])
 
     def train_epoch(order: Any) -> dict[str, float]:
         model.reset_metrics()
-        return {name: float(value) for name, value in train(order).items()}
+        if full:
+            full_batches(order)
+        if full < len(inputs):
+            partial_batch(order)
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
 
     return train_epoch
 
@@ -307,46 +323,6 @@ def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the model makes of its inputs, in one batch, without the overhead of `predict`."""
     with _timed("score"):
         return np.asarray(model(inputs, training=False))
-
-
-# What PyTorch does by default and Keras does not, for sources that were written in it.
-
-
-def dense_as_in_pytorch(
-    inputs: Any, units: int, *, weight_decay: float, activation: str = "linear", initializer: str = "pytorch"
-) -> Any:
-    """Apply a new dense layer that starts and decays as PyTorch's `Linear` under its `Adam(weight_decay=...)`.
-
-    Args:
-        inputs: Keras tensor, shape `(batch, features)`.
-        units: width of the layer.
-        weight_decay: PyTorch's kind, which adds this factor times the weight to the gradient, of weights and biases. An
-            L2 penalty's gradient is twice its factor times the weight, so the penalty here is half as large. Keras' own
-            `weight_decay` is the decoupled kind and would be another method.
-        activation: of the layer.
-        initializer: "pytorch", weights and biases uniform in +-1/sqrt(features), or "keras", Keras' own default.
-
-    Returns:
-        The layer's outputs, shape `(batch, units)`.
-    """
-    keras = start_keras()
-    penalty = keras.regularizers.L2(weight_decay / 2)
-    initializers: dict[str, Any] = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
-    if initializer == "pytorch":
-        limit = 1 / np.sqrt(inputs.shape[-1])
-        initializers = {name: keras.initializers.RandomUniform(-limit, limit) for name in initializers}
-    return keras.layers.Dense(
-        units, activation=activation, kernel_regularizer=penalty, bias_regularizer=penalty, **initializers
-    )(inputs)
-
-
-def mean_of_batch_means(inputs: Any, reconstructions: Any) -> Any:
-    """Squared error of a batch as one number: as a metric of Keras it weighs each batch alike, a partial one too.
-
-    That is how a training loop averages what it prints. Penalties are left out.
-    """
-    keras = start_keras()
-    return keras.ops.mean(keras.ops.square(inputs - reconstructions))
 
 
 def layer_arrays(model: Any) -> dict[str, NDArray[Any]]:

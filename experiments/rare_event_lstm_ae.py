@@ -21,7 +21,8 @@ Deviations:
     1. Keras 3 instead of TensorFlow 2's `tf.keras`. Every default that the source relied on is written out.
     2. Splits, weights and batch order derive from the seed of the run. The source seeded none of them, so its numbers
        are one draw over splits and trainings together, and so is each of our runs.
-    3. The LSTM layers are unrolled over their five steps, which gives the same losses in less time.
+    3. The LSTM layers are unrolled over their five steps, and XLA compiles the training step: the same formulas in less
+       time, rounded in another order.
     4. Curve shift, windows and scaling are computed on whole arrays, not row by row. The windows are the same, the
        source's loop over them included: it begins at the third row, so that two possible windows are never made.
     5. The validation loss is computed in one batch instead of 128 windows at a time: the same mean.
@@ -74,7 +75,7 @@ from common.sequences import (
 )
 from common.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
 
-REVISION = 1
+REVISION = 2
 # Where the split is drawn by the seed of the run, so that no two runs score the same samples.
 SPLIT_BY_SEED = (PUBLISHED,)
 METHODS = {"LSTM autoencoder": "scores"}
@@ -283,6 +284,7 @@ def build_autoencoder(config: Config, features: int) -> Any:
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
         loss=keras.losses.MeanSquaredError(),
+        jit_compile=True,
     )
     return autoencoder
 

