@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from common import records, worker
+from common import interruption, records, worker
 from common.errors import ConfigError, RecordError
 from common.records import OnceRecord, Record, Result
 from common.selection import find_records
@@ -142,11 +142,13 @@ class _Running:
         return quiet
 
     def started(self, task: Task) -> None:
+        interruption.check()
         if not self._quiet and task not in self.tasks:
             self.tasks[task] = None
             self._listener.started(task)
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
+        interruption.check()
         if not self._quiet:
             self._listener.epoch(task, epoch, epochs, loss)
 
@@ -318,6 +320,7 @@ def _in_a_pool(
             while pending:
                 first = concurrent.futures.FIRST_COMPLETED
                 done, pending = concurrent.futures.wait(pending, POLL, first)
+                interruption.check()
                 _tell(events, tasks, running)
                 for future in done:
                     try:

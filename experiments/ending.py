@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable
 
+from common import interruption
 from common.errors import SuiteError
 
 FAILED, REFUSED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
-
-
-class Terminated(KeyboardInterrupt):
-    """Somebody has asked this process to end (SIGTERM), which is an interruption like any other."""
 
 
 def status_of(command: Callable[[], int], debug: bool = False) -> int:
@@ -31,7 +24,7 @@ def status_of(command: Callable[[], int], debug: bool = False) -> int:
         That status, or 2 for what the user can mend, 130 after an interruption, 143 after a termination.
     """
     try:
-        with _termination_raised():
+        with interruption.raised():
             return command()
     except BrokenPipeError:
         # Whoever read our output has seen enough of it; nothing may be flushed into the closed pipe at exit.
@@ -42,9 +35,9 @@ def status_of(command: Callable[[], int], debug: bool = False) -> int:
             traceback.print_exc()
         print(f"error: {_in_one_line(error)}", file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt as interruption:
+    except KeyboardInterrupt as ended:
         print("interrupted; finished runs are kept, the same command goes on from there", file=sys.stderr)
-        return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
+        return TERMINATED if isinstance(ended, interruption.Terminated) else INTERRUPTED
 
 
 def _in_one_line(error: Exception) -> str:
@@ -53,20 +46,3 @@ def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
-
-
-@contextlib.contextmanager
-def _termination_raised() -> Iterator[None]:
-    """Within this context SIGTERM raises `Terminated`, so that what runs can still be recorded."""
-
-    def terminate(number: int, frame: Any) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from conftest import TINY, TINY_OPTIONS, Silent
 
-from common import records, report, runner, training
+from common import interruption, records, report, runner, training
 from common.errors import RecordError
 from common.published import ROOT
 from common.records import Record
 from common.selection import find_records
+from common.tasks import Task
 from experiments import curves_dense_ae
 from experiments.__main__ import main
 
@@ -45,11 +46,8 @@ def wait_for(process, text):
 
 
 def interrupted(process, number):
-    """Send a signal, and once more where Python has lost it: what is raised within a destructor goes nowhere."""
+    """Send a signal, once, and wait for the end; whatever happens, no process is left behind."""
     try:
-        process.send_signal(number)
-        return process.communicate(timeout=30)
-    except subprocess.TimeoutExpired:
         process.send_signal(number)
         return process.communicate(timeout=60)
     finally:
@@ -134,6 +132,58 @@ def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, nu
     assert broken_off + not_begun == 3
     found = [record for _, record, _ in find_records(tmp_path, "curves_dense_ae")]
     assert [record.status for record in found] == ["interrupted"] * broken_off
+
+
+class Deaf:
+    """What is raised within its destructor goes nowhere, which is how Python loses an interruption."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+NUMBERS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interruption.Terminated)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("number", "raised"), NUMBERS)
+def test_a_lost_interruption_ends_the_training_with_the_next_epoch(number, raised, tmp_path):
+    class Listener(Silent):
+        def epoch(self, task, epoch, epochs, loss):
+            super().epoch(task, epoch, epochs, loss)
+            if epoch == 2:
+                Deaf(number)
+
+    listener = Listener()
+    tasks = [Task(curves_dense_ae, replace(TINY, epochs=5), "published", seed, tmp_path) for seed in (0, 1)]
+    with interruption.raised(), pytest.raises(KeyboardInterrupt) as ended:
+        runner.execute(tasks, listener)
+    assert ended.type is raised
+    assert listener.told == [("started", 0), ("epoch", 0, 1, 5), ("epoch", 0, 2, 5)]
+    assert [found.record.status for found in find_records(tmp_path, "curves_dense_ae")] == ["interrupted"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_is_forgotten_with_its_command():
+    with interruption.raised():
+        Deaf(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+    interruption.check()
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As in a process that a shell has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruption.raised():
+            signal.raise_signal(signal.SIGINT)
+            interruption.check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # Disks.
