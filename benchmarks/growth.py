@@ -140,7 +140,7 @@ def _epochs_of(name: str, factor: int) -> Work:
 
 def run_seeds(count: int) -> None:
     """So many runs of the curves, through the runner."""
-    from benchmarks.ours import Marks
+    from benchmarks.ours import Strict
     from common import runner
     from common.tasks import Task, import_experiment
 
@@ -149,4 +149,4 @@ def run_seeds(count: int) -> None:
     config = experiment.Config(**settings)
     with tempfile.TemporaryDirectory() as folder:
         tasks = [Task(experiment, config, "published", seed, Path(folder)) for seed in range(count)]
-        runner.execute(tasks, Marks(lambda name: None))
+        runner.execute(tasks, Strict())

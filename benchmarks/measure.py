@@ -125,17 +125,17 @@ def time_work(
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held at any time, in MiB."""
+    """The most memory that this process, or one that it has started and waited for, has held at any time, in MiB."""
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measurement:
     """Measure one way in a fresh process: TensorFlow's threads are fixed when it starts, and memory only grows.
 
-    Five notebooks are five processes, one after the other; ours is one.
+    Five notebooks are five processes, one after the other; ours is one command.
 
     Raises:
         RuntimeError: a process failed; the message holds what it wrote.
