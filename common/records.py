@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -172,7 +173,7 @@ def write_run(
         files[folder / ARRAYS] = buffer.getvalue()
     text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
     files[folder / RECORD] = text.encode()
-    with _alone_in(folder):
+    with alone_in(folder):
         if unless_finished:
             with contextlib.suppress(RecordError):
                 there = _read(folder, type(record))
@@ -187,7 +188,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """Within this context no other process writes into the folder; what a killed one has left there is removed."""
     try:
         import fcntl
@@ -200,7 +201,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for leftover in folder.glob(f"{TEMPORARY}*"):
-                leftover.unlink()
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
         yield
     finally:
         os.close(descriptor)
@@ -365,7 +369,7 @@ def set_aside(folder: Path, kind: Any = Record) -> str | None:
     """
     if not (folder / RECORD).exists():
         return None
-    with _alone_in(folder):
+    with alone_in(folder):
         try:
             _read(folder, kind)
         except RecordError as error:

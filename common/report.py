@@ -93,7 +93,7 @@ def _detector_note(detector: Detector) -> str:
 def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
     """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tidy tables.
 
-    What is not part of this report is removed from figures/.
+    What is not part of this report is removed from figures/. Two reports into one folder wait for each other.
 
     Args:
         results: of `collect`; the names of the figures are added to it.
@@ -105,7 +105,12 @@ def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
         The path of README.md.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as drawing:
+    with records.alone_in(folder):
+        return _write(results, out, folder, page)
+
+
+def _write(results: Results, out: Path, folder: Path, page: bool) -> Path:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=records.TEMPORARY) as drawing:
         for name, entry in results["experiments"].items():
             _draw(name, entry, out, Path(drawing))
         # Exchanged when all are drawn, so that an interruption leaves the old report with its pictures.

@@ -276,6 +276,22 @@ def record_of(folder, **changes):
     return Record(**{**fields, "config": {}, "revision": 1, "durations": {"total": 1.0}, **changes})
 
 
+def test_two_reports_into_one_folder_wait_for_each_other(tmp_path, tiny_out, monkeypatch):
+    """Both end with all their figures, and what a killed one has left there is gone."""
+    out, folder = tmp_path / "out", tmp_path / "report"
+    shutil.copytree(tiny_out, out)
+    (folder / f"{records.TEMPORARY}drawing" / "figures").mkdir(parents=True)
+    monkeypatch.setattr(curves_dense_ae, "Config", lambda **changes: replace(TINY, **changes))
+    results = [report.collect([curves_dense_ae], out, tmp_path / "none", ("published",)) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: report.write(each, out, folder, page=False), results))
+    written = json.loads((folder / "results.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {"README.md", "figures", "results.json"}
+    shown = [figure["file"] for figure in written["experiments"]["curves_dense_ae"]["figures"]]
+    assert len(shown) > 3
+    assert all((folder / file).is_file() for file in shown)
+
+
 def test_records_that_are_written_at_once_are_not_torn(tmp_path):
     folder = records.run_folder(tmp_path, "e", "published", "0" * 12, 0)
 
