@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problems import Problem
+from benchmarks.rows import MEASURED_EPOCHS
 
 Mark = Callable[[str], None]
 Work = Callable[[Mark], object]
@@ -135,7 +136,8 @@ def _epochs_of(name: str, factor: int) -> Work:
         validation = parts.x_validation[parts.y_validation == 0].astype(np.float32)
         problem = Problem(rare_event_lstm_ae.Config(), parts.x_train.astype(np.float32), validation)
         experiment = "rare_event_lstm_ae"
-    return lambda mark: ours.train(experiment, problem, 3, lambda: mark(experiment))
+    epochs = MEASURED_EPOCHS[experiment]
+    return lambda mark: ours.train(experiment, problem, epochs, lambda: mark(experiment))
 
 
 def run_seeds(count: int) -> None:

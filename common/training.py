@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 # with other thread counts, and 1, since two runs side by side use two cores better than one run with two threads.
 THREADS = 1
 
+# Steps of a training from which on XLA repays the seconds that it takes to compile one.
+WORTH_XLA = 1000
+
 Progress = Callable[[int, int, float], None]
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 _log_folder: ContextVar[Path | None] = ContextVar("log_folder", default=None)
@@ -117,14 +120,15 @@ def _standard_error_held_back() -> Iterator[None]:
     original = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
+        started = False
         try:
             yield
-        except BaseException:
-            held_back.seek(0)
-            os.write(original, held_back.read())
-            raise
+            started = True
         finally:
             sys.stderr.flush()
+            if not started:
+                held_back.seek(0)
+                os.write(original, held_back.read())
             os.dup2(original, 2)
             os.close(original)
 
@@ -165,7 +169,7 @@ def fit(
     compiled with `jit_compile=True`, whose steps XLA merges into fewer passes over the weights, up to rounding.
 
     Args:
-        model: a compiled Keras model. `jit_compile` is for XLA, which takes seconds to compile; "auto" is without.
+        model: a compiled Keras model. With `jit_compile=True`, XLA compiles its steps, if they are `WORTH_XLA` many.
         inputs: what it is to reconstruct, shape `(samples, ...)`.
         epochs: passes over the inputs, each in a new order; the last batch may be a partial one.
         batch_size: samples of one step.
@@ -195,7 +199,9 @@ def fit(
         verbose=0,
     )
     with _timed("fit"):
-        train, validate = _compiled_epoch(model, inputs, batch_size), _compiled_validation(model, validation)
+        worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
+        train = _compiled_epoch(model, inputs, batch_size, model.jit_compile and worth_xla)
+        validate = _compiled_validation(model, validation)
         model.stop_training = False
         told.on_train_begin()
         for epoch, order in enumerate(_orders(len(inputs), epochs, seed)):
@@ -236,7 +242,9 @@ def _orders(samples: int, epochs: int, seed: int) -> Any:
     return indices.shuffle(samples, seed=seed, reshuffle_each_iteration=True).batch(samples).repeat(epochs)
 
 
-def _compiled_epoch(model: Any, inputs: NDArray[np.float32], batch_size: int) -> Callable[[Any], dict[str, float]]:
+def _compiled_epoch(
+    model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool
+) -> Callable[[Any], dict[str, float]]:
     """A function that trains one epoch in a given order, and gives the loss and metrics of the epoch."""
     import tensorflow as tf
 
@@ -251,7 +259,7 @@ def _compiled_epoch(model: Any, inputs: NDArray[np.float32], batch_size: int) ->
         batch = tf.gather(samples, indices)
         model.train_step((batch, batch))
 
-    @tf.function(jit_compile=model.jit_compile)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
     def full_batches(order: Any) -> None:
         for start in tf.range(0, full, batch_size):
             step(tf.slice(order, [start], [batch_size]))

@@ -97,8 +97,9 @@ def test_weights_and_history_are_those_of_keras_own_fit_in_the_same_order(inputs
         assert np.array_equal(a, b)
 
 
-def test_xla_trains_the_same_weights_up_to_rounding(inputs):
+def test_xla_trains_the_same_weights_up_to_rounding_and_the_same_twice(inputs, monkeypatch):
     """Whole batches and the partial one, metrics and validation; a merged multiplication and addition rounds once."""
+    monkeypatch.setattr(training, "WORTH_XLA", 0)
 
     def network(jit_compile):
         layer_inputs = keras.Input((6,))
@@ -107,12 +108,15 @@ def test_xla_trains_the_same_weights_up_to_rounding(inputs):
         return built
 
     trainings = []
-    for jit_compile in (True, False):
+    for jit_compile in (True, True, False):
         with training.seeded(5):
             ours = network(jit_compile)
             history = training.fit(ours, inputs, epochs=3, batch_size=16, seed=7, validation=inputs[:39])
             trainings.append((ours.get_weights(), history))
-    (weights, history), (expected_weights, expected) = trainings
+    (weights, history), (weights_again, again), (expected_weights, expected) = trainings
+    assert history == again
+    assert all(np.array_equal(a, b) for a, b in zip(weights, weights_again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights, expected_weights, strict=True)), "XLA took no part"
     assert history.keys() == expected.keys()
     for name in history:
         np.testing.assert_allclose(history[name], expected[name], rtol=1e-5)
