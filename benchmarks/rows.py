@@ -25,8 +25,8 @@ PUBLISHED_EPOCHS = {
     "curves_dense_ae": 100,
     "mnist_dense_ae": 10,
 }
-# Epochs that are run unless `--full` is given: enough to tell the first one, which compiles, from the others, and for XLA
-# to be used as in a whole training.
+# Epochs that are run unless `--full` is given: enough to tell the first one, which compiles, from the others, and for
+# XLA to be used as in a whole training.
 MEASURED_EPOCHS = {
     "mnist_conv_ae": 3,
     "fashion_latent_ocsvm": 6,
