@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,24 @@ def rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int, str, 
 
 def write(results: Mapping[str, Any], folder: Path) -> None:
     """Write results.csv and results.xlsx."""
-    import pandas
+    import openpyxl
+    from openpyxl.cell import WriteOnlyCell
 
-    # Numbers are of two kinds, and a count should not become 200.0.
-    frame = pandas.DataFrame(list(rows(results)), columns=COLUMNS, dtype=object)
-    frame.to_csv(folder / "results.csv", index=False)
-    frame.to_excel(folder / "results.xlsx", index=False, sheet_name="metrics")
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("metrics")
+    sheet.freeze_panes = "A2"
+
+    def cell(value: Any) -> Any:
+        """What a record calls a metric is text, even if a spreadsheet would compute it."""
+        if not isinstance(value, str) or not value.startswith("="):
+            return value
+        text = WriteOnlyCell(sheet, value)
+        text.data_type = "s"
+        return text
+
+    with (folder / "results.csv").open("w", encoding="utf-8", newline="") as file:
+        plain = csv.writer(file, lineterminator="\n")
+        for row in (COLUMNS, *rows(results)):
+            plain.writerow(row)
+            sheet.append([cell(value) for value in row])
+    book.save(folder / "results.xlsx")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import openpyxl
 import pytest
 from conftest import TINY
 
@@ -170,6 +171,9 @@ def test_a_plot_keeps_to_its_frame_and_its_order(published, values, interval):
     assert f"published {published}" in drawn.words
 
 
+COLUMNS_OF_TEXT = [column for column in tidy.COLUMNS if column != "value"]
+
+
 def test_the_tables_are_tidy(made):
     results, folder, _ = made
     with (folder / "results.csv").open(newline="") as file:
@@ -183,10 +187,22 @@ def test_the_tables_are_tidy(made):
         value = runs["seeds"][row["seed"]][row["metric"]]
         assert (row["value"], bool(row["undefined"])) == ("" if value is None else str(value), value is None)
 
-    import openpyxl
+    header, *cells = openpyxl.load_workbook(folder / "results.xlsx").active.iter_rows(values_only=True)
+    assert header == tidy.COLUMNS
+    assert len(cells) == count
+    for found, row in zip(cells, rows, strict=True):
+        *names, value, undefined = ["" if cell is None else str(cell) for cell in found]
+        assert [*names, undefined] == [row[column] for column in COLUMNS_OF_TEXT]
+        assert value == row["value"] == "" or float(value) == pytest.approx(float(row["value"]), rel=1e-15)
 
-    sheet = openpyxl.load_workbook(folder / "results.xlsx", read_only=True).active
-    assert len(list(sheet.iter_rows(values_only=True))) == count + 1
+
+def test_no_text_becomes_a_formula(tmp_path):
+    text = '=HYPERLINK("https://example.org")'
+    runs = {"stand_in": None, "data": {}, "seeds": {"0": {text: None}}, "undefined": {"0": {text: text}}}
+    tidy.write({"experiments": {"e": {**runs, "protocols": {}}}}, tmp_path)
+    cells = openpyxl.load_workbook(tmp_path / "results.xlsx").active[2]
+    assert [cell.value for cell in cells] == ["e", "published", "drawn", 0, text, None, text]
+    assert {cell.data_type for cell in cells} == {"s", "n"}
 
 
 def test_the_report_can_be_opened_and_the_reference_cannot(tmp_path, monkeypatch, capsys):
