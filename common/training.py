@@ -249,7 +249,9 @@ def _compiled_epoch(
     import tensorflow as tf
 
     samples = tf.constant(inputs)
-    full = len(inputs) - len(inputs) % batch_size
+    # XLA wants to know all shapes, so the partial batch goes through a function of its own; compiled without XLA, since
+    # a single step would cost seconds to save microseconds.
+    looped = len(inputs) - len(inputs) % batch_size if xla else len(inputs)
     # A function that makes variables is traced twice, so they are all made here.
     model.optimizer.build(model.trainable_variables)
     model.compute_loss(samples[:1], samples[:1], samples[:1])
@@ -260,20 +262,18 @@ def _compiled_epoch(
         model.train_step((batch, batch))
 
     @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
-    def full_batches(order: Any) -> None:
-        for start in tf.range(0, full, batch_size):
-            step(tf.slice(order, [start], [batch_size]))
+    def batches(order: Any) -> None:
+        for start in tf.range(0, looped, batch_size):
+            step(tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size])
 
-    # Compiled by XLA, a single step would cost seconds to save microseconds.
     @tf.function  # type: ignore[untyped-decorator]
     def partial_batch(order: Any) -> None:
-        step(order[full:])
+        step(order[looped:])
 
     def train_epoch(order: Any) -> dict[str, float]:
         model.reset_metrics()
-        if full:
-            full_batches(order)
-        if full < len(inputs):
+        batches(order)
+        if looped < len(inputs):
             partial_batch(order)
         return {name: float(value) for name, value in model.get_metrics_result().items()}
 
