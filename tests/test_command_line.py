@@ -253,7 +253,7 @@ def default_out(tmp_path):
         for seed, metrics in metrics_by_seed.items():
             task = Task(curves_dense_ae, curves_dense_ae.Config(), "published", seed, tmp_path)
             record = records.Record(
-                task.name, "published", task.digest, seed, "ok", task.config.to_dict(), 1, metrics=metrics,
+                task.name, "published", task.digest, seed, "ok", task.config.to_dict(), task.revision, metrics=metrics,
                 durations={"total": 1.0},
             )  # fmt: skip
             records.write_run(task.folder, record, {})
@@ -299,7 +299,12 @@ def test_compare_against_a_reference(default_out, tmp_path, capsys):
     reference = tmp_path / "reference"
     reference.mkdir()
     seeds = {str(seed): RIGHT for seed in range(3)}
-    entry = {"seeds": seeds, "revision": 1, "config": curves_dense_ae.Config().to_dict(), "data": {}}
+    entry = {
+        "seeds": seeds,
+        "revision": curves_dense_ae.REVISION,
+        "config": curves_dense_ae.Config().to_dict(),
+        "data": {},
+    }
     results = {"schema": 1, "experiments": {"curves_dense_ae": entry}}
     (reference / "results.json").write_text(json.dumps(results))
     out = default_out(dict.fromkeys(range(3), RIGHT))
