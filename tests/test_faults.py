@@ -116,6 +116,15 @@ def test_a_real_run_that_is_killed_is_taken_up_where_it_was(tmp_path, tiny_out):
     assert_same_runs(tmp_path, tiny_out, range(2))
 
 
+@pytest.fixture
+def in_the_foreground():
+    """Whoever runs the tests in the background of a shell has SIGINT ignored, here and in all children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.parametrize(("number", "status", "jobs"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
 def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, number, status, jobs):
     arguments = ["--epochs", "100000", "--seeds", "0-2", "--jobs", str(jobs), "--verbose"]
@@ -147,6 +156,7 @@ class Deaf:
 NUMBERS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interruption.Terminated)]
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("number", "raised"), NUMBERS)
 def test_a_lost_interruption_ends_the_training_with_the_next_epoch(number, raised, tmp_path):
@@ -165,6 +175,7 @@ def test_a_lost_interruption_ends_the_training_with_the_next_epoch(number, raise
     assert [found.record.status for found in find_records(tmp_path, "curves_dense_ae")] == ["interrupted"]
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_is_forgotten_with_its_command():
     with interruption.raised():
