@@ -14,8 +14,8 @@ Method: 2000 normal curves have one peak of height 1, 200 anomalous ones carry a
     calls the validation set.
 
 Deviations:
-    1. Keras 3 on TensorFlow instead of PyTorch. PyTorch's initialisation is written out: weights and biases uniform in
-       +-1/sqrt(fan_in).
+    1. Keras 3 on TensorFlow instead of PyTorch, the training step compiled by XLA. PyTorch's initialisation is written
+       out: weights and biases uniform in +-1/sqrt(fan_in).
     2. PyTorch's `weight_decay` is written out as well: Adam is handed the gradient of weights and biases with the
        decay added. Keras' own `weight_decay` is the decoupled kind and would be another method.
     3. Training runs on a CPU; the source used a GPU.

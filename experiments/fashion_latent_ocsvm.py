@@ -14,7 +14,8 @@ Method: The 6000 training sandals are normal, and sneakers are never trained on.
     1000 test sandals and the 1000 test sneakers.
 
 Deviations:
-    1. Keras 3 and scikit-learn of today; Functional models instead of a subclassed one, with the same layers.
+    1. Keras 3 and scikit-learn of today; Functional models instead of a subclassed one, with the same layers, and a
+       training step that XLA compiles.
     2. Weights and batch order derive from the seed of the run. The source has no seed.
     3. The source calls sandals 1 and scores how normal an image is. Here a sneaker is 1 and a higher score is more
        anomalous. Both turned round leave the AUROC as it is, and the report of each class keeps its numbers.

@@ -12,8 +12,8 @@ Method: The training images of the digit 1, scaled to [-1, 1], train 784-256-128
     difference to its reconstruction, both brought back to [0, 1]. The source shows it under six test images.
 
 Deviations:
-    1. Keras 3 on TensorFlow instead of PyTorch. PyTorch's initialisation is written out: weights and biases uniform in
-       +-1/sqrt(fan_in).
+    1. Keras 3 on TensorFlow instead of PyTorch, the training step compiled by XLA. PyTorch's initialisation is written
+       out: weights and biases uniform in +-1/sqrt(fan_in).
     2. PyTorch's `weight_decay` is written out as well: Adam is handed the gradient of weights and biases with the
        decay added.
     3. Training runs on a CPU; the source used a GPU.
