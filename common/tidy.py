@@ -31,20 +31,21 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
     """Write results.csv and results.xlsx."""
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("metrics")
     sheet.freeze_panes = "A2"
 
     def cell(value: Any) -> Any:
-        """What a record calls a metric is text, even if a spreadsheet would compute it."""
-        if not isinstance(value, str) or not value.startswith("="):
+        """What a record calls a metric is text, even if a spreadsheet would compute it or could not hold it."""
+        if not isinstance(value, str):
             return value
-        text = WriteOnlyCell(sheet, value)
+        text = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value.encode(errors="backslashreplace").decode()))
         text.data_type = "s"
         return text
 
-    with (folder / "results.csv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / "results.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         plain = csv.writer(file, lineterminator="\n")
         for row in (COLUMNS, *rows(results)):
             plain.writerow(row)

@@ -196,6 +196,12 @@ def test_the_tables_are_tidy(made):
         assert value == row["value"] == "" or float(value) == pytest.approx(float(row["value"]), rel=1e-15)
 
 
+def test_text_that_no_spreadsheet_can_hold_stops_no_report(tmp_path):
+    runs = {"stand_in": None, "data": {}, "seeds": {"0": {"a\x00\ud800": 1.0}}, "undefined": {}}
+    tidy.write({"experiments": {"e": {**runs, "protocols": {}}}}, tmp_path)
+    assert openpyxl.load_workbook(tmp_path / "results.xlsx").active["E2"].value == r"a\ud800"
+
+
 def test_no_text_becomes_a_formula(tmp_path):
     text = '=HYPERLINK("https://example.org")'
     runs = {"stand_in": None, "data": {}, "seeds": {"0": {text: None}}, "undefined": {"0": {text: text}}}
