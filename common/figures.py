@@ -20,6 +20,7 @@ DOTS_PER_INCH = 110
 # Blue and orange of the colour-blind safe palette after Okabe and Ito: normal, anomaly.
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 CLASS_NAMES = ("normal", "anomaly")
+THRESHOLD_LINE: Mapping[str, Any] = {"color": "black", "linewidth": 1, "linestyle": "--"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def scores_by_index(axis: Any, scores: NDArray[np.floating], labels: NDArray[np.
     for label in (0, 1):
         index = np.flatnonzero(labels == label)
         axis.plot(index, scores[index], ".", markersize=3, color=CLASS_COLOURS[label], label=CLASS_NAMES[label])
-    axis.axhline(threshold, color="black", linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
+    axis.axhline(threshold, label=f"threshold {threshold:.3g}", **THRESHOLD_LINE)
     axis.set(xlabel="data point index", ylabel="reconstruction error")
     axis.legend()
 

@@ -8,8 +8,9 @@ Metrics come as a flat mapping of dotted names, the names that data/published/ u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,16 @@ class Undefined:
 
 Metric = float | int | Undefined
 Metrics = Mapping[str, Metric]
+
+
+def with_labels(normal: NDArray[Any], anomalous: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
+    """Normal samples before anomalous ones, images or scores of them, and their labels, 1 for an anomaly."""
+    return np.concatenate([normal, anomalous]), np.repeat([0, 1], [len(normal), len(anomalous)])
+
+
+def by_epoch(name: str, values: Iterable[float]) -> dict[str, Metric]:
+    """A loss of every epoch as metrics: `<name>.epoch_001` and so on."""
+    return {f"{name}.epoch_{epoch:03d}": value for epoch, value in enumerate(values, start=1)}
 
 
 def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -107,8 +118,9 @@ def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]
         scores: anomaly scores, the same shape, finite, higher = more anomalous.
 
     Returns:
-        `auroc`, `average_precision`, `fpr_at_95_recall`, and the `prevalence` of anomalies, which is what the average
-        precision of random scores would be. Without both classes the first three are `Undefined`.
+        `auroc`; `average_precision`; `fpr_at_95_recall`, the lowest false-positive rate of a threshold, flagging what
+        is not below it, that catches at least 95 % of the anomalies; and the `prevalence` of anomalies, which is what
+        the average precision of random scores would be. Without both classes the first three are `Undefined`.
 
     Raises:
         ValueError: labels other than 0 and 1, shapes that differ, scores that are not finite.
@@ -128,31 +140,6 @@ def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]
         "fpr_at_95_recall": float(false_positive_rate[recall >= 0.95].min()),
         "prevalence": prevalence,
     }
-
-
-def false_positive_rate_at_recall(labels: ArrayLike, scores: ArrayLike, recall: float = 0.95) -> float:
-    """The share of normal samples that must be flagged to catch the given share of anomalies.
-
-    A threshold flags `score >= threshold`, so samples of equal scores are flagged together. Of all thresholds that
-    reach the recall it is the lowest false-positive rate.
-
-    Args:
-        labels: true classes, shape `(samples,)`, 1 for an anomaly; both classes must occur.
-        scores: anomaly scores, the same shape, finite, higher = more anomalous.
-        recall: share of the anomalies to catch, above 0 and at most 1.
-
-    Raises:
-        ValueError: one class only, a recall out of range, shapes that differ, scores that are not finite.
-    """
-    from sklearn.metrics import roc_curve
-
-    labels, scores = _rankable(labels, scores)
-    if len(np.unique(labels)) < 2:
-        raise ValueError("A false-positive rate at a recall needs both classes. Received: one class only")
-    if not 0 < recall <= 1:
-        raise ValueError(f"recall must lie above 0 and at most at 1. Received: {recall}")
-    false_positive_rate, reached, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return float(false_positive_rate[reached >= recall].min())
 
 
 def _rankable(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int_], NDArray[np.floating]]:

@@ -47,7 +47,14 @@ from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Source
 from common.errors import ConfigError
-from common.metrics import Metric, classification_metrics, ranking_metrics, reconstruction_error
+from common.metrics import (
+    Metric,
+    by_epoch,
+    classification_metrics,
+    ranking_metrics,
+    reconstruction_error,
+    with_labels,
+)
 from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
 from common.thresholds import percentile_of_normals, threshold_metrics
@@ -184,8 +191,7 @@ def draw_curves_of(config: Config, seed: int) -> Curves:
     validation_anomalous = draw_anomalous(random_state, config.validation_curves, config.points)
     validation_normal = draw_normal(random_state, config.validation_curves, config.points)
     return Curves(
-        np.concatenate([normal, anomalous]),
-        np.repeat([0, 1], [len(normal), len(anomalous)]),
+        *with_labels(normal, anomalous),
         np.concatenate([validation_anomalous, validation_normal]),
         np.repeat([1, 0], config.validation_curves),
     )
@@ -318,8 +324,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
             metrics |= classification_metrics(method, y, flagged)
 
     autoencoder = train(splits, config, seed)
-    for epoch, loss in enumerate(autoencoder.losses, start=1):
-        metrics[f"loss.epoch_{epoch:03d}"] = loss
+    metrics |= by_epoch("loss", autoencoder.losses)
 
     test_residuals = splits.x_test - autoencoder.reconstruct(splits.x_test)
     reconstructions = autoencoder.reconstruct(x)

@@ -48,10 +48,12 @@ from common.errors import ConfigError
 from common.metrics import (
     Metric,
     Undefined,
+    by_epoch,
     classification_metrics,
     confusion_counts,
     ranking_metrics,
     reconstruction_error,
+    with_labels,
 )
 from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
@@ -134,8 +136,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
         _pixels(data.x_test[data.y_test == label]) for label in (config.normal_class, config.abnormal_class)
     )
     x_train, held_back = hold_back(x_train) if protocol == HELD_OUT else (x_train, None)
-    labels = np.repeat([0, 1], [len(normal), len(anomalous)])
-    return Splits(x_train, np.concatenate([normal, anomalous]), labels, held_back)
+    return Splits(x_train, *with_labels(normal, anomalous), held_back)
 
 
 def detector_inputs(splits: Splits, config: Config) -> Inputs:
@@ -154,7 +155,7 @@ def run_once(splits: Splits, config: Config) -> Result:
     """OneClassSVM on the pixels."""
     baseline = one_class_svm(splits.x_train, config)
     scores, flagged = score(baseline, splits.x_test)
-    metrics = detection_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
+    metrics = printed_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
     if splits.held_back is not None:
         metrics |= held_out_decisions("ocsvm_pixels", score(baseline, splits.held_back)[0], splits.y_test, scores)
     return Result(metrics, {"scores_pixels": scores, "flagged_pixels": flagged})
@@ -177,7 +178,7 @@ def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scores, (scores >= 0).astype(np.uint8)
 
 
-def detection_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
+def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
     """What the source prints of a method: its AUROC, confusion matrix and classification report."""
     return {
         **ranking_metrics(method, labels, scores),
@@ -261,13 +262,12 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     y = splits.y_test
     metrics = count_metrics(splits)
     trained = train(splits, config, seed)
-    for epoch, loss in enumerate(trained.losses, start=1):
-        metrics[f"loss.epoch_{epoch:03d}"] = loss
+    metrics |= by_epoch("loss", trained.losses)
 
     train_codes, test_codes = trained.encode(splits.x_train), trained.encode(splits.x_test)
     svm = one_class_svm(train_codes, config)
     scores, flagged = score(svm, test_codes)
-    metrics |= detection_metrics("ocsvm_latent", y, scores, flagged)
+    metrics |= printed_metrics("ocsvm_latent", y, scores, flagged)
     metrics |= latent_metrics(train_codes, test_codes, y)
     examples = [np.flatnonzero(y == label)[0] for label in (0, 1)]
     arrays = {

@@ -44,7 +44,15 @@ from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Images, Source, load_images
 from common.errors import ConfigError
-from common.metrics import Metric, classification_metrics, confusion_counts, ranking_metrics, reconstruction_error
+from common.metrics import (
+    Metric,
+    by_epoch,
+    classification_metrics,
+    confusion_counts,
+    ranking_metrics,
+    reconstruction_error,
+    with_labels,
+)
 from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
 from common.thresholds import fixed, percentile_of_normals, threshold_metrics
@@ -127,7 +135,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
 def detector_inputs(splits: Splits, config: Config) -> Inputs:
     """What the classical detectors are given: the same images, flattened."""
     normal, abnormal = splits.normal_test[: splits.scored], splits.abnormal_test[: splits.scored]
-    labels, x_test = together(normal, abnormal)
+    x_test, labels = with_labels(normal, abnormal)
     return Inputs(
         splits.normal_train.reshape(len(splits.normal_train), -1),
         x_test.reshape(len(x_test), -1),
@@ -207,7 +215,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         "model.encoder_parameters": encoder.count_params(),
         "model.decoder_parameters": decoder.count_params(),
     }
-    metrics |= {f"loss.epoch_{epoch:03d}": loss for epoch, loss in enumerate(history["loss"], start=1)}
+    metrics |= by_epoch("loss", history["loss"])
 
     scattered, latent_labels = draw_scattered(splits, config, seed)
     latent = encode(encoder, scattered)
@@ -221,7 +229,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     metrics["reconstruction_error.normal_first"] = float(normal_errors[0])
     metrics["reconstruction_error.abnormal_first"] = float(abnormal_errors[0])
 
-    labels, errors = together(normal_errors[: splits.scored], abnormal_errors[: splits.scored])
+    errors, labels = with_labels(normal_errors[: splits.scored], abnormal_errors[: splits.scored])
     threshold = fixed(config.threshold)
     flagged = threshold.flag(errors)
     metrics["reconstruction_error.normal_median"] = float(np.median(errors[labels == 0]))
@@ -229,7 +237,8 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     metrics |= classification_metrics("threshold_fixed", labels, flagged)
     metrics |= confusion_counts("threshold_fixed", labels, flagged)
     metrics |= ranking_metrics("autoencoder", labels, errors)
-    metrics |= ranking_metrics("autoencoder_full", *together(normal_errors, abnormal_errors))
+    all_errors, all_labels = with_labels(normal_errors, abnormal_errors)
+    metrics |= ranking_metrics("autoencoder_full", all_labels, all_errors)
     if splits.held_back is not None:
         held_back_errors = reconstruction_error(splits.held_back, training.reconstruct(autoencoder, splits.held_back))
         metrics["held_back.loss"] = float(held_back_errors.mean())
@@ -261,8 +270,7 @@ def draw_samples(splits: Splits) -> tuple[np.ndarray, np.ndarray]:
     """
     normal = random.Random(6).sample(range(len(splits.normal_train)), 10)[5:9]
     abnormal = random.Random(11).sample(range(len(splits.abnormal_test)), 4)
-    images = np.concatenate([splits.normal_train[normal], splits.abnormal_test[abnormal]])
-    return images, np.repeat([0, 1], 4)
+    return with_labels(splits.normal_train[normal], splits.abnormal_test[abnormal])
 
 
 def draw_scattered(splits: Splits, config: Config, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -272,12 +280,9 @@ def draw_scattered(splits: Splits, config: Config, seed: int) -> tuple[np.ndarra
         The images, normal before abnormal, and their labels, 1 for an anomaly.
     """
     generator = np.random.default_rng(seed)
-    counts = (config.scattered_normal, config.scattered_abnormal)
-    drawn = [
-        images[generator.choice(len(images), count, replace=True)]
-        for images, count in zip((splits.normal_test, splits.abnormal_test), counts, strict=True)
-    ]
-    return np.concatenate(drawn), np.repeat([0, 1], counts)
+    normal = generator.choice(len(splits.normal_test), config.scattered_normal, replace=True)
+    abnormal = generator.choice(len(splits.abnormal_test), config.scattered_abnormal, replace=True)
+    return with_labels(splits.normal_test[normal], splits.abnormal_test[abnormal])
 
 
 def encode(encoder: Any, images: np.ndarray) -> np.ndarray:
@@ -299,11 +304,6 @@ def fisher_discriminant(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     scatter = sum(np.cov(group, rowvar=False) * (len(group) - 1) for group in (normal, abnormal))
     # The pseudo-inverse, since a channel that has died has no spread at all.
     return np.asarray(codes @ np.linalg.pinv(scatter) @ (abnormal.mean(axis=0) - normal.mean(axis=0)))
-
-
-def together(normal: np.ndarray, abnormal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, 1 for an anomaly, and images or errors of both classes, normal before abnormal."""
-    return np.repeat([0, 1], [len(normal), len(abnormal)]), np.concatenate([normal, abnormal])
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:

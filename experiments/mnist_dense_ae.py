@@ -46,7 +46,7 @@ from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Images, Source, load_images
 from common.errors import ConfigError
-from common.metrics import Metric, ranking_metrics, reconstruction_error
+from common.metrics import Metric, by_epoch, ranking_metrics, reconstruction_error, with_labels
 from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
 from common.thresholds import percentile_of_normals, threshold_metrics
@@ -136,8 +136,7 @@ def detector_inputs(splits: Splits, config: Config) -> Inputs:
 
 def scored_images(splits: Splits) -> tuple[np.ndarray, np.ndarray]:
     """All test images, ones before nines, and their labels, 1 for a nine."""
-    normal, abnormal = splits.normal_test, splits.abnormal_test
-    return np.concatenate([normal, abnormal]), np.repeat([0, 1], [len(normal), len(abnormal)])
+    return with_labels(splits.normal_test, splits.abnormal_test)
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
@@ -196,9 +195,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         autoencoder, splits.normal_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed
     )
     losses, last_batch_losses = history["mean_of_batch_means"], history["last_batch_loss"]
-    for epoch in range(1, config.epochs + 1):
-        metrics[f"last_batch_loss.epoch_{epoch:03d}"] = last_batch_losses[epoch - 1]
-        metrics[f"loss.epoch_{epoch:03d}"] = losses[epoch - 1]
+    metrics |= by_epoch("last_batch_loss", last_batch_losses) | by_epoch("loss", losses)
 
     x, labels = scored_images(splits)
     reconstructions = training.reconstruct(autoencoder, x)
@@ -342,7 +339,7 @@ def draw_scores(arrays: figures.Arrays) -> figures.Drawing:
         axes[0].hist(scores[labels == label], bins, alpha=0.7, color=figures.CLASS_COLOURS[label], label=name)
     if "threshold" in arrays:
         threshold = float(arrays["threshold"])
-        axes[0].axvline(threshold, color="black", linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
+        axes[0].axvline(threshold, label=f"threshold {threshold:.3g}", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="score", ylabel="test images")
     axes[0].legend()
     return figures.Drawing("scores", "Scores of the whole test set by class.", figure)

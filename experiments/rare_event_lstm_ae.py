@@ -61,7 +61,7 @@ from common import figures, training
 from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Source, load_processminer
-from common.metrics import Metric, Undefined, classification_metrics, confusion_counts, ranking_metrics
+from common.metrics import Metric, Undefined, by_epoch, classification_metrics, confusion_counts, ranking_metrics
 from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED
 from common.records import Result
 from common.sequences import (
@@ -421,8 +421,7 @@ def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
     """Losses by epoch and of the last one, after which training stopped."""
     metrics: dict[str, Metric] = {"training.epochs": len(history["loss"])}
     for name, losses in (("loss", history["loss"]), ("validation_loss", history["val_loss"])):
-        metrics |= {f"{name}.epoch_{epoch:03d}": loss for epoch, loss in enumerate(losses, start=1)}
-        metrics[f"{name}.last"] = losses[-1]
+        metrics |= {**by_epoch(name, losses), f"{name}.last": losses[-1]}
     return metrics
 
 
@@ -470,7 +469,7 @@ def draw_precision_and_recall(arrays: figures.Arrays) -> figures.Drawing:
     figure, axes = figures.canvas(columns=1, height=2.8)
     axes[0].plot(thresholds, precision[1:], label="precision")
     axes[0].plot(thresholds, recall[1:], label="recall")
-    axes[0].axvline(float(arrays["threshold"]), color="black", linewidth=1, linestyle="--", label="break-even")
+    axes[0].axvline(float(arrays["threshold"]), label="break-even", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="threshold", ylabel="precision, recall", xscale="log")
     axes[0].legend()
     caption = (
@@ -524,9 +523,7 @@ def draw_errors_by_time(arrays: figures.Arrays) -> figures.Drawing:
     for number, moment in enumerate(breaks.astype("datetime64[s]")):
         label = {"label": "break"} if number == 0 else {}
         axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
-    axes[0].axhline(
-        float(arrays["threshold"]), color="black", linewidth=1, linestyle="--", label="break-even threshold"
-    )
+    axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
     axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
     caption = (

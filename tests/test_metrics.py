@@ -6,12 +6,13 @@ from hypothesis.extra.numpy import arrays
 
 from common.metrics import (
     Undefined,
+    by_epoch,
     classification_metrics,
     confusion_counts,
     detection_metrics,
-    false_positive_rate_at_recall,
     ranking_metrics,
     reconstruction_error,
+    with_labels,
 )
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
@@ -88,18 +89,10 @@ def test_detection_metrics_agree_with_counted_pairs_and_a_loop_over_thresholds(p
     assert found["fpr_at_95_recall"] == pytest.approx(min(alarms for recall, alarms, _ in rates if recall >= 0.95))
 
 
-@given(scored, st.sampled_from([0.1, 0.5, 0.8, 1.0]))
-def test_the_false_positive_rate_is_the_lowest_that_reaches_the_recall(pairs, recall):
-    labels, scores = map(list, zip(*pairs, strict=True))
-    if len(set(labels)) == 2:
-        expected = min(alarms for reached, alarms, _ in rates_by_threshold(labels, scores) if reached >= recall)
-        assert false_positive_rate_at_recall(labels, scores, recall) == pytest.approx(expected)
-
-
 def test_a_recall_that_is_reached_exactly_is_reached():
     labels, scores = [1] * 20 + [0], [*range(20, 0, -1), 1.5]
-    assert false_positive_rate_at_recall(labels, scores, recall=0.95) == 0
-    assert false_positive_rate_at_recall(labels, scores, recall=0.96) == 1
+    assert detection_metrics(labels, scores)["fpr_at_95_recall"] == 0
+    assert detection_metrics(labels, [0, *scores[1:]])["fpr_at_95_recall"] == 1
 
 
 def test_constant_scores_flag_everything():
@@ -111,20 +104,21 @@ def test_constant_scores_flag_everything():
     }
 
 
-@pytest.mark.parametrize("metric", [detection_metrics, false_positive_rate_at_recall])
-def test_scores_that_cannot_be_ranked_are_refused(metric):
+def test_scores_that_cannot_be_ranked_are_refused():
     with pytest.raises(ValueError, match=r"scores must be finite. Received: 2 of 3 .* nan at index 1"):
-        metric([0, 1, 1], [0.0, np.nan, np.inf])
+        detection_metrics([0, 1, 1], [0.0, np.nan, np.inf])
     with pytest.raises(ValueError, match=r"must agree in shape"):
-        metric([0, 1, 1], [0.0, 1.0])
+        detection_metrics([0, 1, 1], [0.0, 1.0])
 
 
-def test_a_rate_that_cannot_be_had_is_refused():
-    with pytest.raises(ValueError, match="both classes"):
-        false_positive_rate_at_recall([1, 1], [0.0, 1.0])
-    for recall in (0.0, 1.1, np.nan):
-        with pytest.raises(ValueError, match=rf"recall must lie above 0 and at most at 1. Received: {recall}"):
-            false_positive_rate_at_recall([0, 1], [0.0, 1.0], recall)
+def test_samples_are_labelled_normal_before_anomalous():
+    samples, labels = with_labels(np.array([[1], [2]]), np.array([[3]]))
+    assert samples.tolist() == [[1], [2], [3]]
+    assert labels.tolist() == [0, 0, 1]
+
+
+def test_epochs_are_counted_from_one():
+    assert by_epoch("loss", [0.5, 0.25]) == {"loss.epoch_001": 0.5, "loss.epoch_002": 0.25}
 
 
 @given(binary)
