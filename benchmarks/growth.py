@@ -118,7 +118,7 @@ def scaled_windows(sensors: np.ndarray, labels: np.ndarray) -> Any:
     from experiments import rare_event_lstm_ae as experiment
 
     times = np.datetime64("1999-05-01T00:00:00") + experiment.STEP * np.arange(len(labels))
-    table = experiment.Table(sensors, labels, times, sensors.shape[1])
+    table = experiment.Table(sensors, np.arange(sensors.shape[1]), labels, times, sensors.shape[1])
     return experiment.split(table, experiment.Config(), "published", 0)
 
 

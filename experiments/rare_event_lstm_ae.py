@@ -38,8 +38,8 @@ Deviations:
 
 Protocols:
     1. Published: windows that overlap are split at random, so nearly every test window shares rows with a training
-       window. Held out: time runs forward. The first 64 % of the rows train, the next 16 % validate, the last 20 % are
-       scored, the fractions of the source; each boundary lies behind a break, so no run-up to a break is cut.
+       window. Held out: time runs forward. 64 % of the rows train, the next 16 % validate, the rest is scored, the
+       fractions of the source; then each boundary moves on to the next break, so that no run-up to a break is cut.
     2. Published: breaks are removed first, so windows run across them, and across gaps in time. Held out: a window is
        made of five rows two minutes apart, with no break among them, and it is positive when a break follows within ten
        minutes by the clock, where five rows of the table may span hours.
@@ -57,7 +57,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import figures, training
+from common import drift, figures, training
 from common.baselines import Inputs
 from common.config import BaseConfig, option
 from common.datasets import Source, load_processminer
@@ -75,12 +75,12 @@ from common.sequences import (
 )
 from common.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
 
-REVISION = 2
+REVISION = 3
 # Where the split is drawn by the seed of the run, so that no two runs score the same samples.
 SPLIT_BY_SEED = (PUBLISHED,)
 METHODS = {"LSTM autoencoder": "scores"}
 PUBLISHED_ONLY: tuple[str, ...] = ()
-HELD_OUT_FIGURES = ("loss", "errors_by_time", "confusion_matrix")
+HELD_OUT_FIGURES = ("loss", "errors_by_time", "sensors_by_time", "confusion_matrix")
 DATASETS = ("processminer",)
 
 # What explains a spread: the same experiment with one thing changed, run by `run rare_event_lstm_ae --ablate`.
@@ -121,10 +121,11 @@ class Config(BaseConfig):
 class Table(NamedTuple):
     """The table as it was recorded: features, shape `(rows, features)`, and of every row its time and whether a break.
 
-    `columns` is how many the table has, features or not.
+    `sensors` are the numbers of the features, 1 for x1; `columns` is how many the table has, features or not.
     """
 
     features: np.ndarray
+    sensors: np.ndarray
     breaks: np.ndarray
     times: np.ndarray
     columns: int
@@ -170,8 +171,10 @@ def load(config: Config, source: Source | None = None) -> Table:
         source: where to look for the table.
     """
     table = load_processminer(source or Source())
-    features = table.drop(columns=NOT_FEATURES).to_numpy(np.float64)
-    return Table(features, table["y"].to_numpy(), table["time"].to_numpy(), table.shape[1])
+    features = table.drop(columns=NOT_FEATURES)
+    sensors = np.array([int(name.removeprefix("x")) for name in features.columns])
+    x = features.to_numpy(np.float64)
+    return Table(x, sensors, table["y"].to_numpy(), table["time"].to_numpy(), table.shape[1])
 
 
 def split(data: Table, config: Config, protocol: str, seed: int) -> Splits:
@@ -345,9 +348,11 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         patience=config.patience,
         seed=seed,
     )
-    validation_scores = last_step_error(autoencoder, splits.x_validation)
+    validation_errors = last_step_errors(autoencoder, splits.x_validation)
+    validation_scores = validation_errors.mean(axis=1)
     point = break_even(splits.y_validation, validation_scores, "validation windows")
-    test_scores = last_step_error(autoencoder, splits.x_test)
+    test_errors = last_step_errors(autoencoder, splits.x_test)
+    test_scores = test_errors.mean(axis=1)
 
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
     metrics |= loss_metrics(history)
@@ -365,8 +370,11 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
     }
     if splits.held_out:
         metrics |= other_rules(splits, validation_scores, test_scores)
-        arrays |= arrays_by_time(splits, last_step_error(autoencoder, splits.x_train))
-        metrics |= drift_metrics(arrays)
+        train_errors = last_step_errors(autoencoder, splits.x_train)
+        parts = parts_along_time(splits, train_errors, validation_errors, test_errors)
+        metrics |= drift.drift_metrics(parts, splits.table.sensors)
+        arrays |= drift.drift_arrays(parts, splits.table.sensors)
+        arrays["break_times"] = splits.table.times[splits.table.breaks == 1].astype("datetime64[s]").astype(np.int64)
     return Result(metrics, arrays)
 
 
@@ -383,38 +391,23 @@ def other_rules(splits: Splits, validation_scores: np.ndarray, test_scores: np.n
     return metrics
 
 
-def drift_metrics(arrays: figures.Arrays) -> dict[str, Metric]:
-    """Whether normal windows stay what they were: their median error in each part, and AUROC by thirds of the test.
-
-    The thirds of the test windows follow each other in time.
-    """
-    labels, scores = arrays["labels"], arrays["scores"]
-    medians = {
-        "train_normal": arrays["train_scores"],
-        "validation_normal": arrays["validation_scores"][arrays["validation_labels"] == 0],
-        "test_normal": scores[labels == 0],
-        "test_anomaly": scores[labels == 1],
+def parts_along_time(splits: Splits, *errors: np.ndarray) -> dict[str, drift.Part]:
+    """The last rows of all windows by part, with their squared errors of training, validation and test."""
+    inputs = {
+        "train": (splits.x_train, np.zeros(len(splits.x_train), dtype=int)),
+        "validation": (splits.x_validation, splits.y_validation),
+        "test": (splits.x_test, splits.y_test),
     }
-    metrics: dict[str, Metric] = {
-        f"score.{name}_median": float(np.median(part)) if len(part) else Undefined("there is no such window")
-        for name, part in medians.items()
+    return {
+        name: drift.Part(splits.table.times[splits.rows[name][:, -1]], labels, last_step(x), of_part)
+        for (name, (x, labels)), of_part in zip(inputs.items(), errors, strict=True)
     }
-    for third, part in enumerate(np.array_split(np.arange(len(labels)), 3), start=1):
-        metrics |= ranking_metrics(f"test_third_{third}", labels[part], scores[part])
-    return metrics
 
 
-def arrays_by_time(splits: Splits, train_scores: np.ndarray) -> dict[str, np.ndarray]:
-    """When the last row of every window was recorded, and the breaks, as seconds since 1970."""
-    seconds = splits.table.times.astype("datetime64[s]").astype(np.int64)
-    times = {f"{name}_times": seconds[rows[:, -1]] for name, rows in splits.rows.items()}
-    return {**times, "train_scores": train_scores, "break_times": seconds[splits.table.breaks == 1]}
-
-
-def last_step_error(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """The score of a window: mean squared error of its last row, over the features."""
+def last_step_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
+    """Squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score of a window."""
     reconstructions = training.reconstruct(autoencoder, x.astype(np.float32))
-    return np.asarray(np.square(last_step(x) - last_step(reconstructions)).mean(axis=1))
+    return np.asarray(np.square(last_step(x) - last_step(reconstructions)))
 
 
 def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
@@ -429,7 +422,7 @@ def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
 
 
 def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
-    """All figures of the source, in its order; of a held-out run also the errors by time."""
+    """All figures of the source, in its order; of a held-out run also errors and sensors by time."""
     return [
         draw_model(arrays),
         draw_loss(arrays),
@@ -437,7 +430,7 @@ def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
         draw_test_errors(arrays),
         draw_confusion_matrix(arrays),
         draw_roc(arrays),
-        *([draw_errors_by_time(arrays)] if "break_times" in arrays else []),
+        *([drift.draw_errors_by_time(arrays), drift.draw_sensors_by_time(arrays)] if "break_times" in arrays else []),
     ]
 
 
@@ -501,35 +494,6 @@ def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
     figure, axes = figures.canvas(columns=1, height=3.6)
     figures.roc_curves(axes[0], arrays["labels"], {"LSTM autoencoder": arrays["scores"]})
     return figures.Drawing("roc", "ROC curve of the test windows' reconstruction errors.", figure)
-
-
-def draw_errors_by_time(arrays: figures.Arrays) -> figures.Drawing:
-    """Errors of all normal windows along time by part, those before a break on top, and the breaks of the test period.
-
-    Whoever looks for a signal before breaks must first see how the process itself wanders.
-    """
-    figure, axes = figures.canvas(columns=1, height=3.4, wide=True)
-    for part, colour in zip(
-        ("train", "validation", "test"), ("#56B4E9", "#009E73", figures.CLASS_COLOURS[0]), strict=True
-    ):
-        times = arrays[f"{part}_times"].astype("datetime64[s]")
-        scores = arrays["scores" if part == "test" else f"{part}_scores"]
-        axes[0].plot(times, scores, ".", markersize=2, alpha=0.5, color=colour, label=part)
-    before = arrays["labels"] == 1
-    times = arrays["test_times"].astype("datetime64[s]")
-    style = {"markersize": 2.5, "color": figures.CLASS_COLOURS[1], "label": "test, before a break"}
-    axes[0].plot(times[before], arrays["scores"][before], ".", **style)
-    breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
-    for number, moment in enumerate(breaks.astype("datetime64[s]")):
-        label = {"label": "break"} if number == 0 else {}
-        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
-    axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **figures.THRESHOLD_LINE)
-    axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
-    axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
-    caption = (
-        "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
-    )
-    return figures.Drawing("errors_by_time", caption, figure)
 
 
 if __name__ == "__main__":
