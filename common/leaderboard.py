@@ -5,7 +5,8 @@ are the seeds. A hierarchical bootstrap redraws both in each replicate: groups o
 like the windows of one event, come and go together, or the intervals would be too narrow), and seeds. Every method sees
 the same draws. A sample that is hard for one method tends to be hard for another, and a lucky split is lucky for both;
 in a paired difference that cancels, so the difference of two methods can be told far more finely than their own
-intervals suggest. Whether these overlap says little, and is not used.
+intervals suggest. Whether these overlap says little, and is not used. A table asks the same question of every method,
+so whether one is better or worse than the reference is decided with Holm's correction over all of them.
 
 Groups and seeds cross where seeds share test samples, and nest where they do not; drawing each on its own, with the
 product of both counts as weight, serves both. For groups see Rutter, Bootstrap estimation of diagnostic accuracy with
@@ -13,19 +14,21 @@ patient-clustered data (Academic Radiology 7, 2000); for crossed draws Owen, The
 Statistics 1, 2007), which shows that they err on the wide side. They do so where seeds share little, as with a test set
 of its own for each: that noise is then counted by both draws, and 5 % of false alarms become fewer than 1 %. Where the
 samples or the trainings decide, simulations of ten seeds gave 3 to 8 %. With few seeds the interval misses some of the
-variation of training, and a single seed says nothing about it.
+variation of training, and a single seed says nothing about it. Groups are drawn as if they were independent; where
+neighbours in time resemble each other, and where they are few, intervals are somewhat too narrow.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.metrics import Metric, detection_metrics
+from common.verdicts import SIGNIFICANCE, holm
 
 REFERENCE = "reference"
 BETTER = "better"
@@ -62,7 +65,9 @@ class Row:
     """One method: means over its seeds, and its AUROC less the reference's over the seeds that both have.
 
     Intervals are 95 % percentile intervals of the bootstrap; `auroc_spread` is the standard deviation over seeds,
-    `None` for one seed. The difference is `None` for the reference itself, and where no seed is common.
+    `None` for one seed, and `seeds_above_chance` counts those with an AUROC above one half. `p_value` is that of no
+    difference, two-sided, after Holm's correction over the table, and what `standing` follows from. The difference is
+    `None` for the reference itself, and where no seed is common.
     """
 
     method: str
@@ -70,15 +75,17 @@ class Row:
     auroc: float
     auroc_interval: Interval
     auroc_spread: float | None
+    seeds_above_chance: int
     average_precision: float
     fpr_at_95_recall: float
     difference: float | None
     difference_interval: Interval | None
+    p_value: float | None
     standing: str
 
 
 def leaderboard(
-    seeds: Mapping[int, Scored], reference: str, replicates: int = 1000, random_state: int = 0
+    seeds: Mapping[int, Scored], reference: str, replicates: int = 2000, random_state: int = 0
 ) -> list[Row]:
     """Rank methods by their mean AUROC over seeds, the best first.
 
@@ -97,6 +104,8 @@ def leaderboard(
     points = _points(seeds)
     seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
     rows = [_row(method, reference, points, drawn, seed_counts) for method in drawn]
+    adjusted = holm({row.method: row.p_value for row in rows if row.p_value is not None})
+    rows = [_judged(row, adjusted[row.method]) if row.method in adjusted else row for row in rows]
     return sorted(rows, key=lambda row: (-row.auroc, row.method))
 
 
@@ -111,30 +120,33 @@ def _row(
     means = {name: float(np.nanmean(values)) for name, values in points[method].items()}
     n = int(np.sum(~np.isnan(aurocs)))
     difference = aurocs - points[reference]["auroc"]
-    estimate = interval = None
+    estimate = interval = p_value = None
     if method != reference and not np.isnan(difference).all():
-        estimate = float(np.nanmean(difference))
-        interval = _interval(drawn[method] - drawn[reference], seed_counts)
+        differences = _over_seeds(drawn[method] - drawn[reference], seed_counts)
+        estimate, interval, p_value = float(np.nanmean(difference)), _interval(differences), _p_value(differences)
     return Row(
         method,
         n,
-        auroc_interval=_interval(drawn[method], seed_counts),
+        auroc_interval=_interval(_over_seeds(drawn[method], seed_counts)),
         auroc_spread=float(np.nanstd(aurocs, ddof=1)) if n > 1 else None,
+        seeds_above_chance=int(np.sum(aurocs > 0.5)),
         difference=estimate,
         difference_interval=interval,
-        standing=REFERENCE if method == reference else _standing(interval),
+        p_value=p_value,
+        standing=REFERENCE if method == reference else NOT_TOLD_APART,
         **means,
     )
 
 
-def _standing(interval: Interval | None) -> str:
-    if interval is None or interval[0] <= 0 <= interval[1]:
-        return NOT_TOLD_APART
-    return BETTER if interval[0] > 0 else WORSE
+def _judged(row: Row, p_value: float) -> Row:
+    """The row with its p value after correction, and what that says."""
+    if p_value >= SIGNIFICANCE or not row.difference:
+        return replace(row, p_value=p_value)
+    return replace(row, p_value=p_value, standing=BETTER if row.difference > 0 else WORSE)
 
 
-def _interval(drawn: NDArray[np.float64], seed_counts: NDArray[np.float32]) -> Interval:
-    """The 95 % percentile interval of the mean over the drawn seeds.
+def _over_seeds(drawn: NDArray[np.float64], seed_counts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean over the drawn seeds, by replicate; of those replicates in which there is one.
 
     Args:
         drawn: a statistic by replicate and seed, NaN where it is not defined; such a seed drops out of the mean.
@@ -145,8 +157,19 @@ def _interval(drawn: NDArray[np.float64], seed_counts: NDArray[np.float32]) -> I
     count = np.sum(defined * seed_counts, axis=1)
     if not count.any():
         raise ValueError(f"None of {len(drawn)} replicates holds both classes: too few groups, or too few replicates")
-    low, high = np.percentile(total[count > 0] / count[count > 0], [2.5, 97.5])
+    means: NDArray[np.float64] = total[count > 0] / count[count > 0]
+    return means
+
+
+def _interval(replicated: NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(replicated, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _p_value(replicated: NDArray[np.float64]) -> float:
+    """Of no difference: twice the part of the replicates on the other side of zero, never less than one of them."""
+    tail = min(np.sum(replicated <= 0), np.sum(replicated >= 0))
+    return float(min(1, 2 * (tail + 1) / (len(replicated) + 1)))
 
 
 def _points(seeds: Mapping[int, Scored]) -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -12,15 +12,16 @@ from common.protocols import HELD_OUT, PUBLISHED
 from common.wording import outside, pictures, plain, ranges, table
 
 HOW_TO_READ = f"""\
-- **{conclusions.HOLDS_UP}**: held out, the 95 % interval of the AUROC of the source's method ends no more than
-  {conclusions.GAP} below its AUROC in the published protocol, and above 0.5, which is chance.
-- **{conclusions.WEAKER}**: all of the interval is further below, and above chance. **{conclusions.OPEN}**: the interval
-  is too wide for either.
-- **{conclusions.CHANCE}**: the interval does not lie above chance. **{conclusions.CHANCE_IN_BOTH}**: nor did that of
-  the published protocol.
+- **{conclusions.HOLDS_UP}**: held out, the AUROC of the source's method is above 0.5, which is chance, and at most
+  {conclusions.GAP} below that in the published protocol; both by all of a 95 % interval, of itself and of the change.
+- **{conclusions.WEAKER}**: above chance, and by all of the interval of the change more than {conclusions.GAP} below.
+  **{conclusions.FAILS}**: as far below, and not shown to be above chance. **{conclusions.OPEN}**: the intervals are too
+  wide for any of these. **{conclusions.NOT_SHOWN}**: in neither protocol does the interval lie above 0.5.
 - Intervals are of one kind for all methods: a paired bootstrap over the test samples, and over the seeds where there
-  are several. On the paper machine what is drawn is breaks with all that leads up to them, not single windows.
-- A detector is **better** or **worse** when the interval of its difference to the source's method excludes zero.
+  are several. On the paper machine what is drawn is breaks with all that leads up to them, not single windows; these
+  are few, and neighbours resemble each other, so its intervals are somewhat too narrow.
+- A detector is **better** or **worse** when its difference to the source's method is told from zero at 5 % after Holm's
+  correction over all methods of the table. The intervals are not corrected, so one may exclude zero without that.
 - Seconds are medians of the wall clock on one thread, beside whatever else the machine did: orders of magnitude. The
   scoring of an autoencoder includes everything that it reconstructs."""
 
@@ -33,7 +34,12 @@ def page_one(results: Mapping[str, Any]) -> str:
         if entry["protocols"].get(HELD_OUT, {}).get("stand_in"):
             cells = [f"{cell} (stand-in data)" for cell in cells]
         rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
-    headings = ["source", "reproduced", "holds up on data it has not seen", "beaten by, of the classical detectors"]
+    headings = [
+        "source",
+        "reproduced",
+        "holds up where nothing is chosen on what is scored",
+        "beaten by, of the classical detectors",
+    ]
     return table(headings, rows)
 
 
@@ -44,7 +50,7 @@ def _finding(entry: Mapping[str, Any]) -> str:
         return "not compared: the protocols saw different data" if in_both else "not run"
     low, high = finding.interval
     numbers = f"AUROC {finding.published:.3f}, held out {finding.held_out:.3f} ({low:.3f} to {high:.3f})"
-    return f"**{finding.verdict}**: {numbers}"
+    return ", ".join(part for part in (f"**{finding.verdict}**: {numbers}", finding.by_seed) if part)
 
 
 def beaten(entry: Mapping[str, Any]) -> str:
@@ -76,7 +82,7 @@ def _held_out(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
     finding = conclusions.holds_up(entry)
     sentences = [
         *([finding.sentence] if finding else []),
-        *([drift] if (drift := conclusions.drift_sentence(entry)) else []),
+        *conclusions.drift_sentences(entry),
         *conclusions.threshold_sentences(entry),
     ]
     return [
@@ -195,9 +201,11 @@ def _side_by_side(entry: Mapping[str, Any]) -> str:
         published = by_method[0].get(method)
         if published is not None:
             gap = held_out["auroc"] - published["auroc"]
+            low, high = conclusions.gap_interval(published, held_out)
             name = f"**{method}**" if held_out["ours"] else method
-            rows.append([name, _with_interval(published), _with_interval(held_out), f"{gap:+.3f}"])
-    headings = ["method", "AUROC, published protocol", "AUROC, held out", "gap"]
+            change = f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
+            rows.append([name, _with_interval(published), _with_interval(held_out), change])
+    headings = ["method", "AUROC, published protocol", "AUROC, held out", "change"]
     return f"The same methods in both protocols:\n\n{table(headings, rows)}" if rows else ""
 
 

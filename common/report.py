@@ -194,10 +194,10 @@ def _results_of(published: Published, selection: Selection) -> dict[str, Any]:
     return {**_runs_of(published, selection), "comparison": asdict(comparison)}
 
 
-def _runs_of(published: Published, selection: Selection, without: Sequence[str] = ()) -> dict[str, Any]:
-    """What the runs of one protocol gave, without some metrics, and how they were made."""
+def _runs_of(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What the runs of one protocol gave, without metrics whose names begin so, and how they were made."""
     kept = {
-        seed: {name: value for name, value in _worth_keeping(values, published).items() if name not in without}
+        seed: {name: value for name, value in _worth_keeping(values, published).items() if not name.startswith(without)}
         for seed, values in selection.metrics().items()
     }
     return {

@@ -26,7 +26,7 @@ from common.selection import Selection
 from common.tasks import Experiment, name_of, varies_by_seed
 
 # Raised by whoever changes what the rows below say of the same records.
-REVISION = 1
+REVISION = 2
 
 
 class Evidence(NamedTuple):

@@ -38,7 +38,7 @@ class Experiment(Protocol):
     # The source's methods, and the name of the array that holds their scores of the test samples; the first is the one
     # that the detectors are held against.
     METHODS: Mapping[str, str]
-    # Metrics that mean something in the published protocol alone.
+    # Metrics that mean something in the published protocol alone: what their names begin with.
     PUBLISHED_ONLY: tuple[str, ...]
     # The figures of a held-out run that tell more than those of a published one.
     HELD_OUT_FIGURES: tuple[str, ...]

@@ -60,8 +60,9 @@ from common.thresholds import fixed, percentile_of_normals, threshold_metrics
 REVISION = 1
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"convolutional autoencoder": "errors"}
-# The direction in the code is fitted to the labels of what it is measured on; held out, all images are scored anyway.
-PUBLISHED_ONLY = ("latent.auroc", "autoencoder_full.auroc", "autoencoder_full.average_precision")
+# The direction in the code is fitted to the labels of what it is measured on, and the threshold was picked by a look at
+# it; held out, all images are scored anyway.
+PUBLISHED_ONLY = ("latent.auroc", "autoencoder_full.", "threshold_fixed.")
 HELD_OUT_FIGURES = ("errors",)
 DATASETS = ("mnist",)
 ABLATIONS: dict[str, dict[str, Any]] = {}

@@ -113,6 +113,7 @@ def test_all_three_metrics_are_those_of_a_single_test_set():
     (row,) = leaderboard({7: scored}, "m", replicates=50)
     assert (row.auroc, row.average_precision, row.fpr_at_95_recall) == pytest.approx((7 / 8, (1 + 2 / 3) / 2, 1 / 4))
     assert (row.seeds, row.auroc_spread, row.difference, row.difference_interval) == (1, None, None, None)
+    assert (row.seeds_above_chance, row.p_value) == (1, None)
     assert row.standing == REFERENCE
 
 
@@ -158,6 +159,37 @@ def test_equally_good_methods_are_mostly_not_told_apart(monkeypatch):
         (row,) = (row for row in leaderboard(seeds, "b", replicates=100) if row.method == "a")
         told_apart += row.standing != NOT_TOLD_APART
     assert told_apart <= 15
+
+
+def test_a_standing_is_corrected_for_how_many_methods_are_asked_about():
+    random = np.random.default_rng(1)
+    labels = np.arange(200) % 2
+    reference = labels + random.normal(size=200)
+    scores = {"reference": reference, "a": reference + 0.1 * labels + 0.25 * random.normal(size=200)}
+    alone = by_method(leaderboard({0: Scored(labels, np.arange(200), scores)}, "reference"))["a"]
+    assert alone.standing == BETTER and 0.001 < alone.p_value < 0.05
+    others = {f"noise {k}": reference + 0.2 * random.normal(size=200) for k in range(40)}
+    rows = by_method(leaderboard({0: Scored(labels, np.arange(200), scores | others)}, "reference"))
+    assert rows["a"].difference_interval == alone.difference_interval
+    assert rows["a"].difference_interval[0] > 0
+    assert rows["a"].standing == NOT_TOLD_APART and rows["a"].p_value > 0.05
+
+
+def test_standings_do_not_hang_on_the_draws():
+    strengths = {"worse": 0.2, "reference": 1.0, "twin": 1.0, "better": 1.8}
+    seeds = {seed: noisy(seed, strengths, 200) for seed in range(3)}
+    found = {
+        tuple((row.method, row.standing) for row in leaderboard(seeds, "reference", random_state=state))
+        for state in range(5)
+    }
+    assert len(found) == 1
+
+
+def test_the_p_value_counts_replicates_on_the_other_side_of_zero():
+    assert module._p_value(np.array([1.0] * 19)) == pytest.approx(2 / 20)
+    assert module._p_value(np.array([1.0] * 18 + [-1.0])) == pytest.approx(4 / 20)
+    assert module._p_value(np.array([-1.0] * 17 + [0.0, 1.0])) == pytest.approx(6 / 20)
+    assert module._p_value(np.zeros(9)) == 1
 
 
 def test_copies_within_a_group_add_no_certainty():
