@@ -55,6 +55,13 @@ class Inputs(NamedTuple):
     code_size: int
 
 
+class Training(NamedTuple):
+    """What an estimator is built for: nothing of what is scored. As in `Inputs`."""
+
+    x: NDArray[np.floating]
+    code_size: int
+
+
 class Detection(NamedTuple):
     """Scores of the test samples, shape `(samples,)`, higher = more anomalous; seconds; training samples used."""
 
@@ -75,7 +82,7 @@ class Detector:
 
     Args:
         title: for tables.
-        build: makes the unfitted estimator or pipeline from the inputs and the seed of the run.
+        build: makes the unfitted estimator or pipeline for the training samples, from the seed of the run.
         random: whether its scores depend on the seed where the data are the same.
         fit_limit: it is fitted on at most so many training samples. Default: all.
         revision: raised when what it computes changes.
@@ -84,7 +91,7 @@ class Detector:
     """
 
     title: str
-    build: Callable[[Inputs, int], Any]
+    build: Callable[[Training, int], Any]
     random: bool
     fit_limit: int | None = None
     revision: int = 1
@@ -119,7 +126,7 @@ def detect(name: str, inputs: Inputs, seed: int) -> Detection:
     x_fit = x_train[fitted_rows(len(x_train), detector.fit_limit)]
     try:
         # Built before the threads are limited, since the limit only holds for libraries that are loaded.
-        estimator = detector.build(inputs, seed)
+        estimator = detector.build(Training(inputs.x_train, inputs.code_size), seed)
         with threadpool_limits(THREADS), _warnings_as_errors():
             started = time.perf_counter()
             estimator.fit(x_fit)
@@ -187,7 +194,7 @@ class _RandomScores:
         return np.random.default_rng(self._seed).random(len(x))
 
 
-def _centring(inputs: Inputs, seed: int) -> Any:
+def _centring(training: Training, seed: int) -> Any:
     from sklearn.preprocessing import StandardScaler
 
     return StandardScaler(with_std=False)
@@ -197,17 +204,17 @@ def _length(centring: Any, x: NDArray[np.float64]) -> Scores:
     return np.asarray(np.linalg.norm(centring.transform(x), axis=1))
 
 
-def _pca(inputs: Inputs, seed: int) -> Any:
+def _pca(training: Training, seed: int) -> Any:
     from sklearn.decomposition import PCA
 
-    return PCA(n_components=inputs.code_size, svd_solver="covariance_eigh")
+    return PCA(n_components=training.code_size, svd_solver="covariance_eigh")
 
 
 def _pca_error(pca: Any, x: NDArray[np.float64]) -> Scores:
     return np.asarray(reconstruction_error(x, pca.inverse_transform(pca.transform(x))))
 
 
-def _nearest_neighbors(inputs: Inputs, seed: int) -> Any:
+def _nearest_neighbors(training: Training, seed: int) -> Any:
     from sklearn.neighbors import NearestNeighbors
 
     return NearestNeighbors()
@@ -218,47 +225,47 @@ def _farthest_neighbor_distance(neighbors: Any, x: NDArray[np.float64]) -> Score
     return np.asarray(distances[:, -1])
 
 
-def _local_outlier_factor(inputs: Inputs, seed: int) -> Any:
+def _local_outlier_factor(training: Training, seed: int) -> Any:
     from sklearn.neighbors import LocalOutlierFactor
 
     return LocalOutlierFactor(novelty=True)
 
 
-def _isolation_forest(inputs: Inputs, seed: int) -> Any:
+def _isolation_forest(training: Training, seed: int) -> Any:
     from sklearn.ensemble import IsolationForest
 
     return IsolationForest(random_state=seed)
 
 
-def _one_class_svm(inputs: Inputs, seed: int) -> Any:
+def _one_class_svm(training: Training, seed: int) -> Any:
     from sklearn.svm import OneClassSVM
 
     return OneClassSVM()
 
 
-def _gaussian_mixture(inputs: Inputs, seed: int) -> Any:
+def _gaussian_mixture(training: Training, seed: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
     # A single component takes all samples from the start, so that its random start changes nothing.
-    return _behind_pca_if_wide(inputs, GaussianMixture(random_state=0))
+    return _behind_pca_if_wide(training, GaussianMixture(random_state=0))
 
 
-def _kernel_density(inputs: Inputs, seed: int) -> Any:
+def _kernel_density(training: Training, seed: int) -> Any:
     from sklearn.neighbors import KernelDensity
 
     # All samples in one leaf, which is a plain sum. The tree's bounds are subtracted from each other again and lose the
     # density of far samples: on the paper machine log densities came out wrong by up to 270 (scikit-learn 1.9.1).
     # Open upstream: https://github.com/scikit-learn/scikit-learn/issues/27186
-    return _behind_pca_if_wide(inputs, KernelDensity(leaf_size=max(len(inputs.x_train), 1)))
+    return _behind_pca_if_wide(training, KernelDensity(leaf_size=max(len(training.x), 1)))
 
 
-def _elliptic_envelope(inputs: Inputs, seed: int) -> Any:
+def _elliptic_envelope(training: Training, seed: int) -> Any:
     from sklearn.covariance import EllipticEnvelope
 
-    return _behind_pca_if_wide(inputs, EllipticEnvelope(random_state=seed))
+    return _behind_pca_if_wide(training, EllipticEnvelope(random_state=seed))
 
 
-def _kmeans(inputs: Inputs, seed: int) -> Any:
+def _kmeans(training: Training, seed: int) -> Any:
     from sklearn.cluster import KMeans
 
     return KMeans(random_state=seed)
@@ -268,13 +275,13 @@ def _nearest_centre_distance(kmeans: Any, x: NDArray[np.float64]) -> Scores:
     return np.asarray(kmeans.transform(x).min(axis=1))
 
 
-def _behind_pca_if_wide(inputs: Inputs, estimator: Any) -> Any:
+def _behind_pca_if_wide(training: Training, estimator: Any) -> Any:
     """The estimator alone, or for wide inputs a pipeline that gives it their leading principal components."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    if inputs.x_train.shape[1] <= MOST_COMPONENTS:
+    if training.x.shape[1] <= MOST_COMPONENTS:
         return estimator
     pca = PCA(n_components=KEPT_VARIANCE, svd_solver="covariance_eigh")
     return make_pipeline(pca, FunctionTransformer(_leading_components), estimator)
@@ -292,7 +299,7 @@ _BEHIND_PCA = (
 DETECTORS: dict[str, Detector] = {
     "random_score": Detector(
         "random score",
-        lambda inputs, seed: _RandomScores(seed),
+        lambda training, seed: _RandomScores(seed),
         random=True,
         note="looks at nothing; shows what chance gives",
     ),
