@@ -96,11 +96,14 @@ def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[s
     Args:
         method: what the names begin with.
         labels: true classes, shape `(samples,)`, 1 for an anomaly.
-        scores: anomaly scores, the same shape, higher = more anomalous.
+        scores: anomaly scores, the same shape, finite, higher = more anomalous.
+
+    Raises:
+        ValueError: labels other than 0 and 1, shapes that differ, scores that are not finite.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    labels = _binary("labels", labels)
+    labels, scores = _rankable(labels, scores)
     if len(np.unique(labels)) < 2:
         missing = Undefined("only one class among the scored samples")
         return {f"{method}.auroc": missing, f"{method}.average_precision": missing}

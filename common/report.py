@@ -236,7 +236,7 @@ def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:
         group = groups.setdefault(key, {**record.environment, "seeds": [], "commits": []})
         group.pop("commit", None)
         group["seeds"] = sorted([*group["seeds"], record.seed])
-        group["commits"] = sorted({*group["commits"], str(record.environment.get("commit"))})
+        group["commits"] = sorted({*group["commits"], record.environment.get("commit") or "unknown"})
     return list(groups.values())
 
 

@@ -171,9 +171,12 @@ def threshold_metrics(
     Returns:
         `.threshold`, `.fitted_on_n`, `.intended_rate` where there is one, `.false_positive_rate` among the scored
         normal samples, and below `.test` the counts and ratios of its decisions.
+
+    Raises:
+        ThresholdError: labels other than 0 and 1, shapes that differ, a score that is not a number.
     """
+    labels, scores = _labelled(labels, scores)
     flagged = (Threshold(np.inf, "", "", 0) if threshold is None else threshold).flag(scores)
-    labels = np.asarray(labels)
     metrics: dict[str, Metric] = {
         f"{method}.threshold": np.inf if threshold is None else threshold.value,
         f"{method}.fitted_on_n": 0 if threshold is None else threshold.n,

@@ -104,11 +104,14 @@ def test_constant_scores_flag_everything():
     }
 
 
-def test_scores_that_cannot_be_ranked_are_refused():
+@pytest.mark.parametrize("metrics", [detection_metrics, lambda *scored: ranking_metrics("m", *scored)])
+def test_scores_that_cannot_be_ranked_are_refused(metrics):
     with pytest.raises(ValueError, match=r"scores must be finite. Received: 2 of 3 .* nan at index 1"):
-        detection_metrics([0, 1, 1], [0.0, np.nan, np.inf])
+        metrics([0, 1, 1], [0.0, np.nan, np.inf])
+    with pytest.raises(ValueError, match=r"scores must be finite. Received: 1 of 2"):
+        metrics([1, 1], [0.0, np.nan])
     with pytest.raises(ValueError, match=r"must agree in shape"):
-        detection_metrics([0, 1, 1], [0.0, 1.0])
+        metrics([0, 1, 1], [0.0, 1.0])
 
 
 def test_samples_are_labelled_normal_before_anomalous():

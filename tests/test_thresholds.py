@@ -181,3 +181,10 @@ def test_a_rule_that_found_no_threshold_decides_nothing():
 def test_without_normal_samples_there_is_no_false_positive_rate():
     metrics = threshold_metrics("rule", fixed(1.0), [1, 1], [1.0, 2.0])
     assert metrics["rule.false_positive_rate"] == Undefined("there is no normal sample")
+
+
+def test_decisions_need_a_label_for_every_score():
+    with pytest.raises(ThresholdError, match="one for every score"):
+        threshold_metrics("m", fixed(0.5), [0, 1], [0.0, 1.0, 2.0])
+    with pytest.raises(ThresholdError, match="one for every score"):
+        threshold_metrics("m", None, [0, 2], [0.0, 1.0])
