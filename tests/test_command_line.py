@@ -123,35 +123,33 @@ def test_help_shows_every_hyperparameter_with_its_default(capsys):
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    """The same seed run by the script and by the module, in two fresh processes and from another folder."""
+def script(tmp_path_factory):
+    """A seed run by the script in a fresh process, from another folder, and where its records are."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    script = ROOT / "experiments" / "curves_dense_ae.py"
-    starts = [[str(script)], ["-m", "experiments.curves_dense_ae"]]
-    processes = []
-    for number, start in enumerate(starts):
-        out = elsewhere / f"out{number}"
-        finished = command(*start, "--seeds", "0", *TINY_OPTIONS, "--out", str(out), cwd=elsewhere)
-        processes.append((finished, out))
-    return processes
+    arguments = ["--seeds", "0", *TINY_OPTIONS, "--out", str(elsewhere / "out")]
+    return command(str(ROOT / "experiments" / "curves_dense_ae.py"), *arguments, cwd=elsewhere), elsewhere / "out"
 
 
-def test_the_same_seed_gives_the_same_bytes_in_two_processes(two_processes, tiny_out):
-    folders = []
-    for finished, out in two_processes:
-        assert finished.returncode == 0, finished.stderr
-        (found,) = find_records(out, "curves_dense_ae")
-        folders.append(found.folder)
+def test_the_same_seed_gives_the_same_bytes_by_the_script_in_another_process(script, tiny_out):
+    finished, out = script
+    assert finished.returncode == 0, finished.stderr
+    (found,) = find_records(out, "curves_dense_ae")
     ours = Task(curves_dense_ae, TINY, "published", 0, tiny_out)
-    folders.append(ours.folder)
-    assert {folder.parent.name for folder in folders} == {ours.digest}
-    assert len({(folder / "arrays.npz").read_bytes() for folder in folders}) == 1
-    metrics = [records.read_record(folder).metrics for folder in folders]
-    assert metrics[0] == metrics[1] == metrics[2]
+    assert found.folder.parent.name == ours.digest
+    assert (found.folder / "arrays.npz").read_bytes() == (ours.folder / "arrays.npz").read_bytes()
+    assert found.record.metrics == records.read_record(ours.folder).metrics
 
 
-def test_a_run_without_a_terminal_prints_one_line_a_run_and_no_noise(two_processes):
-    finished, out = two_processes[0]
+def test_the_module_finds_what_the_script_has_run(script):
+    _, out = script
+    arguments = ["-m", "experiments.curves_dense_ae", "--seeds", "0", *TINY_OPTIONS, "--out", str(out), "--dry-run"]
+    finished = command(*arguments, cwd=out.parent)
+    assert finished.returncode == 0, finished.stderr
+    assert "0 to run, 1 cached" in finished.stdout
+
+
+def test_a_run_without_a_terminal_prints_one_line_a_run_and_no_noise(script):
+    finished, out = script
     assert finished.stderr == ""
     lines = finished.stdout.splitlines()
     assert "seed 0: ok in" in lines[0]
