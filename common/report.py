@@ -125,7 +125,8 @@ def _write(results: Results, out: Path, folder: Path, page: bool) -> Path:
     if page:
         html = render(results, _explorable(results, out), folder)
         records.write_atomically(folder / "index.html", html.encode(errors="backslashreplace"))
-        tidy.write(results, folder)
+        tables = {"results.csv": tidy.as_csv(results), "results.xlsx": tidy.as_xlsx(results)}
+        records.write_together({folder / name: content for name, content in tables.items()})
     return path
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from common.protocols import PUBLISHED
@@ -27,8 +27,15 @@ def rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int, str, 
                     yield name, protocol, data, int(seed), metric, value, reasons.get(metric)
 
 
-def write(results: Mapping[str, Any], folder: Path) -> None:
-    """Write results.csv and results.xlsx."""
+def as_csv(results: Mapping[str, Any]) -> bytes:
+    """The table as results.csv."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows(results)])
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def as_xlsx(results: Mapping[str, Any]) -> bytes:
+    """The table as results.xlsx."""
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -45,9 +52,8 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
         text.data_type = "s"
         return text
 
-    with (folder / "results.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        plain = csv.writer(file, lineterminator="\n")
-        for row in (COLUMNS, *rows(results)):
-            plain.writerow(row)
-            sheet.append([cell(value) for value in row])
-    book.save(folder / "results.xlsx")
+    for row in (COLUMNS, *rows(results)):
+        sheet.append([cell(value) for value in row])
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()

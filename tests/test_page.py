@@ -1,6 +1,7 @@
 import base64
 import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -196,17 +197,20 @@ def test_the_tables_are_tidy(made):
         assert value == row["value"] == "" or float(value) == pytest.approx(float(row["value"]), rel=1e-15)
 
 
-def test_text_that_no_spreadsheet_can_hold_stops_no_report(tmp_path):
-    runs = {"stand_in": None, "data": {}, "seeds": {"0": {"a\x00\ud800": 1.0}}, "undefined": {}}
-    tidy.write({"experiments": {"e": {**runs, "protocols": {}}}}, tmp_path)
-    assert openpyxl.load_workbook(tmp_path / "results.xlsx").active["E2"].value == r"a\ud800"
+def sheet_of(metrics, undefined):
+    runs = {"stand_in": None, "data": {}, "seeds": {"0": metrics}, "undefined": {"0": undefined}, "protocols": {}}
+    results = {"experiments": {"e": runs}}
+    assert tidy.as_csv(results).count(b"\n") == 2
+    return openpyxl.load_workbook(io.BytesIO(tidy.as_xlsx(results))).active
 
 
-def test_no_text_becomes_a_formula(tmp_path):
+def test_text_that_no_spreadsheet_can_hold_stops_no_report():
+    assert sheet_of({"a\x00\ud800": 1.0}, {})["E2"].value == r"a\ud800"
+
+
+def test_no_text_becomes_a_formula():
     text = '=HYPERLINK("https://example.org")'
-    runs = {"stand_in": None, "data": {}, "seeds": {"0": {text: None}}, "undefined": {"0": {text: text}}}
-    tidy.write({"experiments": {"e": {**runs, "protocols": {}}}}, tmp_path)
-    cells = openpyxl.load_workbook(tmp_path / "results.xlsx").active[2]
+    cells = sheet_of({text: None}, {text: text})[2]
     assert [cell.value for cell in cells] == ["e", "published", "drawn", 0, text, None, text]
     assert {cell.data_type for cell in cells} == {"s", "n"}
 
