@@ -87,8 +87,13 @@ class Task:
     detector: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A task travels to another process without its experiment, a module, which is imported there by name."""
-        parts = (self.config, self.protocol, self.seed, self.out, self.source, self.detector)
+        """A task travels to another process without its experiment, a module, which is imported there by name.
+
+        A stand-in that was decided on here goes along: nobody there looks for the data, and complains, once more.
+        """
+        decided = self.data and all(what.startswith(records.STAND_IN) for what in self.data.values())
+        source = replace(self.source, mode="stand-in") if decided else self.source
+        parts = (self.config, self.protocol, self.seed, self.out, source, self.detector)
         return _task_of, (self.experiment.__name__, *parts)
 
     @property

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from conftest import TINY
 
-from common import records, runner
+from common import records, runner, tasks
 from common.datasets import Source
 from common.published import ROOT
 from common.tasks import Task, detector_tasks
 from common.worker import Memory, compute_far_away
-from experiments import curves_dense_ae
+from experiments import curves_dense_ae, mnist_dense_ae
 
 
 def tasks_of_the_dying(out, seeds, detector="mean_distance", **config):
@@ -26,6 +26,14 @@ def tasks_of_the_dying(out, seeds, detector="mean_distance", **config):
 def test_a_task_travels_to_another_process_and_is_the_same_there(tmp_path):
     task = Task(curves_dense_ae, TINY, "held_out", 3, tmp_path, detector="knn")
     assert pickle.loads(pickle.dumps(task)) == task
+
+
+def test_a_stand_in_is_decided_on_once(tmp_path, monkeypatch):
+    task = Task(mnist_dense_ae, mnist_dense_ae.Config(), "published", 0, tmp_path)
+    monkeypatch.setattr(tasks, "_identify", lambda names, source: {"mnist": "0" * 64})
+    assert pickle.loads(pickle.dumps(task)).source == Source()
+    monkeypatch.setattr(tasks, "_identify", lambda names, source: {"mnist": "stand-in: digits"})
+    assert pickle.loads(pickle.dumps(task)).source == Source("stand-in")
 
 
 def test_results_do_not_depend_on_how_many_processes_there_are(tiny_both, tmp_path, listener):
