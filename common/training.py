@@ -333,17 +333,17 @@ def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(model(inputs, training=False))
 
 
-def layer_arrays(model: Any) -> dict[str, NDArray[Any]]:
+def layer_arrays(model: Any, prefix: str = "layer") -> dict[str, NDArray[Any]]:
     """The layers of a Functional model without branches, as small arrays: what `figures.model_graph` draws.
 
     Returns:
-        `layer_names` with the class of each layer and of what it wraps, `layer_shapes` with its output shape as text,
-        the batch axis left out, and `layer_parameters` with its number of weights; each of shape `(layers,)`.
+        `<prefix>_names` with the class of each layer and of what it wraps, `<prefix>_shapes` with its output shape as
+        text, the batch axis left out, and `<prefix>_parameters` with its number of weights; each of shape `(layers,)`.
     """
     return {
-        "layer_names": np.array([_layer_name(layer) for layer in model.layers]),
-        "layer_shapes": np.array([" x ".join(map(str, layer.output.shape[1:])) for layer in model.layers]),
-        "layer_parameters": np.array([layer.count_params() for layer in model.layers]),
+        f"{prefix}_names": np.array([_layer_name(layer) for layer in model.layers]),
+        f"{prefix}_shapes": np.array([" x ".join(map(str, layer.output.shape[1:])) for layer in model.layers]),
+        f"{prefix}_parameters": np.array([layer.count_params() for layer in model.layers]),
     }
 
 

@@ -13,7 +13,8 @@ Method: The training images of the digit 7, scaled to [0, 1], train an encoder o
 
 Deviations:
     1. Keras 3 instead of the Keras within TensorFlow 2. Every default that the source relies on is written out:
-       Glorot's uniform initialisation, zero biases, Adam's constants, batches of 32.
+       Glorot's uniform initialisation, zero biases, Adam's constants, batches of 32, no XLA. Functional models instead
+       of sequential ones, with the same layers.
     2. Weights, batch order and the images drawn for the scatter derive from the seed of the run. The source seeds
        Python's generator before some of its draws, which fixes the eight sample images, ours too, but neither the
        scatter, drawn by NumPy, nor the training.
@@ -21,7 +22,8 @@ Deviations:
        its code computes the mean squared error; so do we.
     4. Added: the threshold's confusion counts, precision, recall and F1, AUROC and average precision, on the 200 + 200
        and on the whole test set. The source shows pictures only.
-    5. Added: how well the best straight line through the scatter of the codes separates the classes, as the AUROC along
+    5. Figures: model summaries as graphs; the errors of the fives stand behind those of the sevens, not over them.
+    6. Added: how well the best straight line through the scatter of the codes separates the classes, as the AUROC along
        Fisher's discriminant. It is fitted, with labels, to the very codes that it is measured on, so it flatters.
 
 Protocols:
@@ -57,7 +59,7 @@ from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
 from common.records import Result
 from common.thresholds import fixed, percentile_of_normals, threshold_metrics
 
-REVISION = 1
+REVISION = 2
 SPLIT_BY_SEED: tuple[str, ...] = ()
 METHODS = {"convolutional autoencoder": "errors"}
 # The direction in the code is fitted to the labels of what it is measured on, and the threshold was picked by a look at
@@ -166,6 +168,7 @@ def build_autoencoder(config: Config) -> Models:
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
         loss=keras.losses.MeanSquaredError(),
+        jit_compile=False,
     )
     return Models(encoder, decoder, autoencoder)
 
@@ -250,6 +253,8 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         {
             "samples": as_bytes(samples),
             "sample_labels": sample_labels,
+            **training.layer_arrays(encoder, "encoder"),
+            **training.layer_arrays(decoder, "decoder"),
             "latent": latent,
             "latent_labels": latent_labels,
             "first": as_bytes(first),
@@ -317,7 +322,13 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
 
 def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
     """All figures of the source, in its order."""
-    return [draw_sample_images(arrays), draw_latent(arrays), draw_first(arrays), draw_errors(arrays)]
+    return [
+        draw_sample_images(arrays),
+        draw_models(arrays),
+        draw_latent(arrays),
+        draw_first(arrays),
+        draw_errors(arrays),
+    ]
 
 
 def draw_sample_images(arrays: figures.Arrays) -> figures.Drawing:
@@ -326,6 +337,18 @@ def draw_sample_images(arrays: figures.Arrays) -> figures.Drawing:
     for axis, pixels, label in zip(axes, arrays["samples"], arrays["sample_labels"], strict=True):
         figures.image(axis, pixels / 255, title=figures.CLASS_NAMES[label])
     return figures.Drawing("samples", "The source's own samples: four training sevens and four test fives.", figure)
+
+
+def draw_models(arrays: figures.Arrays) -> figures.Drawing:
+    """The layers of encoder and decoder: what the source prints as summaries."""
+    figure, axes = figures.canvas(columns=2, height=3.0)
+    parameters = []
+    for axis, model in zip(axes, ("encoder", "decoder"), strict=True):
+        names, shapes, counts = (arrays[f"{model}_{what}"] for what in ("names", "shapes", "parameters"))
+        figures.model_graph(axis, names, shapes, counts)
+        axis.set_title(model)
+        parameters.append(f"{model}, {counts.sum():,} parameters")
+    return figures.Drawing("models", f"Layer by layer: {' and '.join(parameters)}.", figure)
 
 
 def draw_latent(arrays: figures.Arrays) -> figures.Drawing:
@@ -356,7 +379,7 @@ def draw_errors(arrays: figures.Arrays) -> figures.Drawing:
     figure, axes = figures.canvas(columns=1, height=3.2)
     figures.scores_by_index(axes[0], errors, labels, float(arrays["threshold"]))
     normal, abnormal = np.bincount(labels, minlength=2)
-    caption = f"Reconstruction errors of {normal} test sevens and {abnormal} test fives, the first ones of the files."
+    caption = f"Reconstruction errors of {normal} test sevens and {abnormal} test fives, in the order of the files."
     return figures.Drawing("errors", caption, figure)
 
 

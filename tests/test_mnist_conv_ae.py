@@ -171,7 +171,7 @@ def test_every_figure_of_the_source_is_drawn_from_saved_arrays(result, tmp_path)
     with figures.style():
         drawings = conv.draw(result.arrays)
         sizes = [len(figures.png(drawing)) for drawing in drawings]
-    assert [drawing.name for drawing in drawings] == ["samples", "latent", "first_images", "errors"]
+    assert [drawing.name for drawing in drawings] == ["samples", "models", "latent", "first_images", "errors"]
     assert all(drawing.caption.endswith(".") for drawing in drawings)
     assert max(sizes) < 100_000
 
