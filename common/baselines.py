@@ -375,6 +375,7 @@ NOT_RUN: dict[str, str] = {
     "shape features": _NO_DETECTOR,
     "features from VGG-16": _NO_DETECTOR,
     "histograms of oriented gradients": _NO_DETECTOR,
+    "feature matching with a similarity distance": _NO_DETECTOR,
     "self-organising maps": _NOT_IN_SCIKIT_LEARN,
     "radial basis function networks": _NOT_IN_SCIKIT_LEARN,
     "learning vector quantisation": _NEEDS_LABELS,

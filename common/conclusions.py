@@ -192,7 +192,8 @@ def reproduced(entry: Entry) -> str:
     }
     exact = f"{summary['exact']} of {summary['exact_groups']} {EXACT}" if summary["exact_groups"] else ""
     draws = ", ".join(f"{count} {verdict}" for verdict, count in told.items() if count)
-    return "; ".join(part for part in (exact, f"of {len(verdicts)} drawn: {draws}" if draws else "") if part)
+    drawn = f"of {len(verdicts)} drawn: {draws}" if draws else "" if verdicts else "no drawn number is published"
+    return "; ".join(part for part in (exact, drawn) if part)
 
 
 # Thresholds.
@@ -311,9 +312,14 @@ def _drifting(runs: Mapping[str, Any]) -> list[str]:
 
 
 def _epochs(entry: Entry, runs: Mapping[str, Any]) -> list[str]:
-    """After how many epochs the validation loss ended training in each protocol."""
+    """How long each protocol trained, where the validation loss may end it before all epochs are over."""
     both = [values(each, "training.epochs") for each in (entry, runs)]
     if not all(both):
         return []
-    published, held_out = (f"{fmean(epochs):.0f} epochs ({min(epochs):.0f} to {max(epochs):.0f})" for epochs in both)
-    return [f"The validation loss ended training after {held_out}; in the published protocol it did after {published}."]
+    most = entry["config"]["epochs"]
+    published, held_out = (
+        f"{fmean(epochs):.0f} epochs ({min(epochs):.0f} to {max(epochs):.0f}; all {most} in "
+        f"{sum(done >= most for done in epochs)} of {len(epochs)} seeds)"
+        for epochs in both
+    )
+    return [f"Training took {held_out}; in the published protocol {published}."]

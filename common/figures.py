@@ -215,24 +215,26 @@ def png(drawing: Drawing) -> bytes:
     return reduced.getvalue()
 
 
-def published_against_ours(published: Published, seeds: SeedMetrics) -> Drawing:
+def published_against_ours(published: Published, seeds: SeedMetrics, deciding: Mapping[str, str]) -> Drawing:
     """Every one-run number that a verdict hangs on: our seeds as dots, the prediction interval, the published value.
 
     Args:
         published: the source's numbers.
         seeds: our metrics by seed.
+        deciding: by the name of a group the number that its verdict hangs on, which is drawn beside its free ones.
     """
     from matplotlib.figure import Figure
 
     groups = [group for group in published.groups if group.obtained == "one run"]
-    heights = [len(group.free) + 0.8 for group in groups]
+    shown = [list(dict.fromkeys([*group.free, deciding.get(group.name, group.free[0])])) for group in groups]
+    heights = [len(metrics) + 0.8 for metrics in shown]
     figure = Figure(figsize=(WIDTH, 0.28 * sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axis, group in zip(axes, groups, strict=True):
-        for row, metric in enumerate(group.free):
+    for axis, group, metrics in zip(axes, groups, shown, strict=True):
+        for row, metric in enumerate(metrics):
             _draw_member(axis, row, group, metric, values_of(metric, seeds))
-        axis.set_yticks(range(len(group.free)), group.free)
-        axis.set_ylim(len(group.free) - 0.5, -0.5)
+        axis.set_yticks(range(len(metrics)), metrics)
+        axis.set_ylim(len(metrics) - 0.5, -0.5)
         axis.set_title(group.title, loc="left", fontsize="medium")
         if group.scale == "log":
             axis.set_xscale("log")

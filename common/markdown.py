@@ -21,6 +21,9 @@ from common.verdicts import (
 )
 from common.wording import number, outside, paragraph, pictures, plain, quoted, ranges, table
 
+# Of a number within a row.
+ALONE = "outside by itself"
+
 HOW_TO_READ = f"""\
 - **{EXACT}**: follows from data and a deterministic method; our value, formatted as its source formats it, is the
   printed text.
@@ -29,8 +32,12 @@ HOW_TO_READ = f"""\
 - **{WITHIN_SPREAD}**: not outside either, but our own runs differ so much that this says little.
 - **{DIFFERS} (higher | lower)**: outside that interval, widened by Holm's correction over the numbers of the row, and
   outside the range of our seeds; ours is higher or lower than the published number.
+- {ALONE}: of one number in a row, outside the interval and the range beside it, but not after that correction. With
+  many numbers in a row one or another lies there by chance; the verdict of the row does not count it.
 - **{OUTSIDE}**: the same, but over fewer than 8 seeds, too few to rule out that they all missed a rare second mode.
-- **provisional**: fewer than 8 seeds. Below 3 there is no verdict."""
+- **provisional**: fewer than 8 seeds. Below 3 there is no verdict.
+- **{CONTEXT}**: shown beside ours without a verdict: somebody else's number on the same data, or one of the source's
+  own that follows from others."""
 
 
 def report(results: Mapping[str, Any]) -> str:
@@ -96,35 +103,52 @@ def experiment(name: str, entry: Mapping[str, Any]) -> list[str]:
     parts += _separation(entry["separation"])
     parts += _explanations(entry)
     if entry["figures"]:
-        parts += ["### Figures", f"Drawn from seed {entry['figure_seed']}.", *pictures(entry["figures"])]
+        parts += ["### Figures", _drawn_from(entry), *pictures(entry["figures"])]
     parts += markdown_held_out.sections(entry)
     parts += ["### What differs from the source", description["deviations"]]
     parts += ["### Runs", _runs(entry)]
     return [part for part in parts if part]
 
 
+def _drawn_from(entry: Mapping[str, Any]) -> str:
+    seed, conditional = entry["figure_seed"], entry["comparison"]["conditional"]
+    shown = [given["condition"]["text"] for given in conditional if seed in given["seeds"]]
+    why = f", the first in which holds what the source shows: {'; '.join(shown)}" if shown else ""
+    return f"Drawn from seed {seed}{why}."
+
+
 # Numbers.
 
 
-def _group(group: Mapping[str, Any], address: str) -> str:
+def _group(group: Mapping[str, Any], source: str) -> str:
+    address = source if group["address"] is None else group["address"]
     rows = [
         [
             f"`{member['metric']}`",
-            f"[{member['printed']}]({address})",
+            f"[{member['printed']}]({address})" if address else member["printed"],
             number(member["mean"], member["printed"]),
             number(member["standard_deviation"], member["printed"]),
             _range(member, (member["minimum"], member["maximum"])),
             _range(member, member["interval"]),
-            member["verdict"],
+            ALONE if outside_alone(member) else member["verdict"],
         ]
         for member in group["members"]
     ]
     headings = ["number", "published", "mean", "sd", "range", "95 % interval", "verdict"]
     title = (
         f"**{group['title']}**: {_verdict(group)} ({group['obtained']}, {group['n']} of our runs). "
-        f"Printed in: {group['where']}"
+        f"Where: {group['where']}"
     )
     return f"{title}\n\n{table(headings, rows)}"
+
+
+def outside_alone(member: Mapping[str, Any]) -> bool:
+    """Whether a number lies outside the interval and range shown beside it, but not after correction for its row."""
+    if member["verdict"] not in (REPRODUCED, WITHIN_SPREAD) or member["interval"] is None:
+        return False
+    published = float(member["printed"])
+    ends = ((member["minimum"], member["maximum"]), member["interval"])
+    return all(not low <= published <= high for low, high in ends)
 
 
 def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
@@ -142,13 +166,13 @@ def headline(group: Mapping[str, Any]) -> list[str]:
     if group["obtained"] == "exact":
         count = len(group["members"])
         agreeing = sum(member["verdict"] == EXACT for member in group["members"])
-        return [f"all {count}", "", f"{agreeing} of {count} as printed" if group["n"] else "-"]
-    member = group["members"][0] if group["obtained"] == "context" else _deciding(group)
+        return [f"all {count}", "", f"{agreeing} of {count} agree" if group["n"] else "-"]
+    member = group["members"][0] if group["obtained"] == "context" else deciding(group)
     ours = f"{number(member['mean'], member['printed'])} ({_range(member, (member['minimum'], member['maximum']))})"
     return [f"`{member['metric']}`", shortened(member["printed"]), ours if member["n"] else "-"]
 
 
-def _deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
+def deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
     """The member that a verdict hangs on: the least likely one outside, or the free one with the widest interval."""
     free: list[Mapping[str, Any]] = [member for member in group["members"] if member["free"]]
     if lies_outside(group["verdict"]):
@@ -293,7 +317,7 @@ def _beside(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
     if not metrics:
         return ""
     rows = []
-    for metric in [_deciding(group)["metric"], *metrics]:
+    for metric in [deciding(group)["metric"], *metrics]:
         values = [value for found in entry["seeds"].values() if (value := found.get(metric)) is not None]
         if len(values) > 1:
             mean, spread = fmean(values), stdev(values)
@@ -309,12 +333,13 @@ def _variant_commands(entry: Mapping[str, Any]) -> str:
         return ""
     return (
         "Each line below repeats the runs with one thing changed (`--ablate`; results from "
-        f"{' and '.join(origins)}). The verdict is that of the same printed row under that change."
+        f"{' and '.join(origins)}). The verdict is that of the whole printed row under that change, over the "
+        "seeds of that line."
     )
 
 
 def _what_is_off(group: Mapping[str, Any]) -> str:
-    member = _deciding(group)
+    member = deciding(group)
     seeds = f"our {member['n']} seeds range from {_range(member, (member['minimum'], member['maximum']))}"
     if group["verdict"] == WITHIN_SPREAD:
         return (
@@ -333,7 +358,7 @@ def _p_value(p: float) -> str:
 
 
 def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
-    metric = _deciding(group)["metric"]
+    metric = deciding(group)["metric"]
     rows = []
     for label, candidate in [("as published", group), *_same_group(entry, group)]:
         member = next(member for member in candidate["members"] if member["metric"] == metric)
@@ -350,7 +375,7 @@ def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
                 candidate["verdict"],
             ]
         )
-    return table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict"], rows)
+    return table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict of the row"], rows)
 
 
 def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
@@ -361,7 +386,8 @@ def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str
             verdicts = (variant["same_seeds"].get(group["name"]), candidate["verdict"])
             if candidate["name"] == group["name"] and not set(verdicts) & {None, NOT_RUN, NO_VERDICT}:
                 same = verdicts[0] == verdicts[1]
-                labels[same].append(variant["label"] + ("" if same else f" ({verdicts[0]} to {verdicts[1]})"))
+                told = verdicts[0] if same else f"{verdicts[0]} to {verdicts[1]}"
+                labels[same].append(f"{variant['label']} ({told})")
     sentences = []
     if labels[True]:
         sentences.append(f"Over the same seeds the verdict stays the same under: {'; '.join(labels[True])}.")
@@ -372,14 +398,16 @@ def _variant_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str
 
 def _spread_sentence(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
     """What each change does to the spread, where the spread is what keeps a verdict from saying more."""
-    deciding = _deciding(group)
-    if group["verdict"] != WITHIN_SPREAD or not deciding["standard_deviation"]:
+    member_as_published = deciding(group)
+    if group["verdict"] != WITHIN_SPREAD or not member_as_published["standard_deviation"]:
         return ""
     parts = []
     for label, candidate in _same_group(entry, group):
-        member = next(member for member in candidate["members"] if member["metric"] == deciding["metric"])
+        member = next(member for member in candidate["members"] if member["metric"] == member_as_published["metric"])
         if member["standard_deviation"] is not None:
-            parts.append(f"{member['standard_deviation'] / deciding['standard_deviation']:.0%} under: {label}")
+            parts.append(
+                f"{member['standard_deviation'] / member_as_published['standard_deviation']:.0%} under: {label}"
+            )
     return f"The standard deviation is, of that as published, {'; '.join(parts)}." if parts else ""
 
 
@@ -406,7 +434,9 @@ def _runs(entry: Mapping[str, Any]) -> str:
         lines.append("These runs were made in different environments: rounding may differ between their seeds.")
     if entry["others"]:
         count = sum(entry["others"].values())
-        lines.append(f"Left out: {count} runs with other settings, on other data or of older code.")
+        lines.append(
+            f"Left out: {count} runs with settings that nothing here tells of, on other data or of older code."
+        )
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -20,6 +20,7 @@ from common import figures, records
 from common.conclusions import RANDOM
 from common.errors import RecordError
 from common.figures import Drawing
+from common.markdown import deciding
 from common.protocols import PUBLISHED
 from common.published import ROOT, read_published
 from common.selection import Selection
@@ -138,7 +139,12 @@ def _published(
         seeds = selection.metrics()
         # What is drawn is what was compared, so the comparison is all that the picture depends on.
         inputs = ["published against ours", entry["comparison"]["groups"], sorted(seeds), entry["seeds"]]
-        overview = album.pictures(inputs, lambda: [figures.published_against_ours(published, seeds)])
+        hangs_on = {
+            group["name"]: deciding(group)["metric"]
+            for group in entry["comparison"]["groups"]
+            if group["obtained"] == "one run"
+        }
+        overview = album.pictures(inputs, lambda: [figures.published_against_ours(published, seeds, hangs_on)])
     order = _by_what_the_source_shows(entry["comparison"], selection)
     return overview, *_of_a_seed(experiment, selection, order, album)
 

@@ -51,7 +51,8 @@ class Group:
 
     `numbers` maps our metric names to the printed texts. `free` names the quantities that determine the others.
     `tolerance` is the largest half-width of a prediction interval that still counts as reproduced, in the number's
-    own units, or, when `relative` is true, as a fraction of the published number.
+    own units, or, when `relative` is true, as a fraction of the published number. `address` is that of the page, where
+    it is not the source's own; empty where none is known.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Group:
     tolerance: float | None = None
     relative: bool = False
     why: str = ""
+    address: str | None = None
 
     def tolerance_of(self, metric: str) -> float | None:
         """The tolerance of one member, in that number's own units."""
@@ -181,7 +183,9 @@ def _group(entry: Mapping[str, Any]) -> Group:
     name = str(entry["name"])
     group = Group(**{**entry, "free": tuple(entry.get("free", ()))})
     place = f"group {name!r}"
-    _require_texts(place, (group.title, group.where, group.how, group.why, group.scale, *group.free))
+    _require_texts(
+        place, (group.title, group.where, group.how, group.why, group.scale, *group.free, group.address or "")
+    )
     if group.obtained not in OBTAINED:
         raise ValueError(f"{place}: obtained is one of {', '.join(OBTAINED)}. Received: {group.obtained!r}")
     for metric, printed in group.numbers.items():
@@ -189,6 +193,8 @@ def _group(entry: Mapping[str, Any]) -> Group:
             raise ValueError(f"{place}: {metric} must be the printed decimal as text. Received: {printed!r}")
     if not group.numbers:
         raise ValueError(f"{place} has no numbers")
+    if group.address and not group.address.startswith("https://"):
+        raise ValueError(f"{place}: address must begin with https:// or be empty. Received: {group.address!r}")
     if group.obtained == "one run":
         _check_one_run(place, group)
     return group

@@ -263,6 +263,8 @@ def _variants(
                 for seed, values in entry["seeds"].items()
             }
             entry["comparison"]["conditional"] = []  # only verdicts on rows are held against those of an ablation
+            digest = next(iter(selection.runs.values()))[1].digest
+            main.others.pop(digest, None)  # told of here, so not left out
             ours.append({"label": label, "changes": config.changes(), "origin": "here", **entry})
     labels = {entry["label"] for entry in ours}
     theirs = [

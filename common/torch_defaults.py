@@ -30,7 +30,7 @@ def dense(inputs: Any, units: int, *, activation: str = "linear", initializer: s
 
 
 def adam(learning_rate: float, *, weight_decay: float) -> Any:
-    """Keras' Adam with PyTorch's epsilon and PyTorch's kind of weight decay, `torch.optim.Adam(weight_decay=...)`.
+    """Keras' Adam with the weight decay of `torch.optim.Adam(weight_decay=...)` and its epsilon of 1e-8.
 
     Args:
         learning_rate: of Adam.

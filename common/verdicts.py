@@ -81,6 +81,7 @@ class GroupResult:
     n: int
     missing: int
     members: tuple[MemberResult, ...]
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,16 @@ def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence
         n, missing = min(member.n for member in members), max(member.missing for member in members)
         groups.append(
             GroupResult(
-                group.name, group.title, group.obtained, group.where, STAND_IN, False, n, missing, tuple(members)
+                group.name,
+                group.title,
+                group.obtained,
+                group.where,
+                STAND_IN,
+                False,
+                n,
+                missing,
+                tuple(members),
+                group.address,
             )
         )
     return Comparison(
@@ -229,7 +239,16 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResul
         verdict = _worst(members)
         provisional = n < FIRM_SEEDS
     return GroupResult(
-        group.name, group.title, group.obtained, group.where, verdict, provisional, n, missing, tuple(members)
+        group.name,
+        group.title,
+        group.obtained,
+        group.where,
+        verdict,
+        provisional,
+        n,
+        missing,
+        tuple(members),
+        group.address,
     )
 
 

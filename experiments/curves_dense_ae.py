@@ -17,13 +17,16 @@ Deviations:
     1. Keras 3 on TensorFlow instead of PyTorch, the training step compiled by XLA. PyTorch's initialisation is written
        out: weights and biases uniform in +-1/sqrt(fan_in).
     2. PyTorch's `weight_decay` is written out as well: Adam is handed the gradient of weights and biases with the
-       decay added. Keras' own `weight_decay` is the decoupled kind and would be another method.
+       decay added. Keras' own `weight_decay` is the decoupled kind and would be another method. Epsilon is PyTorch's,
+       but Keras adds it before it corrects the second moment, PyTorch after: a smaller step where gradients vanish.
     3. Training runs on a CPU; the source used a GPU.
     4. Weights, batch order and forests derive from the seed of the run. The source seeded the data only, and so do we:
        every run sees the same curves.
     5. scikit-learn of today instead of 0.22.
     6. The source draws one box plot of the test errors per epoch; we keep the errors of all epochs and draw three.
-    7. Added: AUROC and average precision of the plain reconstruction error, which the source never scores.
+    7. Figures: examples are the first validation curves of each class, not the curves 42 of the pool; box plots have a
+       logarithmic axis; histograms stand between the edges of their bins.
+    8. Added: AUROC and average precision of the plain reconstruction error, which the source never scores.
 
 Protocols:
     1. Published: nothing leaks, for no curve that is scored was trained on. But all runs see the one data set of the

@@ -18,9 +18,11 @@ Deviations:
        training step that XLA compiles.
     2. Weights and batch order derive from the seed of the run. The source has no seed.
     3. The source calls sandals 1 and scores how normal an image is. Here a sneaker is 1 and a higher score is more
-       anomalous. Both turned round leave the AUROC as it is, and the report of each class keeps its numbers.
+       anomalous. Both turned round leave the AUROC as it is, and the report of each class keeps its numbers; the ROC
+       curve is mirrored.
     4. The article calls the anomalies boots in places; its code takes class 7, which is sneakers, and so do we.
-    5. Added: average precision, and how the code is laid out: units that died, the correlation of the two, the images
+    5. Figures: examples are the first test images of each class, not two training images.
+    6. Added: average precision, and how the code is laid out: units that died, the correlation of the two, the images
        that land in the origin, and how far from the centre of the sandals the sneakers lie.
 
 Protocols:

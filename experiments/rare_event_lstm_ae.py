@@ -9,11 +9,12 @@ Claim: A reconstruction error of windows that end within the ten minutes before 
     autoencoder trained on normal windows only. So a threshold on it, set where precision equals recall, predicts
     breaks.
 
-Method: Every row holds 61 sensors of a paper machine, two minutes after the one before. The curve shift labels the five
-    rows before each break as positive and drops the rows of breaks. Windows of five rows take the label of their last
-    row. They are split at random, twice, into training, validation and test windows, and scaled by mean and standard
-    deviation of the normal training windows' last rows. The autoencoder learns the normal training windows until the
-    error of the normal validation windows stops falling. The score of a window is the squared error of its last row.
+Method: Every row holds 61 sensors of a paper machine, two minutes after the one before; 59 of them are used, without a
+    category and a flag. The curve shift labels the five rows before each break as positive and drops the rows of
+    breaks. Windows of five rows take the label of their last row. They are split at random, twice, into training,
+    validation and test windows, and scaled by mean and standard deviation of the normal training windows' last rows.
+    The autoencoder learns the normal training windows until the error of the normal validation windows stops falling.
+    The score of a window is the squared error of its last row, on average over the sensors.
     The threshold is the break-even point of precision and recall on the validation windows; test windows strictly above
     it are flagged. Windows overlap, and the random split puts neighbours on both sides: that leak is the source's own.
 
@@ -33,7 +34,8 @@ Deviations:
        numbers then have no value.
     8. The TensorBoard log is written on demand (`run rare_event_lstm_ae --tensorboard`), and by epoch only.
     9. The model graph is drawn by matplotlib instead of Graphviz, with output shapes and parameters added.
-    10. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
+    10. Figures: errors and thresholds on logarithmic axes, the threshold drawn among precision and recall.
+    11. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
        figures only.
 
 Protocols:
@@ -450,7 +452,7 @@ def draw_loss(arrays: figures.Arrays) -> figures.Drawing:
     axes[0].plot(epochs, arrays["validation_loss"], label="validation")
     axes[0].set(xlabel="epoch", ylabel="mean squared error")
     axes[0].legend()
-    caption = f"Loss on the normal windows of training and validation; training stopped after {len(epochs)} epochs."
+    caption = f"Loss on the normal windows of training and validation, over the {len(epochs)} epochs trained."
     return figures.Drawing("loss", caption, figure)
 
 

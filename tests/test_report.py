@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from conftest import TINY
 
-from common import environment, markdown, records, report, wording
+from common import environment, figures, markdown, records, report, wording
 from common.baselines import DETECTORS
 from common.errors import SuiteError
 from common.protocols import PROTOCOLS
-from common.published import ROOT
+from common.published import ROOT, read_published
 from common.tasks import Task, import_experiment
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
 from experiments.__main__ import main
@@ -266,6 +266,56 @@ def test_a_change_of_verdict_is_told_over_the_same_seeds():
     }
     sentence = markdown._variant_sentence(entry, {"name": "g", "verdict": "differs (lower)"})
     assert sentence == (
-        "Over the same seeds the verdict stays the same under: shorter. "
+        "Over the same seeds the verdict stays the same under: shorter (within spread). "
         "Over the same seeds it changes under: longer (differs (lower) to reproduced)."
     )
+
+
+def member(printed, minimum, maximum, interval, verdict="reproduced"):
+    return {
+        "metric": "m", "printed": printed, "minimum": minimum, "maximum": maximum, "interval": interval,
+        "mean": 0.5, "standard_deviation": 0.1, "verdict": verdict,
+    }  # fmt: skip
+
+
+def test_a_number_beyond_both_of_what_is_shown_beside_it_is_not_called_reproduced():
+    assert markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74)))
+    assert not markdown.outside_alone(member("0.76", 0.6, 0.77, (0.61, 0.74)))
+    assert not markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.77)))
+    assert not markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74), "differs (lower)"))
+    assert not markdown.outside_alone(member("0.76", 0.6, 0.73, None, "exact"))
+
+
+@pytest.mark.parametrize(
+    ("address", "cell"),
+    [(None, "| [0.76](https://source) |"), ("", "| 0.76 |"), ("https://other", "| [0.76](https://other) |")],
+)
+def test_a_number_links_to_the_page_that_it_is_on(address, cell):
+    group = {
+        "title": "t", "obtained": "context", "n": 3, "where": "w", "verdict": "context", "provisional": False,
+        "missing": 0, "address": address, "members": [member("0.76", 0.6, 0.73, None, "no verdict")],
+    }  # fmt: skip
+    assert cell in markdown._group(group, "https://source")
+
+
+def test_the_seed_of_the_figures_is_explained_where_it_was_chosen():
+    def entry(*seeds):
+        given = {"condition": {"text": "Both units are alive"}, "seeds": list(seeds)}
+        return {"figure_seed": 1, "comparison": {"conditional": [given]}}
+
+    assert markdown._drawn_from(entry(1, 2)) == (
+        "Drawn from seed 1, the first in which holds what the source shows: Both units are alive."
+    )
+    assert markdown._drawn_from(entry(2)) == "Drawn from seed 1."
+
+
+def test_the_number_that_a_verdict_hangs_on_is_in_the_figure_even_if_others_determine_it():
+    published = read_published("curves_dense_ae")
+    numbers = {metric: float(text) for group in published.groups for metric, text in group.numbers.items()}
+    seeds = {seed: {metric: value * (1 - seed / 100) for metric, value in numbers.items()} for seed in range(3)}
+    with figures.style():
+        drawing = figures.published_against_ours(published, seeds, {"forest_residual": "forest_residual.normal.f1"})
+    shown = [label.get_text() for axis in drawing.figure.axes for label in axis.get_yticklabels()]
+    free = [metric for group in published.groups if group.obtained == "one run" for metric in group.free]
+    assert set(shown) == {*free, "forest_residual.normal.f1"}
+    assert len(shown) == len(set(shown))
