@@ -17,6 +17,7 @@ from common.verdicts import (
     REPRODUCED,
     STAND_IN,
     WITHIN_SPREAD,
+    decimals_of,
     lies_outside,
 )
 from common.wording import number, outside, paragraph, pictures, plain, quoted, ranges, table
@@ -143,12 +144,12 @@ def _group(group: Mapping[str, Any], source: str) -> str:
 
 
 def outside_alone(member: Mapping[str, Any]) -> bool:
-    """Whether a number lies outside the interval and range shown beside it, but not after correction for its row."""
+    """Whether a number, as exactly as it is printed, lies outside both ranges beside it, but not after correction."""
     if member["verdict"] not in (REPRODUCED, WITHIN_SPREAD) or member["interval"] is None:
         return False
-    published = float(member["printed"])
+    published, half_unit = float(member["printed"]), 0.5 * 10.0 ** -decimals_of(member["printed"])
     ends = ((member["minimum"], member["maximum"]), member["interval"])
-    return all(not low <= published <= high for low, high in ends)
+    return all(not low - half_unit <= published <= high + half_unit for low, high in ends)
 
 
 def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:

@@ -280,6 +280,8 @@ def member(printed, minimum, maximum, interval, verdict="reproduced"):
 
 def test_a_number_beyond_both_of_what_is_shown_beside_it_is_not_called_reproduced():
     assert markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74)))
+    assert markdown.outside_alone(member("0.76", 0.77, 0.8, (0.766, 0.9)))
+    assert not markdown.outside_alone(member("0.76", 0.77, 0.8, (0.764, 0.9))), "0.76 may have been 0.7649"
     assert not markdown.outside_alone(member("0.76", 0.6, 0.77, (0.61, 0.74)))
     assert not markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.77)))
     assert not markdown.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74), "differs (lower)"))
