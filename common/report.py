@@ -270,7 +270,7 @@ def _variants(
     theirs = [
         {**entry, "origin": "the reference"}
         for entry in reference.get("variants", [])
-        if entry["label"] not in labels
+        if entry["label"] in experiment.ABLATIONS.keys() - labels
         and reference.get("revision") == experiment.REVISION
         and (not main.runs or dict(main.data) == reference.get("data"))
     ]

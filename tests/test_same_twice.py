@@ -11,7 +11,8 @@ from common.published import ROOT
 from common.selection import find_records
 from experiments import EXPERIMENTS
 
-# All five, as small as they go, on stand-ins, in both protocols: `tiny.py OUT JOBS`.
+# All five, as small as they go, on stand-ins: `tiny.py OUT JOBS`. Held out is what computes most; the one split that is
+# drawn by the seed of the run is that of the paper machine as published.
 TINY = """
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ if __name__ == "__main__":
     for name in EXPERIMENTS:
         experiment = import_experiment(name)
         config = TINY if name == "curves_dense_ae" else experiment.Config(epochs=1)
-        for protocol in ("published", "held_out"):
+        for protocol in ("published", "held_out") if name == "rare_event_lstm_ae" else ("held_out",):
             tasks.append(Task(experiment, config, protocol, 3, Path(sys.argv[1]), Source("stand-in")))
     for record in execute(tasks, Silent(), How(jobs=int(sys.argv[2]))):
         print(record.error)
@@ -60,14 +61,14 @@ def outs(tmp_path_factory):
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
             check=True,
         )
-        assert result.stdout.split() == ["None"] * 2 * len(EXPERIMENTS)
+        assert result.stdout.split() == ["None"] * (len(EXPERIMENTS) + 1)
     return folder / "1", folder / "2"
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_metrics_and_arrays_are_the_same(outs, experiment):
     one, other = ([*find_records(out, experiment)] for out in outs)
-    assert len(one) == len(other) == 2
+    assert len(one) == len(other) > 0
     for a, b in zip(one, other, strict=True):
         assert a.record.metrics == b.record.metrics
         assert (a.folder / records.ARRAYS).read_bytes() == (b.folder / records.ARRAYS).read_bytes()
