@@ -92,6 +92,12 @@ def test_ablations_that_were_not_run_here_come_from_the_reference(out, tmp_path)
     assert {variant["origin"] for variant in variants} == {"the reference"}
 
 
+def test_an_ablation_that_the_module_no_longer_has_is_not_taken_from_the_reference(out, tmp_path, monkeypatch):
+    monkeypatch.setattr(curves_dense_ae, "ABLATIONS", {"no weight decay": {"weight_decay": 0.0}})
+    known = report.collect([curves_dense_ae], tmp_path / "nothing", out / "latest")
+    assert [variant["label"] for variant in known["experiments"]["curves_dense_ae"]["variants"]] == ["no weight decay"]
+
+
 def test_the_report_command_takes_them_from_the_committed_reference(page):
     assert "results from here and the reference" in page
     assert "trained in PyTorch, the source's framework" in page
