@@ -117,6 +117,8 @@ def test_a_good_file_is_read(tmp_path):
         ('"0.74"', '"nan"', "must be the printed decimal as text"),
         ('obtained = "one run"', 'obtained = "guessed"', "obtained is one of exact, one run, context"),
         ('scale = "logit"', 'scale = "cubic"', "scale is one of linear, log, logit"),
+        ('scale = "logit"', 'scale = "logit"\naddress = "example.org"', "must begin with https:// or be empty"),
+        ('scale = "logit"', 'scale = "logit"\naddress = 7', "expected text"),
         ('free = ["m.auroc"]', "", "free must name one or more"),
         ('free = ["m.auroc"]', 'free = ["m.recall"]', "free must name one or more"),
         ("tolerance = 0.1", "tolerance = 0", "needs a tolerance above 0"),
