@@ -105,7 +105,7 @@ def curves(factor: int) -> tuple[Any, Any]:
 
 def tiled_table(factor: int) -> tuple[np.ndarray, np.ndarray]:
     """Sensors and labels of the stand-in, end to end; as many rows as the real table has, times the factor."""
-    from common import stand_ins
+    from common.data import stand_ins
 
     table = stand_ins.draw_paper_machine()
     rows = 18398 * factor
@@ -143,8 +143,8 @@ def _epochs_of(name: str, factor: int) -> Work:
 def run_seeds(count: int) -> None:
     """So many runs of the curves, through the runner."""
     from benchmarks.ours import Strict
-    from common import runner
-    from common.tasks import Task, import_experiment
+    from common.runs import runner
+    from common.runs.tasks import Task, import_experiment
 
     experiment = import_experiment("curves_dense_ae")
     settings: dict[str, Any] = {"epochs": 3, "baselines": False}

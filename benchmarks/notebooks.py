@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.problems import Problem, load_problem
-from common import datasets
+from common.data import datasets
 
 Mark = Callable[[str], None]
 Work = Callable[[Mark], object]
@@ -403,7 +403,7 @@ def scale_to_tanh(images: np.ndarray) -> np.ndarray:
 
 def read_images(name: str) -> Any:
     """Read the files anew, as `load_data` of Keras does; a stand-in where there are none."""
-    from common.image_files import read_images as read
+    from common.data.images import read_images as read
 
     files = datasets.find(name)
     return read(files) if files else datasets.load_images(name)

@@ -12,12 +12,13 @@ import numpy as np
 
 from benchmarks.problems import load_problem
 from benchmarks.rows import PUBLISHED_EPOCHS
-from common import runner, training
-from common.metrics import reconstruction_error
-from common.records import OK, Record
-from common.tasks import Task, import_experiment
+from common.cli.options import cores
+from common.metrics.scores import reconstruction_error
+from common.runs import runner
+from common.runs.records import OK, Record
+from common.runs.tasks import Task, import_experiment
+from common.training import fit as training
 from experiments import EXPERIMENTS, fashion_latent_ocsvm, mnist_conv_ae, rare_event_lstm_ae
-from experiments.parser import cores
 
 Mark = Callable[[str], None]
 Work = Callable[[Mark], object]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.published import Group, Published
-from common.verdicts import MINIMUM_SEEDS, Prediction, SeedMetrics, values_of
+from common.comparison.published import Group, Published
+from common.comparison.verdicts import MINIMUM_SEEDS, Prediction, SeedMetrics, values_of
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from experiments.ending import status_of
+from common.cli.main import status_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         # Imported here, where an interruption is already told in one line.
-        from experiments.commands import COMMANDS
-        from experiments.parser import parse
+        from common.cli.commands import COMMANDS
+        from common.cli.options import parse
 
         options = parse(given, COMMANDS)
         return int(options.command(options))

@@ -45,12 +45,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import figures, pytorch, torch_defaults, training
-from common.baselines import Inputs
+from common import figures
 from common.config import BaseConfig, option
-from common.datasets import Source
+from common.data.datasets import Source
+from common.detectors.classical import Inputs
 from common.errors import ConfigError
-from common.metrics import (
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
+from common.metrics.scores import (
     Metric,
     by_epoch,
     classification_metrics,
@@ -58,9 +59,10 @@ from common.metrics import (
     reconstruction_error,
     with_labels,
 )
-from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
-from common.records import Result
-from common.thresholds import percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import percentile_of_normals, threshold_metrics
+from common.runs.records import Result
+from common.training import fit as training
+from common.training import pytorch, torch_defaults
 
 REVISION = 2
 # Where every run draws curves of its own.

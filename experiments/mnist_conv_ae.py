@@ -41,12 +41,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import figures, training
-from common.baselines import Inputs
+from common import figures
 from common.config import BaseConfig, option
-from common.datasets import Images, Source, load_images
+from common.data.datasets import Images, Source, load_images
+from common.detectors.classical import Inputs
 from common.errors import ConfigError
-from common.metrics import (
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
+from common.metrics.scores import (
     Metric,
     by_epoch,
     classification_metrics,
@@ -55,9 +56,9 @@ from common.metrics import (
     reconstruction_error,
     with_labels,
 )
-from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
-from common.records import Result
-from common.thresholds import fixed, percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import fixed, percentile_of_normals, threshold_metrics
+from common.runs.records import Result
+from common.training import fit as training
 
 REVISION = 2
 SPLIT_BY_SEED: tuple[str, ...] = ()

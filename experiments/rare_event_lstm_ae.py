@@ -59,14 +59,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import drift, figures, training
-from common.baselines import Inputs
+from common import figures
 from common.config import BaseConfig, option
-from common.datasets import Source, load_processminer
-from common.metrics import Metric, Undefined, by_epoch, classification_metrics, confusion_counts, ranking_metrics
-from common.protocols import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED
-from common.records import Result
-from common.sequences import (
+from common.data.datasets import Source, load_processminer
+from common.data.windows import (
     boundaries_after_events,
     curve_shift,
     episodes,
@@ -75,7 +71,13 @@ from common.sequences import (
     windows,
     windows_within,
 )
-from common.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
+from common.detectors.classical import Inputs
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED
+from common.metrics import drift
+from common.metrics.scores import Metric, Undefined, by_epoch, classification_metrics, confusion_counts, ranking_metrics
+from common.metrics.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
+from common.runs.records import Result
+from common.training import fit as training
 
 REVISION = 3
 # Where the split is drawn by the seed of the run, so that no two runs score the same samples.

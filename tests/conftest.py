@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from common import runner
-from common.selection import Selection, select
-from common.tasks import Task, detector_tasks
+from common.runs import runner
+from common.runs.selection import Selection, select
+from common.runs.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
 
 # No deadlines: a busy machine must not fail a test. Derandomised: a failure comes again.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.baselines import Inputs
 from common.config import BaseConfig, option
+from common.detectors.classical import Inputs
 
 REVISION = 1
 SPLIT_BY_SEED = ("published",)

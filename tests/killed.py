@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common import records, runner, training
 from common.config import BaseConfig
-from common.records import Result
-from common.tasks import Task
+from common.runs import records, runner
+from common.runs.records import Result
+from common.runs.tasks import Task
+from common.training import fit as training
 
 SEEDS = (0, 1)
 # In this order they are written.

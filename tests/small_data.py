@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from common import datasets, image_files, processminer
+from common.data import datasets
+from common.data import images as image_files
+from common.data import paper_machine as processminer
 
 
 def idx_bytes(array):

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
-from common.baselines import DETECTORS, NOT_RUN, Detector, Inputs, Training, detect, fitted_rows
+from common.detectors.classical import DETECTORS, NOT_RUN, Detector, Inputs, Training, detect, fitted_rows
 from common.errors import ConfigError, DataError
 
 ALL = list(DETECTORS)
@@ -334,5 +334,5 @@ def test_titles_are_distinct():
 
 def test_the_lists_are_there_without_heavy_libraries():
     heavy = ["sklearn", "tensorflow", "keras", "pandas", "matplotlib", "scipy.stats"]
-    code = f"import sys, common.baselines; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, common.detectors.classical; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

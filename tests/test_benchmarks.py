@@ -10,8 +10,8 @@ from benchmarks.growth import GROWTHS
 from benchmarks.measure import Cost, Measurement, Ratio
 from benchmarks.problems import Problem
 from benchmarks.rows import MEASURED_EPOCHS, NOTEBOOK, OURS, PUBLISHED_EPOCHS, PYTORCH, ROWS
-from common.published import ROOT
-from common.sequences import curve_shift, windows
+from common.comparison.published import ROOT
+from common.data.windows import curve_shift, windows
 from experiments import EXPERIMENTS, curves_dense_ae, mnist_dense_ae, rare_event_lstm_ae
 
 CURVES = next(row for row in ROWS if row.name == "curves_dense_ae")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY, TINY_OPTIONS
 
-from common import records
-from common.published import ROOT, read_published
-from common.selection import find_records
-from common.tasks import Task, detector_tasks
+from common.comparison.published import ROOT, read_published
+from common.runs import records
+from common.runs.selection import find_records
+from common.runs.tasks import Task, detector_tasks
 from experiments import EXPERIMENTS, curves_dense_ae
 from experiments.__main__ import main
 

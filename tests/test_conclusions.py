@@ -2,8 +2,9 @@
 
 import pytest
 
-from common import conclusions, markdown_held_out
-from common.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE
+from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE
+from common.report import conclusions
+from common.report import held_out as markdown_held_out
 
 SOURCE = "autoencoder of the source"
 

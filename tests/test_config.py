@@ -5,7 +5,7 @@ import pytest
 
 from common.config import BaseConfig, add_options, from_options, option
 from common.errors import ConfigError
-from common.tasks import import_experiment
+from common.runs.tasks import import_experiment
 from experiments import EXPERIMENTS
 
 

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from common import figures, records, training
-from common.metrics import classification_metrics
-from common.published import read_published
-from common.verdicts import judge_group
+from common import figures
+from common.comparison.published import read_published
+from common.comparison.verdicts import judge_group
+from common.metrics.scores import classification_metrics
+from common.runs import records
+from common.training import fit as training
 from experiments import curves_dense_ae as curves
 
 FULL = curves.Config()

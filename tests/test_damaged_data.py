@@ -21,7 +21,8 @@ from small_data import (
     write_xlsx,
 )
 
-from common import image_files, processminer
+from common.data import images as image_files
+from common.data import paper_machine as processminer
 from common.errors import DataError
 
 # What a case expects when the file is unusual and still right.

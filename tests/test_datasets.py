@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small_data import idx_bytes, idx_files, npz_file, small_images, small_table, write_csv, write_xlsx
 
-from common import datasets, download, file_cache, image_files, processminer, stand_ins
-from common.datasets import Source
+from common import files as file_cache
+from common.comparison.published import ROOT
+from common.data import datasets, download, stand_ins
+from common.data import images as image_files
+from common.data import paper_machine as processminer
+from common.data.datasets import Source
 from common.errors import DataError
-from common.published import ROOT
-from common.records import STAND_IN
+from common.runs.records import STAND_IN
 from experiments.__main__ import main
 
 REAL = Source("real")
@@ -512,7 +515,7 @@ def test_a_failed_fetch_is_one_line_and_status_2(isolated, capsys, name, message
 
 def test_importing_the_module_loads_no_heavy_library():
     heavy = ("tensorflow", "keras", "sklearn", "pandas", "openpyxl", "scipy")
-    code = f"import sys, common.datasets; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, common.data.datasets; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import drift, figures
-from common.metrics import Undefined, ranking_metrics
+from common import figures
+from common.metrics import drift
+from common.metrics.scores import Undefined, ranking_metrics
 
 SENSORS = np.array([2, 3, 7, 19])
 START = np.datetime64("1999-05-01T00:00")

@@ -3,13 +3,15 @@ import pytest
 from conftest import Silent
 from sklearn.metrics import average_precision_score, classification_report, roc_auc_score
 
-from common import figures, records, runner, training
-from common.datasets import Images, Source
+from common import figures
+from common.comparison.published import read_published
+from common.comparison.verdicts import judge_group
+from common.data.datasets import Images, Source
 from common.errors import DataError
-from common.metrics import Undefined
-from common.published import read_published
-from common.tasks import Task
-from common.verdicts import judge_group
+from common.metrics.scores import Undefined
+from common.runs import records, runner
+from common.runs.tasks import Task
+from common.training import fit as training
 from experiments import fashion_latent_ocsvm as fashion
 
 FULL = fashion.Config()

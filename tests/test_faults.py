@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from conftest import TINY, TINY_OPTIONS, Silent
 
-from common import interruption, records, report, runner, training
+from common.comparison.published import ROOT
 from common.errors import RecordError
-from common.published import ROOT
-from common.records import Record
-from common.selection import find_records
-from common.tasks import Task
+from common.report import results as report
+from common.runs import interruption, records, runner
+from common.runs.records import Record
+from common.runs.selection import find_records
+from common.runs.tasks import Task
+from common.training import fit as training
 from experiments import curves_dense_ae
 from experiments.__main__ import main
 
@@ -202,7 +204,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 SMALL_DISK = """
 import resource, signal, sys
-from common import records
+from common.runs import records
 from experiments import curves_dense_ae
 from experiments.__main__ import main
 

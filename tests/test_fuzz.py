@@ -12,10 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_data import as_text, idx_bytes, npz_file, small_images, small_table, write_xlsx
 
-from common import image_files, processminer, records
+from common.comparison.published import PUBLISHED, read_published
+from common.data import images as image_files
+from common.data import paper_machine as processminer
 from common.errors import DataError, PublishedError, RecordError
-from common.published import PUBLISHED, read_published
-from common.records import Record
+from common.runs import records
+from common.runs.records import Record
 
 several_hundred = settings(max_examples=max(300, settings.default.max_examples))
 

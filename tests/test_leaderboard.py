@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import leaderboard as module
-from common.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE, Scored, leaderboard
+from common.comparison import leaderboard as module
+from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE, Scored, leaderboard
 
 
 def auroc(labels, scores):

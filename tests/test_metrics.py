@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.metrics import (
+from common.metrics.scores import (
     Undefined,
     by_epoch,
     classification_metrics,

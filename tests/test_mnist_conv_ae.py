@@ -4,9 +4,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from common import figures, training
-from common.metrics import reconstruction_error
-from common.published import read_published
+from common import figures
+from common.comparison.published import read_published
+from common.metrics.scores import reconstruction_error
+from common.training import fit as training
 from experiments import mnist_conv_ae as conv
 
 FULL = conv.Config()
@@ -180,7 +181,7 @@ def test_every_figure_of_the_source_is_drawn_from_saved_arrays(result, tmp_path)
 
 
 def test_the_counts_of_the_source_come_out():
-    from common.datasets import Source
+    from common.data.datasets import Source
     from common.errors import SuiteError
 
     try:

@@ -3,8 +3,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from common import figures, training
-from common.published import read_published
+from common import figures
+from common.comparison.published import read_published
+from common.training import fit as training
 from experiments import mnist_dense_ae as dense
 
 FULL = dense.Config()
@@ -199,7 +200,7 @@ def test_every_figure_of_the_source_is_drawn_from_saved_arrays(result, tmp_path)
 
 
 def test_the_counts_of_the_source_come_out_and_six_images_are_left_for_the_last_batch():
-    from common.datasets import Source
+    from common.data.datasets import Source
     from common.errors import SuiteError
 
     try:

@@ -14,12 +14,14 @@ import openpyxl
 import pytest
 from conftest import TINY
 
-from common import page, report, tidy
-from common.explore import decisions, explorable
-from common.published import ROOT, read_published
-from common.records import Record, read_arrays
-from common.selection import select
-from common.wording import outside
+from common.comparison.published import ROOT, read_published
+from common.report import page
+from common.report import results as report
+from common.report import tables as tidy
+from common.report.explore import decisions, explorable
+from common.report.markup import outside
+from common.runs.records import Record, read_arrays
+from common.runs.selection import select
 from experiments import curves_dense_ae
 from experiments.__main__ import main
 

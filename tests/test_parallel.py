@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from conftest import TINY
 
-from common import records, runner, tasks
-from common.datasets import Source
-from common.published import ROOT
-from common.tasks import Task, detector_tasks
-from common.worker import Memory, compute_far_away
+from common.comparison.published import ROOT
+from common.data.datasets import Source
+from common.runs import records, runner, tasks
+from common.runs.tasks import Task, detector_tasks
+from common.runs.worker import Memory, compute_far_away
 from experiments import curves_dense_ae, mnist_dense_ae
 
 
@@ -100,7 +100,7 @@ def test_data_from_another_source_are_other_data(tmp_path, monkeypatch):
 PARENT = """
 import sys, threading
 from multiprocessing import get_context
-from common import worker
+from common.runs import worker
 
 def live(events):
     worker.start(events)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rare_event_lstm_ae import small_table
 
-from common import training
-from common.datasets import Images
+from common.data.datasets import Images
+from common.data.windows import boundaries_after_events, curve_shift, episodes, event_within, stretches, windows_within
 from common.errors import DataError
-from common.protocols import HELD_BACK, HELD_OUT, PUBLISHED, hold_back
-from common.records import flatten
-from common.sequences import boundaries_after_events, curve_shift, episodes, event_within, stretches, windows_within
+from common.experiment import HELD_BACK, HELD_OUT, PUBLISHED, hold_back
+from common.runs.records import flatten
+from common.training import fit as training
 from experiments import curves_dense_ae as curves
 from experiments import fashion_latent_ocsvm as fashion
 from experiments import mnist_conv_ae as conv

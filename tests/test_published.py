@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.comparison.published import PUBLISHED, read_published
+from common.comparison.verdicts import format_as_printed
 from common.errors import PublishedError
-from common.published import PUBLISHED, read_published
-from common.tasks import import_experiment
-from common.verdicts import format_as_printed
+from common.runs.tasks import import_experiment
 from experiments import EXPERIMENTS
 
 GOOD = """
@@ -173,7 +173,7 @@ json_like = st.recursive(
 
 @given(st.sampled_from(["source", "settings", "groups", "claims", "conditions", "not_published"]), json_like)
 def test_whatever_stands_in_a_file_nothing_but_the_suites_own_error_comes_out(key, value):
-    from common.published import _parse
+    from common.comparison.published import _parse
 
     content = {**tomllib.loads(GOOD), key: value}
     # What read_published turns into a PublishedError.

@@ -3,14 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common import figures, training
-from common.datasets import Source
+from common import figures
+from common.comparison.published import read_published
+from common.comparison.verdicts import judge_group
+from common.data.datasets import Source
 from common.errors import SuiteError
-from common.metrics import Undefined
-from common.published import read_published
-from common.records import flatten
-from common.thresholds import Threshold, break_even
-from common.verdicts import judge_group
+from common.metrics.scores import Undefined
+from common.metrics.thresholds import Threshold, break_even
+from common.runs.records import flatten
+from common.training import fit as training
 from experiments import rare_event_lstm_ae as rare
 
 FULL = rare.Config()

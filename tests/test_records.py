@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import records
 from common.errors import RecordError
-from common.metrics import Undefined
-from common.records import Record
-from common.selection import find_records, select
+from common.metrics.scores import Undefined
+from common.runs import records
+from common.runs.records import Record
+from common.runs.selection import find_records, select
 
 RECORD = Record(
     "e",

@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 from conftest import TINY
 
-from common import environment, figures, markdown, records, report, wording
-from common.baselines import DETECTORS
+from common import figures
+from common.comparison.published import ROOT, read_published
+from common.detectors.classical import DETECTORS
 from common.errors import SuiteError
-from common.protocols import PROTOCOLS
-from common.published import ROOT, read_published
-from common.tasks import Task, import_experiment
+from common.experiment import PROTOCOLS
+from common.report import markdown
+from common.report import markup as wording
+from common.report import results as report
+from common.runs import environment, records
+from common.runs.tasks import Task, import_experiment
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
 from experiments.__main__ import main
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from common import records, runner, training
 from common.config import BaseConfig, option
-from common.metrics import Undefined
-from common.records import Result
-from common.selection import find_records
-from common.tasks import Task
+from common.metrics.scores import Undefined
+from common.runs import records, runner
+from common.runs.records import Result
+from common.runs.selection import find_records
+from common.runs.tasks import Task
+from common.training import fit as training
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from common import records
-from common.published import ROOT
-from common.selection import find_records
+from common.comparison.published import ROOT
+from common.runs import records
+from common.runs.selection import find_records
 from experiments import EXPERIMENTS
 
 # All five, as small as they go, on stand-ins: `tiny.py OUT JOBS`. Held out is what computes most; the one split that is
@@ -17,10 +17,10 @@ TINY = """
 import sys
 from pathlib import Path
 from conftest import TINY, Silent
-from common import stand_ins
-from common.datasets import Source
-from common.runner import How, execute
-from common.tasks import Task, import_experiment
+from common.data import stand_ins
+from common.data.datasets import Source
+from common.runs.runner import How, execute
+from common.runs.tasks import Task, import_experiment
 from experiments import EXPERIMENTS
 
 # Also in the workers, which read this file: a part of each stand-in is enough.

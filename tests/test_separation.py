@@ -4,7 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.separation import separate, spearman
+from common.comparison.associations import separate, spearman
 
 values = st.lists(st.integers(0, 5), min_size=3, max_size=12)
 

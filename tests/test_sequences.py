@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.sequences import curve_shift, windows
+from common.data.windows import curve_shift, windows
 
 labels_and_rows = st.tuples(st.lists(st.integers(0, 1), max_size=60), st.integers(1, 8))
 

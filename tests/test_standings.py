@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from conftest import TINY
 
-from common import records, runner
-from common.baselines import DETECTORS
+from common.comparison.standings import scores_of, standings
+from common.detectors.classical import DETECTORS
 from common.errors import RecordError
-from common.metrics import ranking_metrics
-from common.selection import Selection, select
-from common.standings import scores_of, standings
-from common.tasks import Task, detector_tasks
+from common.metrics.scores import ranking_metrics
+from common.runs import records, runner
+from common.runs.selection import Selection, select
+from common.runs.tasks import Task, detector_tasks
 from experiments import curves_dense_ae
 
 
@@ -71,7 +71,7 @@ def test_a_detector_that_needs_no_seed_is_run_once_where_the_split_is_the_same(t
 def test_the_ranking_is_kept_and_made_anew_when_a_record_changes(tiny_both, held_out, table, tmp_path, monkeypatch):
     path = next(iter(held_out.runs.values()))[0].parent / "standings.json"
     kept = json.loads(path.read_text())
-    monkeypatch.setattr("common.standings.leaderboard", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("common.comparison.standings.leaderboard", lambda *_: pytest.fail("computed again"))
     assert standings(curves_dense_ae, "held_out", held_out, tiny_both) == table
     monkeypatch.undo()
     path.write_text(path.read_text().replace(kept["key"], "another"))

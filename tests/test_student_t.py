@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.student_t import two_sided_p, two_sided_quantile
+from common.comparison.statistics import two_sided_p, two_sided_quantile
 
 FREEDOM = [*range(1, 201), 2.5, 7.77, 500]
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments import terminal
+from common.cli import tables as terminal
 
 
 def shown(width, **options):

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ThresholdError
-from common.metrics import Undefined
-from common.thresholds import Threshold, best_f1, break_even, fixed, percentile_of_normals, threshold_metrics
+from common.metrics.scores import Undefined
+from common.metrics.thresholds import Threshold, best_f1, break_even, fixed, percentile_of_normals, threshold_metrics
 
 # Few distinct scores make ties; many make none.
 labelled_scores = st.integers(2, 10_000).flatmap(

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from common import torch_defaults, training
+from common.training import fit as training
+from common.training import torch_defaults
 
 keras = training.start_keras()
 INPUTS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)

@@ -6,8 +6,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.published import Claim, Group, Published
-from common.verdicts import (
+from common.comparison.published import Claim, Group, Published
+from common.comparison.verdicts import (
     FIRM_SEEDS,
     Prediction,
     agree,

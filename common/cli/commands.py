@@ -1,0 +1,353 @@
+"""The commands: `python -m experiments list | run | report | compare | fetch`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from common.cli.options import REPORTS, require_known
+from common.comparison.published import ROOT, read_published
+from common.config import BaseConfig, from_options
+from common.data.datasets import Source
+from common.errors import ConfigError, DataError, SuiteError
+from common.experiment import PROTOCOLS, PUBLISHED
+from common.runs import records
+from common.runs.selection import Selection, select
+from common.runs.tasks import Experiment, Task, detector_tasks, import_experiment
+from experiments import EXPERIMENTS
+
+REFERENCE = REPORTS / "reference"
+REFERENCE_SEEDS = list(range(20))
+# Enough for a verdict that is not provisional, and ablations explain, they do not decide.
+ABLATION_SEEDS = list(range(8))
+
+
+def list_command(options: argparse.Namespace) -> int:
+    """The experiments and their sources."""
+    from common.cli import tables as terminal
+
+    published = [read_published(name) for name in EXPERIMENTS]
+    terminal.print_list(
+        [
+            (
+                entry.experiment,
+                f"{entry.source.title} ({entry.source.author})",
+                entry.source.date,
+                entry.source.summary,
+            )
+            for entry in published
+        ]
+    )
+    return 0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run one experiment for some seeds."""
+    experiment = options.module
+    configs = [from_options(experiment.Config, options)]
+    if options.ablate:
+        if configs[0].changes():
+            raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
+        configs += ablations(experiment)
+    tasks = _tasks(experiment, configs, _seeds(options, [0]), options)
+    if options.detectors:
+        tasks += detector_tasks(tasks)
+    if options.dry_run:
+        return _dry_run(tasks, options.fresh)
+    outcomes = _execute(tasks, options, options.tensorboard)
+    if not options.quiet:
+        _print_outcome(tasks, outcomes, options)
+    return _status(outcomes)
+
+
+def report_command(options: argparse.Namespace) -> int:
+    """Run what is missing, then write the report."""
+    from common.report import results as report
+
+    experiments = [import_experiment(name) for name in options.experiments or EXPERIMENTS]
+    if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
+        raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
+    if options.reference and options.open:
+        raise ConfigError("the reference has no page to open; leave out --reference or --open")
+    tasks = _report_tasks(experiments, options)
+    outcomes = [] if options.no_run else _execute(tasks, options)
+    folder = REFERENCE if options.reference else options.out / "latest"
+    _require_writable(folder)
+    results = report.collect(experiments, options.out, REFERENCE, _protocols(options))
+    if options.reference:
+        _require_complete(results)
+    path = report.write(results, options.out, folder, page=not options.reference)
+    if options.reference:
+        readme = ROOT / "README.md"
+        text = report.readme_with_tables(readme.read_text(encoding="utf-8"), results)
+        records.write_atomically(readme, text.encode())
+    if not options.quiet:
+        print(f"report: {path if options.reference else path.with_name('index.html')}")
+    if options.open:
+        webbrowser.open(path.with_name("index.html").resolve().as_uri())
+    return _status(outcomes)
+
+
+def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Task]:
+    """What a report needs: every seed in every protocol, the detectors, and for the reference the ablations."""
+    seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
+    tasks = []
+    for experiment in experiments:
+        runs = _tasks(experiment, [experiment.Config()], seeds, options)
+        tasks += runs + detector_tasks(runs)
+        if options.reference:
+            ablated = _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
+            tasks += [task for task in ablated if task.protocol == PUBLISHED]
+    return tasks
+
+
+def _require_complete(results: dict[str, Any]) -> None:
+    """A reference stands for the suite: every experiment over all its seeds in both protocols, on real data."""
+    for name, entry in results["experiments"].items():
+        for protocol, runs in ((PUBLISHED, entry), *entry["protocols"].items()):
+            missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in runs["seeds"]})
+            standings = entry["standings"].get(protocol) or {"missing": {"all detectors: not run": REFERENCE_SEEDS}}
+            lacking = missing or runs["stand_in"] or standings["missing"]
+            if lacking:
+                what = runs["stand_in"] or (
+                    f"seeds {' '.join(map(str, missing))} missing" if missing else ", ".join(standings["missing"])
+                )
+                raise SuiteError(f"the reference stays as it is: {name} ({protocol}) is not complete ({what})")
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Hold our runs against the published numbers, or against a reference report."""
+    names = options.experiments or list(EXPERIMENTS)
+    for name in names:
+        require_known(name)
+    if options.against:
+        return _compare_with_reference(names, options)
+    return _compare_with_published(names, options)
+
+
+def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -> int:
+    from common.cli import tables as terminal
+    from common.comparison.verdicts import compare
+
+    comparisons = []
+    for name in names:
+        selection = _select(name, options)
+        comparison = compare(
+            read_published(name), selection.metrics(), sorted(selection.failed), bool(selection.stand_in)
+        )
+        comparisons.append(comparison)
+        if not options.json:
+            terminal.print_comparison(comparison, bool(options.experiments), _notes(name, selection))
+    if options.json:
+        print(json.dumps({comparison.experiment: asdict(comparison) for comparison in comparisons}, indent=1))
+    differs = any(comparison.summary.exact < comparison.summary.exact_groups for comparison in comparisons)
+    return int(differs)
+
+
+def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -> int:
+    from common.cli import tables as terminal
+    from common.comparison.verdicts import DIFFERS, agree
+    from common.report.results import read_results
+
+    results = read_results(options.against)
+    status, answers = 0, []
+    for name in names:
+        selection = _select(name, options)
+        _require_comparable(name, results, selection, options.against)
+        reference = results["experiments"][name]["seeds"]
+        rows = agree({int(seed): values for seed, values in reference.items()}, selection.metrics())
+        verdicts = [row.verdict for row in rows]
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
+        answer = {
+            "experiment": name,
+            "reference": str(options.against),
+            "all": options.all,
+            "metrics": [asdict(row) for row in rows],
+            "summary": f"{name}: {len(selection.runs)} seeds here, {len(reference)} in the reference; {counts}",
+        }
+        answers.append(answer)
+        if not selection.runs:
+            answer["summary"] = _how_to_run(name)
+        if not options.json:
+            terminal.print_agreement(answer)
+        status |= DIFFERS in verdicts
+    if options.json:
+        print(json.dumps(answers, indent=1))
+    return int(status)
+
+
+def fetch_command(options: argparse.Namespace) -> int:
+    """Download the data sets ahead of time, and check those that are here."""
+    from common.data import datasets
+
+    if options.data_dir:
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+    source = datasets.Source(data_dir=options.data_dir)
+    status = 0
+    for name in options.names or datasets.DATASETS:
+        try:
+            files = datasets.find(name, source)
+            # Whoever names a directory wants the files there, wherever else they may be.
+            if not files or (options.data_dir and not files[0].is_relative_to(options.data_dir)):
+                files = datasets.fetch(name, options.data_dir or datasets.RAW)
+            print(f"{name}: complete and verified in {files[0].parent}")
+        except DataError as error:
+            print(f"error: {error}", file=sys.stderr)
+            # Without names this fetches what can be fetched; the rest is only pointed out.
+            if options.names or datasets.DATASETS[name].downloadable:
+                status = 2
+    return status
+
+
+def _require_comparable(name: str, results: dict[str, Any], selection: Selection, folder: Path) -> None:
+    if name not in results["experiments"]:
+        raise SuiteError(f"{folder} has no results of {name}")
+    experiment, entry = import_experiment(name), results["experiments"][name]
+    if (entry["revision"], entry["config"]) != (experiment.REVISION, experiment.Config().to_dict()):
+        raise SuiteError(f"{folder} holds {name} as computed by other code or settings; make it anew")
+    if selection.runs and dict(selection.data) != entry["data"]:
+        raise SuiteError(f"not compared: {name} saw {dict(selection.data)} here and {entry['data']} in {folder}")
+
+
+# What the commands share.
+
+
+def ablations(experiment: Experiment) -> list[BaseConfig]:
+    """The configs that change one thing each, to explain a difference."""
+    return [experiment.Config(**changes) for changes in experiment.ABLATIONS.values()]
+
+
+def _tasks(
+    experiment: Experiment, configs: Sequence[BaseConfig], seeds: Sequence[int], options: argparse.Namespace
+) -> list[Task]:
+    source = Source(options.data, options.data_dir)
+    return [
+        Task(experiment, config, protocol, seed, options.out, source)
+        for config in configs
+        for protocol in _protocols(options)
+        for seed in seeds
+    ]
+
+
+def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
+    return PROTOCOLS if options.protocol == "both" else (options.protocol,)
+
+
+def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
+    from common.cli import tables as terminal
+    from common.runs import runner
+
+    _require_writable(options.out)
+    how = runner.How(options.jobs, options.dask, options.fresh, tensorboard)
+    display = terminal.RunDisplay(tasks, options.quiet, options.verbose)
+    try:
+        with display:
+            return runner.execute(tasks, display, how)
+    except (KeyboardInterrupt, OSError):
+        display.print_state()
+        raise
+
+
+def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
+    from common.cli import tables as terminal
+    from common.runs import runner
+
+    finished = [None if fresh else task.finished() for task in tasks]
+    missing = [task for task, record in zip(tasks, finished, strict=True) if record is None]
+    terminal.print_plan(tasks, finished, runner.expected_seconds(missing))
+    return 0
+
+
+def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], options: argparse.Namespace) -> None:
+    """After a run: in each protocol the metrics of the settings asked for, and where the records are.
+
+    Of the published protocol those that the source printed; of the held-out one all but those of single epochs.
+    """
+    from common.cli import tables as terminal
+
+    done = [
+        (task, record)
+        for task, record in zip(tasks, outcomes, strict=True)
+        if task.detector is None and task.config == tasks[0].config and record.status == records.OK
+    ]
+    printed = read_published(tasks[0].name).metrics()
+    for protocol in dict.fromkeys(task.protocol for task, _ in done):
+        of_protocol = [(task, record) for task, record in done if task.protocol == protocol]
+        first, found = of_protocol[0][1], [record for _, record in of_protocol]
+        names = [name for name in first.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)]
+        terminal.print_metrics(found, names)
+        if options.detectors:
+            _print_standings(of_protocol[0][0])
+        print(f"records: {of_protocol[0][0].folder.parent}")
+
+
+def _print_standings(task: Task) -> None:
+    """How the methods of the source and the detectors stand over all finished seeds with the settings of a task."""
+    from common.cli import tables as terminal
+    from common.comparison.standings import standings
+
+    found = select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
+    table = standings(task.experiment, task.protocol, found, task.out)
+    if table:
+        title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {table['reference']}"
+        terminal.print_standings(title, table["rows"])
+
+
+def _status(outcomes: Sequence[records.Record]) -> int:
+    return int(any(record.status != records.OK for record in outcomes))
+
+
+def _select(name: str, options: argparse.Namespace) -> Selection:
+    experiment = import_experiment(name)
+    return select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
+
+
+def _notes(name: str, selection: Selection) -> list[str]:
+    notes = [f"seed {seed} failed: {error}" for seed, error in sorted(selection.failed.items())]
+    if selection.stand_in:
+        notes.append(f"not compared with the published numbers: these runs saw {selection.stand_in}")
+    notes += [f"damaged, left out: {problem}" for problem in selection.damaged]
+    if selection.others:
+        notes.append(
+            f"left out: {sum(selection.others.values())} runs with other settings or of older code "
+            f"({', '.join(selection.others)})"
+        )
+    if not selection.runs:
+        notes.append(_how_to_run(name))
+    return notes
+
+
+def _how_to_run(name: str) -> str:
+    return f"no finished runs of {name} yet: python -m experiments run {name} --seeds 0-19"
+
+
+def _seeds(options: argparse.Namespace, default: list[int]) -> list[int]:
+    if not options.seeds:
+        return default
+    return list(dict.fromkeys(seed for seeds in options.seeds for seed in seeds))
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out before hours of training whether their results can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+COMMANDS = {
+    "list": list_command,
+    "run": run_command,
+    "report": report_command,
+    "compare": compare_command,
+    "fetch": fetch_command,
+}

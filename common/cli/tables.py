@@ -1,0 +1,370 @@
+"""How runs, lists and comparisons look on a terminal, and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from common.comparison.verdicts import (
+    DIFFERS,
+    EXACT,
+    REPRODUCED,
+    ClaimResult,
+    Comparison,
+    ConditionalResult,
+    GroupResult,
+    MemberResult,
+    lies_outside,
+)
+from common.experiment import PUBLISHED
+from common.report.markdown import headline, summary_sentence
+from common.report.markup import plain
+from common.runs.records import OK, Record, stand_in_of
+from common.runs.tasks import Task
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PIPE_WIDTH = 120
+# On a narrower terminal a table would be cells of a few letters each.
+NARROW = 90
+DONE = "done"
+STATES = (DONE, "failed", "broken off", "not begun")
+
+
+class _Console(Console):
+    """A console that falls silent when nobody reads it any more: what runs is finished all the same."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console() -> Console:
+    """Standard output; in a pipe wide enough for a table."""
+    return _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
+
+
+def show(out: Console, table: Table) -> None:
+    """Print a table; where the terminal is too narrow for one, each row as a line or two."""
+    if out.width >= NARROW:
+        out.print(table)
+        return
+    out.print(Text(str(table.title or ""), "bold"))
+    headings = [str(column.header) for column in table.columns]
+    for first, *rest in zip(*(column.cells for column in table.columns), strict=True):
+        told = [
+            _told(heading, cell) for heading, cell in zip(headings[1:], rest, strict=True) if str(cell) not in ("", "-")
+        ]
+        out.print(first if isinstance(first, Text) else Text(str(first)))
+        out.print(Padding(Text(", ").join(told), (0, 0, 0, 4)))
+
+
+def _told(heading: str, cell: RenderableType) -> Text:
+    return Text.assemble((f"{heading} ", "dim"), cell if isinstance(cell, Text) else str(cell))
+
+
+class RunDisplay:
+    """Tells how runs go: a bar for each on a terminal, else one line per run. A `Listener` of the runner.
+
+    Detectors are many, each done in seconds: they are announced together, and only those that fail have a line.
+
+    Args:
+        tasks: the runs that are to come.
+        quiet: say nothing but what failed.
+        verbose: a line per epoch and per detector, and the traceback of a failure.
+    """
+
+    def __init__(self, tasks: Sequence[Task], quiet: bool = False, verbose: bool = False) -> None:
+        self._console = console()
+        self._quiet, self._verbose, self._tasks = quiet, verbose, tasks
+        self._begun: set[Task] = set()
+        self._ended: dict[Task, str] = {}
+        self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
+        self._bars: dict[Task, TaskID] = {}
+        self._announced: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> RunDisplay:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def skipped(self, task: Task, record: Record) -> None:
+        """Say that a run was finished before."""
+        self._ended[task] = record.status
+        if task.detector is None or self._verbose:
+            self._say(_what(task), f"finished before (in {_seconds(record.durations['total'])}), skipped", "dim")
+
+    def damaged(self, task: Task, problem: str) -> None:
+        """Say what is wrong with a record."""
+        self._say(_what(task), f"damaged, set aside, run again: {problem}", "yellow", always=True)
+
+    def started(self, task: Task) -> None:
+        """Show a bar without a length, until the first epoch tells how many there are."""
+        self._begun.add(task)
+        if task.detector is not None and (task.name, task.protocol) not in self._announced:
+            self._announced.add((task.name, task.protocol))
+            self._say(_where(task), "the classical detectors", "dim")
+        if self._progress:
+            # Settings that were changed would leave no room for the bar; the lines name them.
+            short = " ".join(filter(None, [task.name, task.protocol * (task.protocol != PUBLISHED), task.detector]))
+            self._bars[task] = self._progress.add_task(f"{short} seed {task.seed}", total=None, epoch="-", loss="-")
+
+    def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
+        """Move the bar."""
+        if self._progress and task in self._bars:
+            self._progress.update(
+                self._bars[task], completed=epoch, total=epochs, epoch=f"{epoch}/{epochs}", loss=f"{loss:.5f}"
+            )
+        if self._verbose:
+            self._say(_what(task), f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
+
+    def finished(self, task: Task, record: Record, details: str | None) -> None:
+        """Say how a run has ended."""
+        self._ended[task] = record.status
+        if self._progress and task in self._bars:
+            self._progress.remove_task(self._bars.pop(task))
+        took = _seconds(record.durations["total"])
+        if record.status != OK:
+            self._say(_what(task), f"{record.status} after {took}: {record.error}", "red", always=True)
+        elif task.detector is None or self._verbose:
+            self._say(_what(task), f"ok in {took}", "green")
+        if details and self._verbose:
+            self._console.print(Text(details, "red"))
+
+    def print_state(self) -> None:
+        """After something has ended all runs: what is done of each experiment, and what is not."""
+        table = Table(title="what is done")
+        table.add_column("runs", overflow="fold")
+        for heading in STATES:
+            table.add_column(heading, justify="right")
+        states: dict[str, list[str]] = {}
+        for task in self._tasks:
+            what = _where(task) + (", detectors" if task.detector else "")
+            states.setdefault(what, []).append(self._state(task))
+        for what, found in states.items():
+            table.add_row(what, *(str(found.count(state)) for state in STATES))
+        show(self._console, table)
+
+    def _state(self, task: Task) -> str:
+        if task in self._ended:
+            return DONE if self._ended[task] == OK else "failed"
+        return "broken off" if task in self._begun else "not begun"
+
+    def _say(self, what: str, text: str, style: str, always: bool = False) -> None:
+        if not self._quiet or always:
+            begin = f"[{len(self._ended)}/{len(self._tasks)}] {what}: "
+            self._console.print(Text(begin) + Text(text, style), soft_wrap=True)
+
+
+def _progress(out: Console) -> Progress:
+    # Imported where there is a bar to draw: a list or a comparison should not wait for it.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=out, transient=True)
+
+
+def _where(task: Task) -> str:
+    """An experiment, what of it is not as published, and whether its data are real."""
+    protocol = "" if task.protocol == PUBLISHED else f" ({task.protocol})"
+    changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
+    return f"{task.name}{protocol}{changes}{_marked(task)}"
+
+
+def _what(task: Task) -> str:
+    detector = "" if task.detector is None else f" {task.detector}"
+    return f"{_where(task)}{detector} seed {task.seed}"
+
+
+def _marked(task: Task) -> str:
+    return f" ({task.stand_in})" if task.stand_in else ""
+
+
+def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """The experiments: name, source, date, what it is about."""
+    table = Table(show_lines=True)
+    for heading in ("experiment", "source", "date", "what it is about"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "experiment")
+    for row in rows:
+        table.add_row(*row)
+    show(console(), table)
+
+
+def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds: float | None) -> None:
+    """What would run and what is finished already, with an estimate from earlier durations."""
+    out = console()
+    for task, record in zip(tasks, finished, strict=True):
+        detector = "" if task.detector is None else f" {task.detector}"
+        state = f"cached (took {_seconds(record.durations['total'])})" if record else "would run"
+        out.print(
+            Text(f"{task.name} {task.protocol} {task.digest}{_marked(task)}{detector} seed {task.seed}: {state}"),
+            soft_wrap=True,
+        )
+    missing = sum(record is None for record in finished)
+    estimate = "no earlier run to estimate from" if seconds is None else f"about {_seconds(seconds)}"
+    out.print(f"{missing} to run, {len(tasks) - missing} cached" + (f"; {estimate}" if missing else ""))
+
+
+def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
+    """The metrics of a few runs, one column a seed."""
+    stand_in = stand_in_of(records[0].data)
+    data = f", {stand_in}" if stand_in else ""
+    table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol{data}")
+    table.add_column("metric", overflow="fold")
+    for record in records:
+        table.add_column(f"seed {record.seed}", justify="right")
+    for name in names:
+        table.add_row(name, *(plain(record.metrics.get(name)) for record in records))
+    show(console(), table)
+
+
+def print_standings(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The methods of a source and the detectors on the same samples, best first."""
+    table = Table(title=title)
+    for heading in ("method", "AUROC", "95 % interval", "average precision", "FPR at 95 % recall", "it is"):
+        table.add_column(heading, justify="left" if heading in ("method", "it is") else "right")
+    for row in rows:
+        low, high = row["auroc_interval"]
+        numbers = (f"{row['average_precision']:.3f}", f"{row['fpr_at_95_recall']:.3f}")
+        style = "bold" if row["ours"] else ""
+        table.add_row(
+            Text(row["method"], style), f"{row['auroc']:.3f}", f"{low:.3f}..{high:.3f}", *numbers, row["standing"]
+        )
+    show(console(), table)
+
+
+def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str] = ()) -> None:
+    """One experiment held against its source: numbers, verdicts, claims, and the count that chance would give.
+
+    Args:
+        comparison: what to print.
+        members: every printed number, or for each printed row only the one that its verdict hangs on.
+        notes: what else there is to say about the runs.
+    """
+    out = console()
+    if comparison.n_seeds:
+        show(out, _numbers_table(comparison) if members else _groups_table(comparison))
+        show(out, _claims_table(comparison.claims))
+        out.print(summary_sentence(asdict(comparison)), soft_wrap=True)
+        for given in comparison.conditional:
+            out.print(condition_sentence(given), soft_wrap=True)
+    for note in notes:
+        out.print(Text(note, "yellow"), soft_wrap=True)
+
+
+def _groups_table(comparison: Comparison) -> Table:
+    table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
+    for heading in ("printed row or curve", "number", "published", "ours", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for group in comparison.groups:
+        number, published, ours = headline(asdict(group))
+        table.add_row(group.title, number.strip("`"), published, ours, _verdict(group))
+    return table
+
+
+def _numbers_table(comparison: Comparison) -> Table:
+    sections = [(group, _member_rows(group.members)) for group in comparison.groups]
+    headings = ["number", "published", "mean", "sd", "n", "range", "95 % interval", "verdict"]
+    table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
+    table.add_column(headings[0], overflow="fold", min_width=24)
+    for index, heading in enumerate(headings[1:], start=1):
+        # Widths that are told need not be measured, cell by cell, which takes longer than all the rest.
+        width = max(len(heading), *(len(row[index]) for _, rows in sections for row in rows))
+        table.add_column(heading, justify="left" if heading == "verdict" else "right", width=width, no_wrap=True)
+    for group, rows in sections:
+        table.add_row(Text(f"{group.name}: {group.title}", "bold"), *[""] * 6, _verdict(group))
+        for row in rows:
+            table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def _member_rows(members: Sequence[MemberResult]) -> list[list[str]]:
+    """The rows of a group. What all names begin with is left out: the row above says it."""
+    first = {member.metric.partition(".")[0] for member in members}
+    return [_member_row(member, len(min(first)) + 1 if len(first) == 1 else 0) for member in members]
+
+
+def _member_row(member: MemberResult, prefix: int) -> list[str]:
+    spread = f"{plain(member.minimum, 3)}..{plain(member.maximum, 3)}" if member.n else "-"
+    interval = "-" if member.interval is None else "..".join(plain(end, 3) for end in member.interval)
+    return [
+        f"  {member.metric[prefix:]}",
+        member.printed if len(member.printed) < 10 else f"{float(member.printed):.5g}",
+        plain(member.mean),
+        plain(member.standard_deviation, 2),
+        str(member.n),
+        spread,
+        interval,
+        member.verdict if member.verdict != "no verdict" else "",
+    ]
+
+
+def _claims_table(claims: Sequence[ClaimResult]) -> Table:
+    table = Table(title="claims of the source")
+    table.add_column("claim", overflow="fold")
+    table.add_column("holds in", justify="right")
+    table.add_column("rate, 95 % interval", justify="right")
+    for claim in claims:
+        interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f}..{claim.interval[1]:.2f}"
+        table.add_row(claim.text, f"{claim.holds} of {claim.n} seeds", interval)
+    return table
+
+
+def condition_sentence(given: ConditionalResult) -> str:
+    """How many seeds meet a condition of the source, and the verdicts over these alone."""
+    condition = given.condition
+    interval = "" if condition.interval is None else " ({:.2f}..{:.2f})".format(*condition.interval)
+    verdicts = "; ".join(f"{group.title}: {_verdict(group)}" for group in given.groups)
+    return f"{condition.text}: {condition.holds} of {condition.n} seeds{interval}. Over these alone: {verdicts}."
+
+
+def _verdict(group: GroupResult) -> Text:
+    good = group.verdict in (EXACT, REPRODUCED)
+    bad = group.verdict == DIFFERS or lies_outside(group.verdict)
+    style = "green" if good else "red" if bad else "yellow"
+    text = group.verdict + (", provisional" if group.provisional else "")
+    return Text(text + (f" ({group.missing} missing)" if group.missing else ""), style)
+
+
+def print_agreement(rows: Mapping[str, Any]) -> None:
+    """Whether this machine gives what the reference gave, metric by metric."""
+    table = Table(title=f"{rows['experiment']}: this machine against {rows['reference']}")
+    for heading in ("metric", "reference", "here", "same seeds identical", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", overflow="fold")
+    for row in rows["metrics"]:
+        if row["verdict"] != "identical" or rows["all"]:
+            table.add_row(
+                row["metric"],
+                plain(row["reference_mean"]),
+                plain(row["mean"]),
+                f"{row['identical']} of {row['common']}",
+                row["verdict"],
+            )
+    out = console()
+    if table.row_count:
+        show(out, table)
+    out.print(rows["summary"], soft_wrap=True)
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"

@@ -1,0 +1,1 @@
+"""Published numbers against ours, and methods against each other: pure functions of numbers."""

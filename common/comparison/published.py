@@ -1,0 +1,251 @@
+"""Reads the published numbers: data/published/<experiment>.toml.
+
+The files hold every number as the source printed it, where it stands, how it was obtained, and the tolerance that was
+fixed before the first run. data/README.md explains each field. Reading checks them all, so that whatever holds a
+`Published` holds a valid one.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from common.errors import PublishedError
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT / "data" / "published"
+
+OBTAINED = ("exact", "one run", "context")
+SCALES = ("linear", "log", "logit")
+_RELATIONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who published the numbers, where and when."""
+
+    title: str
+    author: str
+    address: str
+    date: str
+    framework: str
+    document: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """One printed row or curve: numbers that stand or fall together.
+
+    `numbers` maps our metric names to the printed texts. `free` names the quantities that determine the others.
+    `tolerance` is the largest half-width of a prediction interval that still counts as reproduced, in the number's
+    own units, or, when `relative` is true, as a fraction of the published number. `address` is that of the page, where
+    it is not the source's own; empty where none is known.
+    """
+
+    name: str
+    title: str
+    obtained: str
+    where: str
+    how: str
+    numbers: Mapping[str, str]
+    free: tuple[str, ...] = ()
+    scale: str = "linear"
+    cases: int | None = None
+    tolerance: float | None = None
+    relative: bool = False
+    why: str = ""
+    address: str | None = None
+
+    def tolerance_of(self, metric: str) -> float | None:
+        """The tolerance of one member, in that number's own units."""
+        if self.tolerance is None or not self.relative:
+            return self.tolerance
+        return self.tolerance * abs(float(self.numbers[metric]))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the source, as inequalities between our metrics (or a metric and a number) that must all hold.
+
+    A condition has the same form: something visible in the source that holds in some of our seeds and not in others.
+    """
+
+    name: str
+    text: str
+    where: str
+    holds: tuple[str, ...]
+
+    def holds_in(self, metrics: Mapping[str, float | int | None]) -> bool | None:
+        """Whether all inequalities hold for the metrics of one seed; `None` when a side is undefined."""
+        outcomes = []
+        for inequality in self.holds:
+            left, relation, right = inequality.split()
+            a, b = (_side(text, metrics) for text in (left, right))
+            if a is None or b is None:
+                return None
+            outcomes.append(_RELATIONS[relation](a, b))
+        return all(outcomes)
+
+    def metrics(self) -> set[str]:
+        """The metric names that the inequalities mention."""
+        sides = {side for inequality in self.holds for side in inequality.split()[::2]}
+        return {side for side in sides if not _is_decimal(side)}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Everything that one source published; `headline` is the number that it would be quoted for, if it printed one."""
+
+    experiment: str
+    source: Source
+    settings: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    claims: tuple[Claim, ...]
+    conditions: tuple[Claim, ...] = ()
+    not_published: Mapping[str, str] = field(default_factory=dict)
+    headline: str | None = None
+
+    def metrics(self) -> set[str]:
+        """All metric names that numbers, claims and conditions of the source refer to."""
+        names = {metric for group in self.groups for metric in group.numbers}
+        return names.union(*(claim.metrics() for claim in (*self.claims, *self.conditions)), self.not_published)
+
+
+def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
+    """Read and check the published numbers of one experiment.
+
+    Args:
+        experiment: the name of the experiment and of its file.
+        folder: where the files are.
+
+    Raises:
+        PublishedError: the file is missing, is not TOML, or breaks a rule; the message names file and place.
+    """
+    path = folder / f"{experiment}.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PublishedError(f"{path.name} cannot be read: {error}") from error
+    try:
+        return _parse(experiment, content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise PublishedError(f"{path.name}: {what}") from error
+
+
+def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
+    _require_keys(
+        "the file", content, {"source", "headline", "settings", "groups", "claims", "conditions", "not_published"}
+    )
+    groups = tuple(_group(entry) for entry in content["groups"])
+    _require_unique("group", [group.name for group in groups])
+    # Other people's numbers may stand beside the source's own, and beside each other.
+    judged = [group for group in groups if group.obtained != "context"]
+    _require_unique("metric", [metric for group in judged for metric in group.numbers])
+    claims = tuple(_claim("claim", entry) for entry in content.get("claims", ()))
+    _require_unique("claim", [claim.name for claim in claims])
+    conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))
+    _require_unique("condition", [condition.name for condition in conditions])
+    headline = content.get("headline")
+    if headline is not None and not any(headline in group.numbers for group in judged):
+        raise ValueError(f"headline must be one of the numbers that have a verdict. Received: {headline!r}")
+    source = Source(**content["source"])
+    _require_texts("source", vars(source).values())
+    if not source.address.startswith("https://"):
+        raise ValueError(f"source: address must begin with https://. Received: {source.address!r}")
+    _require_texts("not_published", dict(content.get("not_published", {})).values())
+    return Published(
+        experiment,
+        source,
+        dict(content.get("settings", {})),
+        groups,
+        claims,
+        conditions,
+        dict(content.get("not_published", {})),
+        headline,
+    )
+
+
+def _group(entry: Mapping[str, Any]) -> Group:
+    name = str(entry["name"])
+    group = Group(**{**entry, "free": tuple(entry.get("free", ()))})
+    place = f"group {name!r}"
+    _require_texts(
+        place, (group.title, group.where, group.how, group.why, group.scale, *group.free, group.address or "")
+    )
+    if group.obtained not in OBTAINED:
+        raise ValueError(f"{place}: obtained is one of {', '.join(OBTAINED)}. Received: {group.obtained!r}")
+    for metric, printed in group.numbers.items():
+        if not isinstance(printed, str) or not _is_decimal(printed):
+            raise ValueError(f"{place}: {metric} must be the printed decimal as text. Received: {printed!r}")
+    if not group.numbers:
+        raise ValueError(f"{place} has no numbers")
+    if group.address and not group.address.startswith("https://"):
+        raise ValueError(f"{place}: address must begin with https:// or be empty. Received: {group.address!r}")
+    if group.obtained == "one run":
+        _check_one_run(place, group)
+    return group
+
+
+def _check_one_run(place: str, group: Group) -> None:
+    if not group.free or not set(group.free) <= set(group.numbers):
+        raise ValueError(f"{place}: free must name one or more of its numbers. Received: {list(group.free)}")
+    if group.scale not in SCALES:
+        raise ValueError(f"{place}: scale is one of {', '.join(SCALES)}. Received: {group.scale!r}")
+    if group.tolerance is None or group.tolerance <= 0 or not group.why:
+        raise ValueError(f"{place}: a one-run group needs a tolerance above 0, and in `why` the reason for it")
+    if group.cases is not None and group.cases < 1:
+        raise ValueError(f"{place}: cases must be at least 1. Received: {group.cases}")
+
+
+def _claim(what: str, entry: Mapping[str, Any]) -> Claim:
+    claim = Claim(**{**entry, "holds": tuple(entry["holds"])})
+    _require_texts(what, (claim.name, claim.text, claim.where, *claim.holds))
+    if not claim.holds:
+        raise ValueError(f"{what} {claim.name!r} has no inequality")
+    for inequality in claim.holds:
+        if not re.fullmatch(r"\S+ (>|>=|<|<=) \S+", inequality):
+            raise ValueError(f"{what} {claim.name!r}: expected 'left > right'. Received: {inequality!r}")
+    return claim
+
+
+def _side(text: str, metrics: Mapping[str, float | int | None]) -> float | None:
+    return float(text) if _is_decimal(text) else metrics.get(text)
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        return math.isfinite(float(Decimal(text)))
+    except (InvalidOperation, OverflowError):
+        return False
+
+
+def _require_texts(place: str, values: Iterable[Any]) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{place}: expected text. Received: {value!r}")
+
+
+def _require_keys(place: str, mapping: Mapping[str, Any], known: set[str]) -> None:
+    unknown = set(mapping) - known
+    if unknown:
+        raise ValueError(f"{place} has an unknown entry: {', '.join(sorted(unknown))}")
+
+
+def _require_unique(what: str, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{what} named twice: {', '.join(repeated)}")

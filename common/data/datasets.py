@@ -1,0 +1,356 @@
+"""Finds, verifies and loads the data sets: MNIST, Fashion-MNIST, and ProcessMiner's paper machine.
+
+data/datasets.toml says which files a data set comes in, what their digests are and where they can be had. They are
+looked for, in this order, in the folder given, in `$ANOMALY_DATA`, in `data/raw/`, in `../shared/data/` beside this
+checkout, and where Keras keeps what it has fetched. Images that are found nowhere are downloaded to `data/raw/`.
+Where a data set cannot be had, a stand-in is drawn, unless the caller refuses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from common import files as file_cache
+from common.comparison.published import ROOT
+from common.data import images as image_files
+from common.data import paper_machine as processminer
+from common.data import stand_ins
+from common.data.images import Images
+from common.errors import DataError
+from common.runs.records import STAND_IN
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "AUTO",
+    "DATASETS",
+    "Images",
+    "Source",
+    "fetch",
+    "find",
+    "identify",
+    "load_images",
+    "load_processminer",
+]
+
+logger = logging.getLogger(__name__)
+
+RAW = ROOT / "data" / "raw"
+SHARED = ROOT.parent / "shared" / "data"
+MODES = ("auto", "real", "stand-in")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data come from.
+
+    `mode` is "auto" (a stand-in where the real data cannot be had), "real" (never a stand-in) or "stand-in" (always
+    one). `data_dir` is looked at before all other places.
+    """
+
+    mode: str = "auto"
+    data_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise DataError(f"the data are one of {', '.join(MODES)}. Received: {self.mode!r}")
+
+
+AUTO = Source()
+
+
+class File(NamedTuple):
+    """One file of a data set."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class Form(NamedTuple):
+    """One way in which a data set comes: all its files together make it whole."""
+
+    files: tuple[File, ...]
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """An entry of data/datasets.toml, which explains the fields."""
+
+    name: str
+    title: str
+    authors: str
+    licence: str
+    folder: str
+    forms: tuple[Form, ...]
+    content: str = ""
+    patterns: tuple[str, ...] = ()
+    ask: str = ""
+
+    def digests(self) -> set[str]:
+        """The digests of all files, of all forms."""
+        return {file.sha256 for form in self.forms for file in form.files}
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether it has an address, or must be asked for."""
+        return any(form.addresses for form in self.forms)
+
+
+class Found(NamedTuple):
+    """The verified files of a data set, and the digest that stands for their content."""
+
+    files: tuple[Path, ...]
+    digest: str
+
+
+def _read_datasets() -> dict[str, DataSet]:
+    content = tomllib.loads((ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
+    return {name: _parse(name, entry) for name, entry in content.items()}
+
+
+def _parse(name: str, entry: Mapping[str, Any]) -> DataSet:
+    forms = tuple(
+        Form(tuple(File(**file) for file in form["files"]), tuple(form.get("addresses", ()))) for form in entry["forms"]
+    )
+    return DataSet(**{**entry, "name": name, "forms": forms, "patterns": tuple(entry.get("patterns", ()))})
+
+
+DATASETS = _read_datasets()
+
+
+# What the experiments and the command line use.
+
+
+def load_images(name: str, source: Source = AUTO) -> Images:
+    """Load MNIST or Fashion-MNIST, pixels as in the files.
+
+    Args:
+        name: "mnist" or "fashion_mnist".
+        source: where the data come from.
+
+    Raises:
+        DataError: the files are damaged, or there are none and the source refuses stand-ins.
+    """
+    found = _resolve(_dataset(name), source)
+    if found is None:
+        return stand_ins.draw_digits() if name == "mnist" else stand_ins.draw_fashion()
+    key = f"{name}-{found.digest[:16]}"
+    kept = file_cache.read_arrays(key)
+    if kept is not None:
+        return Images(**kept)
+    images = image_files.read_images(found.files)
+    _require_content(found, images)
+    file_cache.write_arrays(key, images._asdict())
+    return images
+
+
+def load_processminer(source: Source = AUTO) -> pandas.DataFrame:
+    """Load the table of the paper machine.
+
+    Returns:
+        63 columns: `time` (datetime64), `y` (int64, 1 where the sheet broke), and `x1` to `x61` (float64).
+
+    Raises:
+        DataError: the table breaks its schema, has too few rows, or there is none and the source refuses stand-ins.
+    """
+    found = _resolve(_dataset("processminer"), source)
+    if found is None:
+        return _to_frame(stand_ins.draw_paper_machine())
+    key = f"processminer-{found.digest[:16]}"
+    kept = file_cache.read_arrays(key)
+    if kept is not None:
+        return _to_frame(processminer.Table(**kept))
+    table = processminer.read_table(found.files[0])
+    if len(table.y) < processminer.FEWEST_ROWS:
+        raise DataError(f"{found.files[0]}: expected {processminer.FEWEST_ROWS} rows or more, found {len(table.y)}")
+    file_cache.write_arrays(key, table._asdict())
+    return _to_frame(table)
+
+
+def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
+    """What would be loaded: the digest of each data set, or "stand-in: " and what it is.
+
+    The digest of images is that of their content, the same for every form in which they come; the digest of the
+    paper machine's table is that of its file. What is absent is downloaded, as loading would; nothing is parsed.
+
+    Raises:
+        DataError: as from loading.
+    """
+    found = {name: _resolve(_dataset(name), source) for name in names}
+    return {name: entry.digest if entry else STAND_IN + stand_ins.NAMES[name] for name, entry in found.items()}
+
+
+def find(name: str, source: Source = AUTO) -> list[Path]:
+    """The verified files of a data set, where they are now: nothing is downloaded. Empty when there are none.
+
+    Raises:
+        DataError: there are files, but not the right ones.
+    """
+    found = _find(_dataset(name), source)
+    return list(found.files) if found else []
+
+
+def fetch(name: str, folder: Path) -> list[Path]:
+    """Download a data set into its folder under `folder`. Files that are already there and right are kept.
+
+    Raises:
+        DataError: it cannot be downloaded; the message says what stood in the way, or where to ask for it.
+    """
+    dataset = _dataset(name)
+    folder = folder / dataset.folder
+    if not dataset.downloadable:
+        raise DataError(f"{name} cannot be downloaded: {dataset.ask}, in {folder}")
+    problems = []
+    for form in dataset.forms:
+        try:
+            return [_fetch_file(file, form.addresses, folder) for file in form.files]
+        except DataError as error:
+            problems.append(str(error))
+    raise DataError(f"{name}: {'; '.join(problems)}")
+
+
+# From a name to verified files.
+
+
+def _dataset(name: str) -> DataSet:
+    if name not in DATASETS:
+        raise DataError(f"there is no data set {name!r}; known are: {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def _resolve(dataset: DataSet, source: Source) -> Found | None:
+    """The files of a data set, downloaded if need be; `None` for its stand-in."""
+    if source.mode == "stand-in":
+        return None
+    found = _find(dataset, source)
+    if found is not None:
+        return found
+    trouble = _try_to_fetch(dataset.name, RAW)
+    found = None if trouble else _find(dataset, source)
+    if found is not None:
+        return found
+    problem = f"{trouble or dataset.name + ' has vanished'} (looked in {', '.join(map(str, _places(source)))})"
+    if source.mode == "real":
+        raise DataError(problem)
+    _warn_once(f"{problem}. Going on with a stand-in: {stand_ins.NAMES[dataset.name]}")
+    return None
+
+
+@functools.cache
+def _try_to_fetch(name: str, folder: Path) -> str | None:
+    """Fetch a data set, or say why not. Asked once in a process, for a missing network costs a wait."""
+    try:
+        fetch(name, folder)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _places(source: Source) -> list[Path]:
+    """Where data sets are looked for, in this order; those that a user named must exist."""
+    named = []
+    if source.data_dir is not None:
+        named.append(Path(source.data_dir))
+    if os.environ.get("ANOMALY_DATA"):
+        named.append(Path(os.environ["ANOMALY_DATA"]))
+    for place in named:
+        if not place.is_dir():
+            raise DataError(f"there is no data directory {place}; correct --data-dir or $ANOMALY_DATA")
+    keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    return [*named, RAW, SHARED, keras_home / "datasets"]
+
+
+def _find(dataset: DataSet, source: Source) -> Found | None:
+    for place in _places(source):
+        for folder in (place / dataset.folder, place):
+            found = _find_in(dataset, folder)
+            if found is not None:
+                return found
+    return None
+
+
+def _find_in(dataset: DataSet, folder: Path) -> Found | None:
+    if dataset.patterns:
+        tables = [path for pattern in dataset.patterns for path in sorted(folder.glob(pattern))]
+        return _accept_table(dataset, tables[0]) if tables else None
+    for form in dataset.forms:
+        paths = tuple(folder / file.name for file in form.files)
+        missing = [path.name for path in paths if not path.is_file()]
+        if not missing and not _belongs_to_another(dataset, paths[0]):
+            return _verify(dataset, form, paths)
+        if 0 < len(missing) < len(paths):
+            _warn_once(f"{folder} holds only a part of the files; missing: {', '.join(missing)}")
+    return None
+
+
+def _belongs_to_another(dataset: DataSet, path: Path) -> bool:
+    """MNIST and Fashion-MNIST have the same file names, so a directory that holds one set may hold either."""
+    digest = file_cache.sha256_of(path)
+    return any(digest in other.digests() for other in DATASETS.values() if other is not dataset)
+
+
+def _verify(dataset: DataSet, form: Form, paths: tuple[Path, ...]) -> Found:
+    for file, path in zip(form.files, paths, strict=True):
+        digest = file_cache.sha256_of(path)
+        if digest != file.sha256:
+            raise DataError(
+                f"{path} is not the published file: expected sha256 {file.sha256} and {file.size} bytes, "
+                f"found {digest} and {path.stat().st_size} bytes. Delete it, then: "
+                f"python -m experiments fetch {dataset.name}"
+            )
+    return Found(paths, dataset.content)
+
+
+def _accept_table(dataset: DataSet, path: Path) -> Found:
+    digest = file_cache.sha256_of(path)
+    if digest not in dataset.digests():
+        _warn_once(f"{path} has an unknown digest ({digest}): its columns and cells decide whether it is taken")
+    return Found((path,), digest)
+
+
+def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
+    path = folder / file.name
+    if not path.is_file() or file_cache.sha256_of(path) != file.sha256:
+        from common.data.download import download  # here, since the network library is slow to import and seldom needed
+
+        try:
+            download([address + file.name for address in addresses], path, file.size, file.sha256)
+        except DataError as error:
+            raise DataError(f"{file.name} {error}") from error
+    return path
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
+
+
+# From verified files to arrays and tables.
+
+
+def _require_content(found: Found, images: Images) -> None:
+    digest = hashlib.sha256()
+    for array in images:
+        digest.update(array.tobytes())
+    if digest.hexdigest() != found.digest:
+        raise DataError(
+            f"{found.files[0]}: expected pixels and labels of sha256 {found.digest}, found {digest.hexdigest()}"
+        )
+
+
+def _to_frame(table: processminer.Table) -> pandas.DataFrame:
+    import pandas
+
+    columns = dict(zip(processminer.SENSORS, table.x.T, strict=True))
+    return pandas.DataFrame({"time": table.time, "y": table.y, **columns})

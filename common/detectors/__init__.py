@@ -1,0 +1,1 @@
+"""The detectors that every autoencoder is compared with on the same samples."""

@@ -1,0 +1,1 @@
+"""Scores, thresholds and metrics: what turns reconstruction errors into numbers."""

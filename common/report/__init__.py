@@ -1,0 +1,1 @@
+"""The report: from records to results.json, Markdown, figures and one HTML page."""

@@ -1,0 +1,1 @@
+"""Runs and their records: which are missing, how they are computed, what they leave on disk."""

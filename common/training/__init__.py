@@ -1,0 +1,1 @@
+"""Training with Keras (and, for one ablation, PyTorch): seeds, threads, and the compiled epoch."""
