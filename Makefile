@@ -11,7 +11,7 @@ test: .venv/.installed-dev  ## all tests
 	$(RUN) pytest -n auto --dist loadfile
 
 fuzz: .venv/.installed-dev  ## tens of thousands of damaged files for every reader, other ones each time
-	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest -n auto tests/test_fuzz.py
+	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest -n auto tests/whole/test_fuzz.py
 
 lint: .venv/.installed-dev  ## format, lint, types
 	$(RUN) ruff format --check .

@@ -17,8 +17,8 @@ from benchmarks import pytorch, rows, table
 from benchmarks.growth import FACTOR, GROWTHS, Growth
 from benchmarks.measure import Measurement, measure_growth, measure_row, run_in_children
 from benchmarks.rows import ROWS, Row
+from common.files import write_atomically
 from common.runs import environment
-from common.runs.records import write_atomically
 
 README = Path(__file__).parent / "README.md"
 GROWTH = "growth"

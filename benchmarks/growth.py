@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import Problem
+from benchmarks.problems import problem_of
 from benchmarks.rows import MEASURED_EPOCHS
 
 Mark = Callable[[str], None]
@@ -86,13 +86,13 @@ def prepare(name: str, factor: int) -> Work:
         return lambda mark: run_seeds(factor)
     if name == "windows":
         table = tiled_table(factor)
-        return lambda mark: scaled_windows(*table)
+        return lambda mark: scaled_windows(table)
     if name in ("curves_epoch", "windows_epoch"):
         return _epochs_of(name, factor)
-    splits, _ = curves(factor)
     from sklearn.svm import OneClassSVM
 
-    return lambda mark: OneClassSVM(nu=200 / 2200).fit(splits.x_train)
+    splits, _ = curves(factor)
+    return lambda mark: OneClassSVM(nu=200 / 2200).fit(splits.x_labelled)
 
 
 def curves(factor: int) -> tuple[Any, Any]:
@@ -100,55 +100,52 @@ def curves(factor: int) -> tuple[Any, Any]:
     from experiments import curves_dense_ae
 
     config = curves_dense_ae.Config(normal_curves=2000 * factor, anomalous_curves=200 * factor)
-    return curves_dense_ae.split(curves_dense_ae.load(config), config, "published", 0), config
+    return curves_dense_ae.split(None, config, "published", 0), config
 
 
-def tiled_table(factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sensors and labels of the stand-in, end to end; as many rows as the real table has, times the factor."""
-    from common.data import stand_ins
+def tiled_table(factor: int) -> Any:
+    """The table of the stand-in, end to end; as many rows as the real table has, times the factor."""
+    import pandas
 
-    table = stand_ins.draw_paper_machine()
+    from common.data import datasets
+    from common.data.datasets import Source
+
+    table = datasets.load("processminer", Source("stand-in"))
     rows = 18398 * factor
-    times = math.ceil(rows / len(table.y))
-    return np.tile(table.x[:, :59], (times, 1))[:rows], np.tile(table.y, times)[:rows]
+    tiled = pandas.concat([table] * math.ceil(rows / len(table)), ignore_index=True).iloc[:rows]
+    step = np.timedelta64(2, "m")
+    return tiled.assign(time=np.datetime64("1999-05-01T00:00:00") + step * np.arange(rows))
 
 
-def scaled_windows(sensors: np.ndarray, labels: np.ndarray) -> Any:
+def scaled_windows(table: Any) -> Any:
     """The experiment's own steps from a table to splits."""
-    from experiments import rare_event_lstm_ae as experiment
+    from experiments import rare_event_lstm_ae
 
-    times = np.datetime64("1999-05-01T00:00:00") + experiment.STEP * np.arange(len(labels))
-    table = experiment.Table(sensors, np.arange(sensors.shape[1]), labels, times, sensors.shape[1])
-    return experiment.split(table, experiment.Config(), "published", 0)
+    return rare_event_lstm_ae.split(table, rare_event_lstm_ae.Config(), "published", 0)
 
 
 def _epochs_of(name: str, factor: int) -> Work:
     from benchmarks import ours
+    from experiments import curves_dense_ae, rare_event_lstm_ae
 
     if name == "curves_epoch":
         splits, config = curves(factor)
-        problem = Problem(config, splits.x_train[splits.y_train == 0].astype(np.float32))
-        experiment = "curves_dense_ae"
+        problem = problem_of(curves_dense_ae.EXPERIMENT, config, splits)
     else:
-        from experiments import rare_event_lstm_ae
-
-        parts = scaled_windows(*tiled_table(factor))
-        validation = parts.x_validation[parts.y_validation == 0].astype(np.float32)
-        problem = Problem(rare_event_lstm_ae.Config(), parts.x_train.astype(np.float32), validation)
-        experiment = "rare_event_lstm_ae"
-    epochs = MEASURED_EPOCHS[experiment]
-    return lambda mark: ours.train(experiment, problem, epochs, lambda: mark(experiment))
+        splits = scaled_windows(tiled_table(factor))
+        problem = problem_of(rare_event_lstm_ae.EXPERIMENT, rare_event_lstm_ae.Config(), splits)
+    experiment = problem.experiment.name
+    return lambda mark: ours.train(problem, MEASURED_EPOCHS[experiment], lambda: mark(experiment))
 
 
 def run_seeds(count: int) -> None:
     """So many runs of the curves, through the runner."""
     from benchmarks.ours import Strict
     from common.runs import runner
-    from common.runs.tasks import Task, import_experiment
+    from common.runs.tasks import Task
+    from experiments import curves_dense_ae
 
-    experiment = import_experiment("curves_dense_ae")
-    settings: dict[str, Any] = {"epochs": 3, "baselines": False}
-    config = experiment.Config(**settings)
+    config = curves_dense_ae.Config(epochs=3, baselines=False)
     with tempfile.TemporaryDirectory() as folder:
-        tasks = [Task(experiment, config, "published", seed, Path(folder)) for seed in range(count)]
+        tasks = [Task(curves_dense_ae.EXPERIMENT, config, "published", seed, Path(folder)) for seed in range(count)]
         runner.execute(tasks, Strict())

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchmarks.rows import NOTEBOOK, PUBLISHED_EPOCHS, Row
-from common.comparison.published import ROOT
+from common.files import ROOT
 
 
 class Cost(NamedTuple):

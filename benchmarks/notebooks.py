@@ -140,11 +140,9 @@ def _decaying_dense(keras: Any, units: int, activation: str | None = None) -> An
 
 def build(experiment: str, keras: Any) -> Any:
     """The compiled autoencoder of an experiment."""
-    if experiment == "mnist_conv_ae":
-        return conv_autoencoder(keras)[1]
-    if experiment == "fashion_latent_ocsvm":
-        return latent_autoencoder(keras)[1]
     builders = {
+        "mnist_conv_ae": lambda keras: conv_autoencoder(keras)[1],
+        "fashion_latent_ocsvm": lambda keras: latent_autoencoder(keras)[1],
         "rare_event_lstm_ae": lstm_autoencoder,
         "curves_dense_ae": curves_autoencoder,
         "mnist_dense_ae": digits_autoencoder,
@@ -406,7 +404,7 @@ def read_images(name: str) -> Any:
     from common.data.images import read_images as read
 
     files = datasets.find(name)
-    return read(files) if files else datasets.load_images(name)
+    return read(files) if files else datasets.load(name)
 
 
 NOTEBOOKS: dict[str, Callable[[int, Callable[[], None]], None]] = {

@@ -40,8 +40,8 @@ def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable
     optimizer = torch.optim.Adam(
         model.parameters(), lr=config.learning_rate, weight_decay=getattr(config, "weight_decay", 0.0)
     )
-    inputs = _tensor(experiment, problem.inputs)
-    validation = None if problem.validation is None else _tensor(experiment, problem.validation)
+    inputs = _tensor(problem.inputs)
+    validation = None if problem.validation is None else _tensor(problem.validation)
     for _ in range(epochs):
         total = 0.0
         for batch in inputs[torch.randperm(len(inputs))].split(config.batch_size):
@@ -57,12 +57,12 @@ def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable
     return model
 
 
-def _tensor(experiment: str, array: Any) -> Any:
-    """Images in PyTorch's order of axes, channels first."""
+def _tensor(array: Any) -> Any:
+    """A tensor of samples; images in PyTorch's order of axes, channels first."""
     import torch
 
     tensor = torch.from_numpy(array)
-    return tensor.permute(0, 3, 1, 2).contiguous() if experiment == "mnist_conv_ae" else tensor
+    return tensor.permute(0, 3, 1, 2).contiguous() if tensor.ndim == 4 else tensor
 
 
 def conv_autoencoder() -> Any:

@@ -66,5 +66,5 @@ ROWS = (
     _training("mnist_conv_ae", "mnist_conv_ae, training", 1.3, 1.2),
     Row("scoring", "mnist_conv_ae, scoring 400 images", (NOTEBOOK, OURS), {NOTEBOOK: 50}),
     Row("windows", "rare_event, table to scaled windows, second load", (NOTEBOOK, OURS), {NOTEBOOK: 20}),
-    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, EXPERIMENTS, True),
+    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, tuple(EXPERIMENTS), True),
 )

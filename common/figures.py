@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.published import Group, Published
-from common.comparison.verdicts import MINIMUM_SEEDS, Prediction, SeedMetrics, values_of
-
-Arrays = Mapping[str, NDArray[Any]]
+from common.experiment import Arrays
 
 WIDTH = 8.0
 DOTS_PER_INCH = 110
 # Blue and orange of the colour-blind safe palette after Okabe and Ito: normal, anomaly.
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 CLASS_NAMES = ("normal", "anomaly")
+# The parts of a time series that was split along time.
+PART_COLOURS = {"train": "#56B4E9", "validation": "#009E73", "test": CLASS_COLOURS[0]}
 THRESHOLD_LINE: Mapping[str, Any] = {"color": "black", "linewidth": 1, "linestyle": "--"}
 
 
@@ -204,6 +203,57 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
     axis.set_axis_off()
 
 
+# Along time.
+
+
+def errors_by_time(arrays: Arrays) -> Drawing:
+    """Errors of all normal samples along time by part, those before a break on top, and the breaks of the test period.
+
+    Whoever looks for a signal before breaks must first see how the process itself wanders.
+    """
+    figure, axes = canvas(columns=1, height=3.4, wide=True)
+    for part, colour in PART_COLOURS.items():
+        scores = arrays["scores" if part == "test" else f"{part}_scores"]
+        axes[0].plot(_times(arrays, part), scores, ".", markersize=2, alpha=0.5, color=colour, label=part)
+    before = arrays["labels"] == 1
+    style = {"markersize": 2.5, "color": CLASS_COLOURS[1], "label": "test, before a break"}
+    axes[0].plot(_times(arrays, "test")[before], arrays["scores"][before], ".", **style)
+    breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
+    for number, moment in enumerate(breaks.astype("datetime64[s]")):
+        label = {"label": "break"} if number == 0 else {}
+        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
+    axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **THRESHOLD_LINE)
+    axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
+    axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
+    caption = (
+        "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
+    )
+    return Drawing("errors_by_time", caption, figure)
+
+
+def sensors_by_time(arrays: Arrays) -> Drawing:
+    """The sensors that make most of the error of normal samples in validation and test, along time."""
+    numbers = arrays["drifting_sensors"]
+    figure, axes = canvas(columns=1, rows=len(numbers), height=1.9 * len(numbers) + 0.4, wide=True, sharex=True)
+    for row, number in enumerate(numbers):
+        for part, colour in PART_COLOURS.items():
+            values = arrays[f"{part}_sensors"][:, row]
+            axes[row].plot(_times(arrays, part), values, ".", markersize=2, color=colour, label=part)
+        axes[row].set(ylabel=f"x{number}, standard deviations")
+    axes[-1].set(xlabel="time")
+    axes[0].legend(markerscale=3, fontsize="small")
+    named = " and ".join(f"x{number}" for number in numbers)
+    caption = (
+        f"What moves the errors: {named}, largest in the error of normal windows of validation or test, as last rows "
+        "of windows, in standard deviations of the training windows."
+    )
+    return Drawing("sensors_by_time", caption, figure)
+
+
+def _times(arrays: Arrays, part: str) -> NDArray[np.datetime64]:
+    return np.asarray(arrays[f"{part}_times"].astype("datetime64[s]"))
+
+
 def png(drawing: Drawing) -> bytes:
     """A drawing as PNG, reduced to 128 colours: a third of the size, and no eye sees it."""
     from PIL import Image
@@ -213,48 +263,3 @@ def png(drawing: Drawing) -> bytes:
     picture = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     picture.save(reduced, format="png", optimize=True)
     return reduced.getvalue()
-
-
-def published_against_ours(published: Published, seeds: SeedMetrics, deciding: Mapping[str, str]) -> Drawing:
-    """Every one-run number that a verdict hangs on: our seeds as dots, the prediction interval, the published value.
-
-    Args:
-        published: the source's numbers.
-        seeds: our metrics by seed.
-        deciding: by the name of a group the number that its verdict hangs on, which is drawn beside its free ones.
-    """
-    from matplotlib.figure import Figure
-
-    groups = [group for group in published.groups if group.obtained == "one run"]
-    shown = [list(dict.fromkeys([*group.free, deciding.get(group.name, group.free[0])])) for group in groups]
-    heights = [len(metrics) + 0.8 for metrics in shown]
-    figure = Figure(figsize=(WIDTH, 0.28 * sum(heights) + 0.9), layout="constrained")
-    axes = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axis, group, metrics in zip(axes, groups, shown, strict=True):
-        for row, metric in enumerate(metrics):
-            _draw_member(axis, row, group, metric, values_of(metric, seeds))
-        axis.set_yticks(range(len(metrics)), metrics)
-        axis.set_ylim(len(metrics) - 0.5, -0.5)
-        axis.set_title(group.title, loc="left", fontsize="medium")
-        if group.scale == "log":
-            axis.set_xscale("log")
-        if group.scale == "logit":
-            axis.set_xlim(-0.03, 1.03)
-    handles, labels = axes[0].get_legend_handles_labels()
-    known = dict(zip(labels, handles, strict=True))
-    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=3, frameon=False)
-    caption = (
-        f"Every one-run number that a verdict hangs on: {len(seeds)} seeds of ours, the 95 % prediction interval for "
-        "one further run, and the published value."
-    )
-    return Drawing("published_against_ours", caption, figure)
-
-
-def _draw_member(axis: Any, row: int, group: Group, metric: str, values: list[float]) -> None:
-    if len(values) >= MINIMUM_SEEDS:
-        low, high = Prediction(values, group.numbers[metric], group.scale, group.cases).interval()
-        axis.plot([low, high], [row, row], color="#b8cfe0", linewidth=9, solid_capstyle="butt", label="95 % interval")
-    if values:
-        axis.plot(values, [row] * len(values), "o", color=CLASS_COLOURS[0], markersize=3, alpha=0.6, label="our seeds")
-    place = float(group.numbers[metric])
-    axis.plot([place, place], [row - 0.38, row + 0.38], color=CLASS_COLOURS[1], linewidth=2.5, label="published")

@@ -1,9 +1,12 @@
-"""The experiments, in the order in which the report tells them."""
+"""The experiments: their names in the order of the report, and where each is."""
 
-EXPERIMENTS = (
-    "mnist_conv_ae",
-    "fashion_latent_ocsvm",
-    "rare_event_lstm_ae",
-    "curves_dense_ae",
-    "mnist_dense_ae",
-)
+EXPERIMENTS = {
+    name: f"{__name__}.{name}"
+    for name in (
+        "mnist_conv_ae",
+        "fashion_latent_ocsvm",
+        "rare_event_lstm_ae",
+        "curves_dense_ae",
+        "mnist_dense_ae",
+    )
+}

@@ -40,6 +40,7 @@ Protocols:
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,10 +48,8 @@ import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.datasets import Source
-from common.detectors.classical import Inputs
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import (
     Metric,
     by_epoch,
@@ -60,31 +59,9 @@ from common.metrics.scores import (
     with_labels,
 )
 from common.metrics.thresholds import percentile_of_normals, threshold_metrics
-from common.runs.records import Result
-from common.training import fit as training
 from common.training import pytorch, torch_defaults
-
-REVISION = 2
-# Where every run draws curves of its own.
-SPLIT_BY_SEED = (HELD_OUT,)
-METHODS = {
-    "dense autoencoder": "scores",
-    "forest on curves (labels)": "random_forest_scores",
-    "forest on residuals (labels)": "forest_residual_scores",
-    "forest on histograms (labels)": "forest_histogram_scores",
-}
-PUBLISHED_ONLY: tuple[str, ...] = ()
-HELD_OUT_FIGURES: tuple[str, ...] = ()
-DATASETS = ()
-
-# What explains a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},
-    "Keras' initialisation instead of PyTorch's": {"initializer": "keras", "baselines": False},
-    "no weight decay": {"weight_decay": 0.0, "baselines": False},
-    "trained twice as long": {"epochs": 200, "baselines": False},
-    "trained four times as long": {"epochs": 400, "baselines": False},
-}
+from common.training.fit import fit, reconstruct
+from common.training.keras import start_keras
 
 
 @dataclass(frozen=True)
@@ -127,26 +104,25 @@ class Curves(NamedTuple):
     y_validation: np.ndarray
 
 
-class Splits(NamedTuple):
-    """The curves by the part that they play. The methods are scored on the validation curves.
+@dataclass(frozen=True, kw_only=True)
+class CurveSplits(Splits):
+    """Curves, shape `(curves, points)`; the methods are scored on the source's validation curves, here `x_test`.
 
-    `held_back` are normal curves that nothing is trained on, `None` in the published protocol.
+    `x_labelled` are all training curves, normal and anomalous, and `y_labelled` their labels; `x_source_test` and
+    `y_source_test` are the source's test curves, from which the forests on residuals learn.
     """
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
-    held_back: np.ndarray | None
+    x_labelled: np.ndarray
+    y_labelled: np.ndarray
+    x_source_test: np.ndarray
+    y_source_test: np.ndarray
 
 
 # The data: bell curves. The draw order is part of the protocol, since all draws share one random state.
 
 
 def bell_curves(peaks: np.ndarray, widths: np.ndarray, height: float, points: int) -> np.ndarray:
-    """Gaussian densities on [0, 1], each scaled so that its largest sampled value is `height`.
+    """Compute Gaussian densities on [0, 1], each scaled so that its largest sampled value is `height`.
 
     Args:
         peaks: where each curve peaks, shape `(curves,)`.
@@ -164,31 +140,21 @@ def bell_curves(peaks: np.ndarray, widths: np.ndarray, height: float, points: in
 
 
 def draw_normal(random_state: np.random.RandomState, curves: int, points: int) -> np.ndarray:
-    """Curves with one peak of height 1."""
+    """Draw curves with one peak of height 1."""
     peaks = random_state.uniform(0.1, 0.9, curves)
     widths = random_state.uniform(0.05, 0.5, curves)
     return bell_curves(peaks, widths, 1.0, points)
 
 
 def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int) -> np.ndarray:
-    """Normal curves with a second, narrow peak of height 0.12 on top."""
+    """Draw normal curves with a second, narrow peak of height 0.12 on top."""
     first = draw_normal(random_state, curves, points)
     peaks = random_state.uniform(0.1, 0.9, curves)
     widths = random_state.uniform(0.01, 0.05, curves)
     return np.asarray(first + bell_curves(peaks, widths, 0.12, points))
 
 
-def load(config: Config, source: Source | None = None) -> Curves:
-    """Draw the curves of the source.
-
-    Args:
-        config: sizes and the seed of the data.
-        source: where other experiments look for files; the curves need none.
-    """
-    return draw_curves_of(config, config.data_seed)
-
-
-def draw_curves_of(config: Config, seed: int) -> Curves:
+def draw_curves(config: Config, seed: int) -> Curves:
     """Draw all curves from one seed: normal, anomalous, then the validation set, anomalous before normal."""
     random_state = np.random.RandomState(seed)
     normal = draw_normal(random_state, config.normal_curves, config.points)
@@ -202,8 +168,8 @@ def draw_curves_of(config: Config, seed: int) -> Curves:
     )
 
 
-def split(data: Curves, config: Config, protocol: str, seed: int) -> Splits:
-    """Set the test curves aside.
+def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
+    """Draw the curves, and set the test curves aside.
 
     Published: with the seed of the data, so that every run has the same curves and the same split. Held out: curves and
     split are drawn with the seed of the run, and some normal training curves are kept back for a threshold. In neither
@@ -212,34 +178,37 @@ def split(data: Curves, config: Config, protocol: str, seed: int) -> Splits:
     """
     from sklearn.model_selection import train_test_split
 
-    curves, random_state = (draw_curves_of(config, seed), seed) if protocol == HELD_OUT else (data, config.data_seed)
-    x_train, x_test, y_train, y_test = train_test_split(
+    random_state = seed if protocol == HELD_OUT else config.data_seed
+    curves = draw_curves(config, random_state)
+    x_labelled, x_source_test, y_labelled, y_source_test = train_test_split(
         curves.x, curves.y, test_size=config.test_fraction, shuffle=True, random_state=random_state
     )
     held_back = None
     if protocol == HELD_OUT:
-        kept, held_back_rows = hold_back(np.flatnonzero(y_train == 0), seed)
-        held_back = x_train[held_back_rows]
-        kept = np.sort(np.concatenate([kept, np.flatnonzero(y_train == 1)]))
-        x_train, y_train = x_train[kept], y_train[kept]
-    return Splits(x_train, y_train, x_test, y_test, curves.x_validation, curves.y_validation, held_back)
-
-
-def detector_inputs(splits: Splits, config: Config) -> Inputs:
-    """What the classical detectors are given: the normal curves that the autoencoder learns, and the scored curves."""
-    labels = splits.y_validation
-    return Inputs(
-        splits.x_train[splits.y_train == 0], splits.x_validation, labels, np.arange(len(labels)), config.units[-1]
+        kept, held_back_rows = hold_back(np.flatnonzero(y_labelled == 0), seed)
+        held_back = x_labelled[held_back_rows]
+        kept = np.sort(np.concatenate([kept, np.flatnonzero(y_labelled == 1)]))
+        x_labelled, y_labelled = x_labelled[kept], y_labelled[kept]
+    return CurveSplits(
+        x_train=x_labelled[y_labelled == 0],
+        x_test=curves.x_validation,
+        y_test=curves.y_validation,
+        code_size=config.units[-1],
+        held_back=held_back,
+        x_labelled=x_labelled,
+        y_labelled=y_labelled,
+        x_source_test=x_source_test,
+        y_source_test=y_source_test,
     )
 
 
 # The autoencoder.
 
 
-def build_autoencoder(config: Config) -> Any:
-    """The dense autoencoder, compiled: LeakyReLU after every layer, the code and the output included."""
-    keras = training.start_keras()
-    inputs = keras.Input((config.points,), name="curve")
+def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
+    """Build the dense autoencoder, compiled: LeakyReLU after every layer, the code and the output included."""
+    keras = start_keras()
+    inputs = keras.Input(shape, name="curve")
     x = inputs
     for units in layer_units(config):
         x = torch_defaults.dense(x, units, initializer=config.initializer)
@@ -255,53 +224,50 @@ def build_autoencoder(config: Config) -> Any:
 
 
 def layer_units(config: Config) -> list[int]:
-    """Width of every layer behind the input: the encoder, its mirror image, and the output."""
+    """List the width of every layer behind the input: the encoder, its mirror image, and the output."""
     return [*config.units, *reversed(config.units[:-1]), config.points]
 
 
-class Trained(NamedTuple):
-    """A trained autoencoder, its loss by epoch as the source prints it, and the test errors after every epoch."""
+def train(
+    autoencoder: Any, splits: CurveSplits, config: Config, seed: int
+) -> tuple[pytorch.Reconstruct, list[float], np.ndarray]:
+    """Train on the normal training curves alone, and score the source's test curves after every epoch.
 
-    reconstruct: pytorch.Reconstruct
-    losses: list[float]
-    test_errors: np.ndarray
-
-
-def train(splits: Splits, config: Config, seed: int) -> Trained:
-    """Train on the normal training curves alone, and score the test curves after every epoch."""
-    normal = splits.x_train[splits.y_train == 0].astype(np.float32)
-    x_test = splits.x_test.astype(np.float32)
+    Returns:
+        The trained autoencoder as a function of curves, its loss by epoch as the source prints it, and the errors of
+        the test curves after every epoch, shape `(epochs, curves)`.
+    """
+    normal, x_source_test = splits.x_train.astype(np.float32), splits.x_source_test.astype(np.float32)
     test_errors: list[np.ndarray] = []
 
-    def score_test_curves(reconstruct: pytorch.Reconstruct) -> None:
-        test_errors.append(reconstruction_error(x_test, reconstruct(x_test)))
+    def score_test_curves(reconstruct_by: pytorch.Reconstruct) -> None:
+        test_errors.append(reconstruction_error(x_source_test, reconstruct_by(x_source_test)))
 
-    trainer = train_in_pytorch if config.framework == "pytorch" else train_in_keras
-    reconstruct, losses = trainer(normal, config, seed, score_test_curves)
-    return Trained(reconstruct, losses, np.stack(test_errors))
+    if config.framework == "pytorch":
+        reconstruct_by, losses = train_in_pytorch(normal, config, seed, score_test_curves)
+    else:
+        reconstruct_by, losses = train_in_keras(autoencoder, normal, config, seed, score_test_curves)
+    return reconstruct_by, losses, np.stack(test_errors)
 
 
-def train_in_keras(normal: np.ndarray, config: Config, seed: int, on_epoch_end: Any) -> tuple[Any, list[float]]:
-    """The reproduction."""
-    autoencoder = build_autoencoder(config)
+def train_in_keras(
+    autoencoder: Any, normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
+) -> tuple[pytorch.Reconstruct, list[float]]:
+    """Train with Keras: the reproduction."""
 
-    def reconstruct(curves: np.ndarray) -> np.ndarray:
-        return training.reconstruct(autoencoder, curves.astype(np.float32))
+    def reconstruct_by(curves: np.ndarray) -> np.ndarray:
+        return reconstruct(autoencoder, curves.astype(np.float32))
 
-    history = training.fit(
-        autoencoder,
-        normal,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=seed,
-        on_epoch_end=lambda: on_epoch_end(reconstruct),
-    )
+    settings: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "seed": seed}
+    history = fit(autoencoder, normal, on_epoch_end=lambda: score(reconstruct_by), **settings)
     batches = -(-len(normal) // config.batch_size)
-    return reconstruct, [batches * mean for mean in history["mean_of_batch_means"]]
+    return reconstruct_by, [batches * mean for mean in history["mean_of_batch_means"]]
 
 
-def train_in_pytorch(normal: np.ndarray, config: Config, seed: int, on_epoch_end: Any) -> tuple[Any, list[float]]:
-    """The source's own framework, to tell what the translation changes."""
+def train_in_pytorch(
+    normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
+) -> tuple[pytorch.Reconstruct, list[float]]:
+    """Train with the source's own framework, to tell what the translation changes."""
     return pytorch.train_dense_autoencoder(
         normal,
         layer_units(config),
@@ -311,16 +277,16 @@ def train_in_pytorch(normal: np.ndarray, config: Config, seed: int, on_epoch_end
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=seed,
-        on_epoch_end=on_epoch_end,
+        on_epoch_end=score,
     )
 
 
 # The run.
 
 
-def run(splits: Splits, config: Config, seed: int) -> Result:
-    """The whole experiment, in the order of the source."""
-    x, y = splits.x_validation, splits.y_validation
+def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Result:
+    """Run the whole experiment, in the order of the source."""
+    x, y = splits.x_test, splits.y_test
     metrics: dict[str, Metric] = {}
     forest_scores: dict[str, np.ndarray] = {}
     if config.baselines:
@@ -328,60 +294,56 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         for method, flagged in predictions.items():
             metrics |= classification_metrics(method, y, flagged)
 
-    autoencoder = train(splits, config, seed)
-    metrics |= by_epoch("loss", autoencoder.losses)
+    reconstruct_by, losses, test_errors = train(autoencoder, splits, config, seed)
+    metrics |= by_epoch("loss", losses)
 
-    test_residuals = splits.x_test - autoencoder.reconstruct(splits.x_test)
-    reconstructions = autoencoder.reconstruct(x)
+    test_residuals = splits.x_source_test - reconstruct_by(splits.x_source_test)
+    reconstructions = reconstruct_by(x)
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
-    by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_test)
-    residual_flagged = by_residual.predict(residuals)
-    forest_scores["forest_residual_scores"] = by_residual.predict_proba(residuals)[:, 1]
+    by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_source_test)
+    residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
     metrics |= classification_metrics("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
-    by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_test)
-    histograms = residual_histograms(residuals, config)
-    histogram_flagged = by_histogram.predict(histograms)
-    forest_scores["forest_histogram_scores"] = by_histogram.predict_proba(histograms)[:, 1]
+    by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_source_test)
+    histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
+    forest_scores["forest_histogram_scores"] = histogram_scores
     metrics |= classification_metrics("forest_histogram", y, histogram_flagged)
 
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
     decision: dict[str, np.ndarray] = {}
     if splits.held_back is not None:
-        held_back_errors = reconstruction_error(splits.held_back, autoencoder.reconstruct(splits.held_back))
+        held_back_errors = reconstruction_error(splits.held_back, reconstruct_by(splits.held_back))
         metrics["held_back.loss"] = float(held_back_errors.mean())
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal curves kept back")
         metrics |= threshold_metrics("percentile", threshold, y, scores)
         decision["threshold"] = np.array(threshold.value)
-    example = np.flatnonzero(splits.y_test == 0)[[10 % np.sum(splits.y_test == 0)]]
-    return Result(
-        metrics,
-        {
-            "labels": y,
-            "scores": scores,
-            "curves": x.astype(np.float32),
-            "reconstructions": reconstructions,
-            **forest_scores,
-            **decision,
-            "forest_residual_flagged": residual_flagged,
-            "forest_histogram_flagged": histogram_flagged,
-            "losses": np.array(autoencoder.losses),
-            "test_labels": splits.y_test,
-            "test_errors_by_epoch": autoencoder.test_errors,
-            "test_example": splits.x_test[example],
-            "test_example_reconstruction": autoencoder.reconstruct(splits.x_test[example]),
-            "test_histograms": test_histograms,
-            "histogram_limit": np.array(config.histogram_limit),
-        },
-    )
+    example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
+    arrays = {
+        "labels": y,
+        "scores": scores,
+        "curves": x.astype(np.float32),
+        "reconstructions": reconstructions,
+        **forest_scores,
+        **decision,
+        "forest_residual_flagged": residual_flagged,
+        "forest_histogram_flagged": histogram_flagged,
+        "losses": np.array(losses),
+        "test_labels": splits.y_source_test,
+        "test_errors_by_epoch": test_errors,
+        "test_example": splits.x_source_test[example],
+        "test_example_reconstruction": reconstruct_by(splits.x_source_test[example]),
+        "test_histograms": test_histograms,
+        "histogram_limit": np.array(config.histogram_limit),
+    }
+    return Result(metrics, arrays)
 
 
-def baseline_predictions(splits: Splits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What the three methods on the curves themselves flag, and the scores of the third.
+def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Flag curves by the three methods on the curves themselves, and score them by the third.
 
     The first two learn without labels, the third with them.
     """
@@ -389,33 +351,35 @@ def baseline_predictions(splits: Splits, config: Config, seed: int) -> tuple[dic
     from sklearn.svm import OneClassSVM
 
     anomalous_part = config.anomalous_curves / (config.anomalous_curves + config.normal_curves)
-    one_class_svm = OneClassSVM(nu=anomalous_part).fit(splits.x_train)
+    one_class_svm = OneClassSVM(nu=anomalous_part).fit(splits.x_labelled)
     isolation_forest = IsolationForest(
-        n_estimators=config.trees,
-        contamination=anomalous_part,
-        max_features=config.max_features,
-        random_state=seed,
-    ).fit(splits.x_train)
-    random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_train, splits.y_train)
-    x = splits.x_validation
+        n_estimators=config.trees, contamination=anomalous_part, max_features=config.max_features, random_state=seed
+    ).fit(splits.x_labelled)
+    random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_labelled, splits.y_labelled)
+    flagged, scores = flag_and_score(random_forest, splits.x_test)
     # scikit-learn's outlier detectors answer -1 for an outlier; here an anomaly is 1.
     predictions = {
-        "ocsvm": (one_class_svm.predict(x) == -1).astype(int),
-        "isolation_forest": (isolation_forest.predict(x) == -1).astype(int),
-        "random_forest": random_forest.predict(x),
+        "ocsvm": (one_class_svm.predict(splits.x_test) == -1).astype(int),
+        "isolation_forest": (isolation_forest.predict(splits.x_test) == -1).astype(int),
+        "random_forest": flagged,
     }
-    return predictions, random_forest.predict_proba(x)[:, 1]
+    return predictions, scores
+
+
+def flag_and_score(forest: Any, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predict by a fitted forest: 1 where an anomaly is flagged, and the part of the trees that say so."""
+    return forest.predict(samples), forest.predict_proba(samples)[:, 1]
 
 
 def forest(trees: int, max_features: int | str, seed: int) -> Any:
-    """A random forest on one thread: on several, scikit-learn adds its votes up in the order in which they come."""
+    """Make a random forest on one thread: on several, scikit-learn adds votes up in the order in which they come."""
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=1)
 
 
 def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
-    """Counts of each curve's residuals in equal bins; those beyond the limit are dropped, as in the source.
+    """Count each curve's residuals in equal bins; those beyond the limit are dropped, as in the source.
 
     Args:
         residuals: shape `(curves, points)`.
@@ -431,19 +395,7 @@ def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
 # The figures of the source, drawn from saved arrays alone.
 
 
-def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
-    """All figures of the source, in its order."""
-    return [
-        draw_curves(arrays),
-        draw_test_errors(arrays),
-        draw_reconstruction(arrays),
-        draw_missed_anomaly(arrays),
-        draw_residuals(arrays),
-        draw_histograms(arrays),
-    ]
-
-
-def draw_curves(arrays: figures.Arrays) -> figures.Drawing:
+def draw_examples(arrays: Arrays) -> figures.Drawing:
     """One normal and one anomalous curve."""
     figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
     for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
@@ -452,7 +404,7 @@ def draw_curves(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("curves", "A normal curve, and an anomalous one with its small second peak.", figure)
 
 
-def draw_test_errors(arrays: figures.Arrays) -> figures.Drawing:
+def draw_test_errors(arrays: Arrays) -> figures.Drawing:
     """Box plots of the test errors by class after the first, the middle and the last epoch."""
     errors, labels = arrays["test_errors_by_epoch"], arrays["test_labels"]
     epochs = sorted({1, max(1, len(errors) // 2), len(errors)})
@@ -465,7 +417,7 @@ def draw_test_errors(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("test_errors", caption, figure)
 
 
-def draw_reconstruction(arrays: figures.Arrays) -> figures.Drawing:
+def draw_reconstruction(arrays: Arrays) -> figures.Drawing:
     """A normal test curve and what the autoencoder makes of it."""
     figure, axes = figures.canvas(columns=1, height=2.6)
     _plot_curve(axes[0], arrays["test_example"][0], label="curve")
@@ -474,7 +426,7 @@ def draw_reconstruction(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("reconstruction", "A normal test curve and its reconstruction.", figure)
 
 
-def draw_missed_anomaly(arrays: figures.Arrays) -> figures.Drawing:
+def draw_missed_anomaly(arrays: Arrays) -> figures.Drawing:
     """The first anomaly that the forest on residuals missed, and its reconstruction."""
     missed = np.flatnonzero((arrays["labels"] == 1) & (arrays["forest_residual_flagged"] == 0))
     figure, axes = figures.canvas(columns=1, height=2.6)
@@ -488,7 +440,7 @@ def draw_missed_anomaly(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("missed_anomaly", caption, figure)
 
 
-def draw_residuals(arrays: figures.Arrays) -> figures.Drawing:
+def draw_residuals(arrays: Arrays) -> figures.Drawing:
     """Residuals as images, one curve a row: missed anomalies, caught anomalies, normal curves called normal."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -513,7 +465,7 @@ def draw_residuals(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("residuals", caption, figure)
 
 
-def draw_histograms(arrays: figures.Arrays) -> figures.Drawing:
+def draw_histograms(arrays: Arrays) -> figures.Drawing:
     """Residual histograms of the first normal and the first anomalous test curve."""
     histograms, labels = arrays["test_histograms"], arrays["test_labels"]
     limit = float(arrays["histogram_limit"])
@@ -532,6 +484,39 @@ def _plot_curve(axis: Any, curve: np.ndarray, title: str = "", **style: Any) -> 
     axis.plot(np.linspace(0, 1, len(curve)), curve, **style)
     axis.set(title=title, xlabel="position")
 
+
+EXPERIMENT = Experiment(
+    module=__name__,
+    config=Config,
+    split=split,
+    build=build_autoencoder,
+    run=run,
+    revision=2,
+    methods={
+        "dense autoencoder": "scores",
+        "forest on curves (labels)": "random_forest_scores",
+        "forest on residuals (labels)": "forest_residual_scores",
+        "forest on histograms (labels)": "forest_histogram_scores",
+    },
+    figures=(
+        draw_examples,
+        draw_test_errors,
+        draw_reconstruction,
+        draw_missed_anomaly,
+        draw_residuals,
+        draw_histograms,
+    ),
+    # Held out, every run draws curves of its own.
+    split_by_seed=(HELD_OUT,),
+    # Explain a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
+    ablations={
+        "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},
+        "Keras' initialisation instead of PyTorch's": {"initializer": "keras", "baselines": False},
+        "no weight decay": {"weight_decay": 0.0, "baselines": False},
+        "trained twice as long": {"epochs": 200, "baselines": False},
+        "trained four times as long": {"epochs": 400, "baselines": False},
+    },
+)
 
 if __name__ == "__main__":
     from experiments.__main__ import main

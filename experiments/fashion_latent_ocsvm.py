@@ -44,10 +44,9 @@ import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.datasets import Images, Source, load_images
-from common.detectors.classical import Inputs
+from common.data.images import Images
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import (
     Metric,
     Undefined,
@@ -59,30 +58,8 @@ from common.metrics.scores import (
     with_labels,
 )
 from common.metrics.thresholds import percentile_of_normals, threshold_metrics
-from common.runs.records import Result
-from common.training import fit as training
-
-REVISION = 2
-SPLIT_BY_SEED: tuple[str, ...] = ()
-METHODS = {"one-class SVM on the code": "scores_latent", "reconstruction error": "scores"}
-PUBLISHED_ONLY: tuple[str, ...] = ()
-HELD_OUT_FIGURES = ("codes",)
-DATASETS = ("fashion_mnist",)
-
-ABLATIONS: dict[str, dict[str, Any]] = {"a linear code, whose units cannot die": {"code_activation": "linear"}}
-
-# What goes with a high AUROC: the report ranks the seeds by it, and by each of the others.
-SEPARATES = (
-    "ocsvm_latent.auroc",
-    (
-        "latent.dead_units",
-        "latent.correlation",
-        "latent.normal_at_origin",
-        "latent.anomaly_at_origin",
-        "latent.distance_ratio",
-        "loss.epoch_050",
-    ),
-)
+from common.training.fit import fit, reconstruct
+from common.training.keras import start_keras
 
 LATENT_DIMENSIONS = 2
 
@@ -108,43 +85,23 @@ class Config(BaseConfig):
             raise ConfigError(f"normal_class and abnormal_class must differ. Received: both are {self.normal_class}")
 
 
-class Splits(NamedTuple):
-    """Flattened images, shape `(images, 784)`, pixels in [0, 1]. Test images are normal ones, then anomalies.
-
-    `held_back` are training sandals that nothing is fitted on, `None` in the published protocol.
-    """
-
-    x_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    held_back: np.ndarray | None
-
-
 # The data.
 
 
-def load(config: Config, source: Source | None = None) -> Images:
-    """All of Fashion-MNIST, from where `source` says; the classes are picked by `split`."""
-    return load_images("fashion_mnist", source or Source())
-
-
 def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
-    """Sandals to train on; test sandals and test sneakers to score. The same for every seed.
+    """Pick sandals to train on, and test sandals and test sneakers to score. The same for every seed.
 
-    Nothing leaks here: the source chooses nothing by the test images, and no training image is scored. Held out, some
-    training sandals are kept back for a threshold.
+    Images are flattened to shape `(images, 784)`, pixels in [0, 1]; test sandals stand before test sneakers. Nothing
+    leaks here: the source chooses nothing by the test images, and no training image is scored. Held out, some training
+    sandals are kept back for a threshold.
     """
-    x_train = _pixels(data.x_train[data.y_train == config.normal_class])
-    normal, anomalous = (
-        _pixels(data.x_test[data.y_test == label]) for label in (config.normal_class, config.abnormal_class)
+    x_train, held_back = _pixels(data.x_train[data.y_train == config.normal_class]), None
+    if protocol == HELD_OUT:
+        x_train, held_back = hold_back(x_train)
+    x_test, y_test = with_labels(
+        *(_pixels(data.x_test[data.y_test == label]) for label in (config.normal_class, config.abnormal_class))
     )
-    x_train, held_back = hold_back(x_train) if protocol == HELD_OUT else (x_train, None)
-    return Splits(x_train, *with_labels(normal, anomalous), held_back)
-
-
-def detector_inputs(splits: Splits, config: Config) -> Inputs:
-    """What the classical detectors are given: the same images."""
-    return Inputs(splits.x_train, splits.x_test, splits.y_test, np.arange(len(splits.y_test)), LATENT_DIMENSIONS)
+    return Splits(x_train=x_train, x_test=x_test, y_test=y_test, code_size=LATENT_DIMENSIONS, held_back=held_back)
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
@@ -154,8 +111,8 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 # The baseline: without randomness, so once for all seeds.
 
 
-def run_once(splits: Splits, config: Config) -> Result:
-    """OneClassSVM on the pixels."""
+def fit_baseline(splits: Splits, config: Config) -> Result:
+    """Fit OneClassSVM on the pixels, and score by it."""
     baseline = one_class_svm(splits.x_train, config)
     scores, flagged = score(baseline, splits.x_test)
     metrics = printed_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
@@ -165,14 +122,14 @@ def run_once(splits: Splits, config: Config) -> Result:
 
 
 def one_class_svm(x: np.ndarray, config: Config) -> Any:
-    """The source's OneClassSVM, its defaults written out: they take the width of the kernel from the data."""
+    """Fit the source's OneClassSVM, its defaults written out: they take the width of the kernel from the data."""
     from sklearn.svm import OneClassSVM
 
     return OneClassSVM(kernel="rbf", gamma="scale", nu=config.nu).fit(x)
 
 
 def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Anomaly scores, and 1 where an anomaly is flagged.
+    """Compute anomaly scores, and 1 where an anomaly is flagged.
 
     scikit-learn's `decision_function` is higher for what is more normal; its `predict` calls an outlier whatever is not
     above zero there, and costs as much again.
@@ -182,7 +139,7 @@ def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
-    """What the source prints of a method: its AUROC, confusion matrix and classification report."""
+    """Compute the numbers that the source prints of a method: AUROC, confusion matrix and classification report."""
     return {
         **ranking_metrics(method, labels, scores),
         **classification_metrics(method, labels, flagged),
@@ -193,7 +150,7 @@ def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged
 def held_out_decisions(
     method: str, held_back_scores: np.ndarray, labels: np.ndarray, scores: np.ndarray
 ) -> dict[str, Metric]:
-    """What is flagged by the 95th percentile of the scores of sandals that nothing was fitted on."""
+    """Decide by the 95th percentile of the scores of sandals that nothing was fitted on."""
     threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training sandals kept back")
     return threshold_metrics(f"{method}.percentile", threshold, labels, scores)
 
@@ -201,90 +158,81 @@ def held_out_decisions(
 # The autoencoder.
 
 
-def build_autoencoder(config: Config) -> tuple[Any, Any]:
-    """The encoder, and the autoencoder that shares its layers, compiled."""
-    keras = training.start_keras()
+class Models(NamedTuple):
+    """The encoder, and the autoencoder that shares its layers, which is compiled."""
+
+    encoder: Any
+    autoencoder: Any
+
+
+def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Models:
+    """Build encoder and autoencoder for flattened images."""
+    keras = start_keras()
 
     def dense(units: int, activation: str, name: str) -> Any:
         return keras.layers.Dense(
             units, activation, kernel_initializer="glorot_uniform", bias_initializer="zeros", name=name
         )
 
-    x = inputs = keras.Input((28 * 28,), name="image")
+    x = inputs = keras.Input(shape, name="image")
     for units in config.units:
         x = dense(units, "relu", f"encoder_{units}")(x)
     code = dense(LATENT_DIMENSIONS, config.code_activation, "code")(x)
     x = code
     for units in reversed(config.units):
         x = dense(units, "relu", f"decoder_{units}")(x)
-    outputs = dense(28 * 28, "sigmoid", "reconstruction")(x)
+    outputs = dense(shape[0], "sigmoid", "reconstruction")(x)
     autoencoder = keras.Model(inputs, outputs, name="fashion_latent_ocsvm")
     autoencoder.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
         loss=keras.losses.MeanSquaredError(),
         jit_compile=True,
     )
-    return keras.Model(inputs, code, name="encoder"), autoencoder
+    return Models(keras.Model(inputs, code, name="encoder"), autoencoder)
 
 
-class Trained(NamedTuple):
-    """The trained encoder and autoencoder, and the loss by epoch."""
-
-    encoder: Any
-    autoencoder: Any
-    losses: list[float]
-
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        """Codes of images, shape `(images, 2)`."""
-        return training.reconstruct(self.encoder, x.astype(np.float32))
-
-    def errors(self, x: np.ndarray) -> np.ndarray:
-        """Mean squared reconstruction errors of images, shape `(images,)`."""
-        x = x.astype(np.float32)
-        return reconstruction_error(x, training.reconstruct(self.autoencoder, x))
+def encode(encoder: Any, images: np.ndarray) -> np.ndarray:
+    """Compute the codes of images, shape `(images, 2)`."""
+    return reconstruct(encoder, images.astype(np.float32))
 
 
-def train(splits: Splits, config: Config, seed: int) -> Trained:
-    """Train on the sandals alone."""
-    encoder, autoencoder = build_autoencoder(config)
-    history = training.fit(
-        autoencoder,
-        splits.x_train.astype(np.float32),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=seed,
-    )
-    return Trained(encoder, autoencoder, history["loss"])
+def errors_of(autoencoder: Any, images: np.ndarray) -> np.ndarray:
+    """Compute the mean squared reconstruction error of every image, shape `(images,)`."""
+    images = images.astype(np.float32)
+    return reconstruction_error(images, reconstruct(autoencoder, images))
 
 
 # The run.
 
 
-def run(splits: Splits, config: Config, seed: int) -> Result:
-    """The autoencoder and the one-class SVM on its code, in the order of the source."""
+def run(models: Models, splits: Splits, config: Config, seed: int) -> Result:
+    """Run the autoencoder and the one-class SVM on its code, in the order of the source."""
+    encoder, autoencoder = models
     y = splits.y_test
     metrics = count_metrics(splits)
-    trained = train(splits, config, seed)
-    metrics |= by_epoch("loss", trained.losses)
+    x_train = splits.x_train.astype(np.float32)
+    history = fit(autoencoder, x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    metrics |= by_epoch("loss", history["loss"])
 
-    train_codes, test_codes = trained.encode(splits.x_train), trained.encode(splits.x_test)
+    train_codes, test_codes = encode(encoder, splits.x_train), encode(encoder, splits.x_test)
     svm = one_class_svm(train_codes, config)
     scores, flagged = score(svm, test_codes)
     metrics |= printed_metrics("ocsvm_latent", y, scores, flagged)
     metrics |= latent_metrics(train_codes, test_codes, y)
+
     examples = [np.flatnonzero(y == label)[0] for label in (0, 1)]
     arrays = {
         "labels": y.astype(np.uint8),
         "scores_latent": scores,
         "flagged_latent": flagged,
         "codes": test_codes,
-        "losses": np.array(trained.losses),
+        "losses": np.array(history["loss"]),
         "examples": splits.x_test[examples].reshape(-1, 28, 28).astype(np.float32),
     }
     if splits.held_back is not None:
-        held_back_scores, _ = score(svm, trained.encode(splits.held_back))
+        held_back_scores, _ = score(svm, encode(encoder, splits.held_back))
         metrics |= held_out_decisions("ocsvm_latent", held_back_scores, y, scores)
-        held_back_errors, errors = trained.errors(splits.held_back), trained.errors(splits.x_test)
+        held_back_errors, errors = errors_of(autoencoder, splits.held_back), errors_of(autoencoder, splits.x_test)
         metrics["held_back.loss"] = float(held_back_errors.mean())
         metrics |= ranking_metrics("autoencoder", y, errors)
         metrics |= held_out_decisions("autoencoder", held_back_errors, y, errors)
@@ -293,7 +241,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
 
 
 def count_metrics(splits: Splits) -> dict[str, Metric]:
-    """How many images of each class are trained on and scored."""
+    """Count the images of each class that are trained on and scored."""
     return {
         "data.train_normal": len(splits.x_train),
         "data.test_normal": int(np.sum(splits.y_test == 0)),
@@ -302,7 +250,7 @@ def count_metrics(splits: Splits) -> dict[str, Metric]:
 
 
 def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.ndarray) -> dict[str, Metric]:
-    """How the code is laid out.
+    """Measure the layout of the code.
 
     Args:
         train_codes: of the training sandals, shape `(images, 2)`.
@@ -331,7 +279,9 @@ def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.n
 
 
 def mahalanobis_distances(codes: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Distances from the mean of the reference codes, in standard deviations along their axes; a dead axis is left out.
+    """Compute distances from the mean of the reference codes, in standard deviations along their axes.
+
+    A dead axis is left out.
 
     Args:
         codes: shape `(images, 2)`.
@@ -347,12 +297,7 @@ def mahalanobis_distances(codes: np.ndarray, reference: np.ndarray) -> np.ndarra
 # The figures of the source, drawn from saved arrays alone.
 
 
-def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
-    """All figures of the source, in its order."""
-    return [draw_examples(arrays), draw_roc(arrays), draw_codes(arrays)]
-
-
-def draw_examples(arrays: figures.Arrays) -> figures.Drawing:
+def draw_examples(arrays: Arrays) -> figures.Drawing:
     """A sandal and a sneaker."""
     figure, axes = figures.canvas(columns=2, height=2.6)
     for axis, picture, title in zip(axes, arrays["examples"], ("sandal, normal", "sneaker, anomaly"), strict=True):
@@ -360,7 +305,7 @@ def draw_examples(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("examples", "The first test image of each class: a sandal and a sneaker.", figure)
 
 
-def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
+def draw_roc(arrays: Arrays) -> figures.Drawing:
     """ROC curves of the baseline and of the autoencoder in one axes."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     scores = {"pixels": arrays["scores_pixels"], "autoencoder code": arrays["scores_latent"]}
@@ -369,7 +314,7 @@ def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("roc", caption, figure)
 
 
-def draw_codes(arrays: figures.Arrays) -> figures.Drawing:
+def draw_codes(arrays: Arrays) -> figures.Drawing:
     """The test codes in the plane, coloured by truth and by prediction."""
     figure, axes = figures.canvas(columns=2, height=3.8, sharex=True, sharey=True)
     by = {"by truth": arrays["labels"], "by prediction": arrays["flagged_latent"]}
@@ -379,6 +324,21 @@ def draw_codes(arrays: figures.Arrays) -> figures.Drawing:
     axes[0].set_ylabel("second unit of the code")
     return figures.Drawing("codes", "Codes of the test images, coloured by truth and by prediction.", figure)
 
+
+EXPERIMENT = Experiment(
+    module=__name__,
+    dataset="fashion_mnist",
+    config=Config,
+    split=split,
+    build=build_autoencoder,
+    run=run,
+    once=fit_baseline,
+    revision=2,
+    methods={"one-class SVM on the code": "scores_latent", "reconstruction error": "scores"},
+    figures=(draw_examples, draw_roc, draw_codes),
+    held_out_figures=(draw_codes,),
+    ablations={"a linear code, whose units cannot die": {"code_activation": "linear"}},
+)
 
 if __name__ == "__main__":
     from experiments.__main__ import main

@@ -39,41 +39,20 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.datasets import Images, Source, load_images
-from common.detectors.classical import Inputs
+from common.data.images import Images
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, hold_back
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error, with_labels
 from common.metrics.thresholds import percentile_of_normals, threshold_metrics
-from common.runs.records import Result
-from common.training import fit as training
 from common.training import torch_defaults
-
-REVISION = 2
-SPLIT_BY_SEED: tuple[str, ...] = ()
-METHODS = {"dense autoencoder": "scores"}
-PUBLISHED_ONLY: tuple[str, ...] = ()
-HELD_OUT_FIGURES = ("scores",)
-DATASETS = ("mnist",)
-
-# What explains a difference: the same experiment with one thing changed, run by `run mnist_dense_ae --ablate`.
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "trained half as long": {"epochs": 5},
-    "a learning rate of 2e-4, all that is taken from another version of the source": {"learning_rate": 2e-4},
-}
-
-# What tells where the spread of a printed row comes from: few images, or the training.
-BESIDE = {
-    "last_batch_loss": ("loss.epoch_001", "loss.epoch_010"),
-    "scores_2020_05": ("score.normal_median", "score.anomaly_median"),
-    "scores_2020_12": ("score.normal_median", "score.anomaly_median"),
-}
+from common.training.fit import fit, reconstruct
+from common.training.keras import start_keras
 
 # The source's two figures with scores: how many ones and how many nines each shows.
 SHOWN = {"scores_2020_05": (3, 3), "scores_2020_12": (4, 2)}
@@ -97,68 +76,41 @@ class Config(BaseConfig):
             raise ConfigError(f"normal_digit and abnormal_digit must differ. Received: both are {self.normal_digit}")
 
 
-class Splits(NamedTuple):
-    """Flattened images scaled to [-1, 1], shape `(images, pixels)`, by class and by the part that they play.
-
-    `held_back` are normal training images that nothing is trained on, `None` in the published protocol.
-    """
-
-    normal_train: np.ndarray
-    normal_test: np.ndarray
-    abnormal_test: np.ndarray
-    held_back: np.ndarray | None
-
-
 # The data.
 
 
-def load(config: Config, source: Source | None = None) -> Images:
-    """All digits of MNIST, from where `source` says; nothing in the config changes what is loaded."""
-    return load_images("mnist", source or Source())
-
-
 def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
-    """The training ones, the test ones and the test nines, flattened and scaled.
+    """Pick the training ones, and all test ones and test nines to score, ones before nines.
 
-    Nothing leaks here: no test image is trained on, and nothing is chosen by its score. Held out, some training ones
-    are kept back for a threshold.
+    Images are flattened to shape `(images, 784)` and scaled to [-1, 1]. Nothing leaks here: no test image is trained
+    on, and nothing is chosen by its score. Held out, some training ones are kept back for a threshold.
     """
-    normal_train = flatten(data.x_train[data.y_train == config.normal_digit])
-    normal_test = flatten(data.x_test[data.y_test == config.normal_digit])
-    abnormal_test = flatten(data.x_test[data.y_test == config.abnormal_digit])
+    x_train, held_back = flatten(data.x_train[data.y_train == config.normal_digit]), None
     if protocol == HELD_OUT:
-        normal_train, held_back = hold_back(normal_train)
-        return Splits(normal_train, normal_test, abnormal_test, held_back)
-    return Splits(normal_train, normal_test, abnormal_test, None)
-
-
-def detector_inputs(splits: Splits, config: Config) -> Inputs:
-    """What the classical detectors are given: the same images."""
-    x_test, labels = scored_images(splits)
-    return Inputs(splits.normal_train, x_test, labels, np.arange(len(labels)), config.units[-1])
-
-
-def scored_images(splits: Splits) -> tuple[np.ndarray, np.ndarray]:
-    """All test images, ones before nines, and their labels, 1 for a nine."""
-    return with_labels(splits.normal_test, splits.abnormal_test)
+        x_train, held_back = hold_back(x_train)
+    x_test, y_test = with_labels(
+        flatten(data.x_test[data.y_test == config.normal_digit]),
+        flatten(data.x_test[data.y_test == config.abnormal_digit]),
+    )
+    return Splits(x_train=x_train, x_test=x_test, y_test=y_test, code_size=config.units[-1], held_back=held_back)
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
-    """Pixels of 0 to 255, shape `(images, 28, 28)`, as rows of numbers between -1 and 1."""
+    """Flatten pixels of 0 to 255, shape `(images, 28, 28)`, to rows of numbers between -1 and 1."""
     return np.asarray((images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5) / 0.5)
 
 
 # The autoencoder.
 
 
-def build_autoencoder(config: Config, pixels: int = 28 * 28) -> Any:
-    """The dense autoencoder, compiled: ReLU after the hidden layers, a linear code, tanh as output."""
-    keras = training.start_keras()
-    inputs = keras.Input((pixels,), name="image")
+def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
+    """Build the dense autoencoder, compiled: ReLU after the hidden layers, a linear code, tanh as output."""
+    keras = start_keras()
+    inputs = keras.Input(shape, name="image")
     x = inputs
     *hidden, code = config.units
     activations = ["relu"] * len(hidden) + ["linear"] + ["relu"] * len(hidden) + ["tanh"]
-    for units, activation in zip([*hidden, code, *reversed(hidden), pixels], activations, strict=True):
+    for units, activation in zip([*hidden, code, *reversed(hidden), shape[0]], activations, strict=True):
         x = torch_defaults.dense(x, units, activation=activation)
     autoencoder = keras.Model(inputs, x, name="mnist_dense_ae")
     autoencoder.compile(
@@ -171,8 +123,8 @@ def build_autoencoder(config: Config, pixels: int = 28 * 28) -> Any:
 
 
 def last_batch_loss() -> Any:
-    """A metric of Keras: the mean squared error of the latest batch, with the weights before that batch's step."""
-    keras = training.start_keras()
+    """Make a metric of Keras: the mean squared error of the latest batch, with the weights before that batch's step."""
+    keras = start_keras()
 
     class LastBatchLoss(keras.metrics.MeanSquaredError):  # type: ignore[misc, name-defined]
         """A mean squared error that forgets every batch as soon as the next one comes."""
@@ -187,22 +139,19 @@ def last_batch_loss() -> Any:
 # The run.
 
 
-def run(splits: Splits, config: Config, seed: int) -> Result:
-    """The whole experiment, in the order of the source."""
+def run(autoencoder: Any, splits: Splits, config: Config, seed: int) -> Result:
+    """Run the whole experiment, in the order of the source."""
+    x, labels = splits.x_test, splits.y_test
     metrics: dict[str, Metric] = {
-        "data.train_normal": len(splits.normal_train),
-        "data.test_normal": len(splits.normal_test),
-        "data.test_abnormal": len(splits.abnormal_test),
+        "data.train_normal": len(splits.x_train),
+        "data.test_normal": int(np.sum(labels == 0)),
+        "data.test_abnormal": int(np.sum(labels == 1)),
     }
-    autoencoder = build_autoencoder(config, splits.normal_train.shape[1])
-    history = training.fit(
-        autoencoder, splits.normal_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed
-    )
+    history = fit(autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
     losses, last_batch_losses = history["mean_of_batch_means"], history["last_batch_loss"]
     metrics |= by_epoch("last_batch_loss", last_batch_losses) | by_epoch("loss", losses)
 
-    x, labels = scored_images(splits)
-    reconstructions = training.reconstruct(autoencoder, x)
+    reconstructions = reconstruct(autoencoder, x)
     scores = anomaly_scores(x, reconstructions)
 
     shown = draw_shown(labels, seed)
@@ -223,7 +172,7 @@ def run(splits: Splits, config: Config, seed: int) -> Result:
         "shown_reconstructions": as_pictures(reconstructions[grid]).astype(np.float16),
     }
     if splits.held_back is not None:
-        reconstructions = training.reconstruct(autoencoder, splits.held_back)
+        reconstructions = reconstruct(autoencoder, splits.held_back)
         metrics["held_back.loss"] = float(reconstruction_error(splits.held_back, reconstructions).mean())
         held_back_scores = anomaly_scores(splits.held_back, reconstructions)
         threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training ones kept back")
@@ -246,7 +195,7 @@ def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarra
 
 
 def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """For each figure of the source the test images that this run shows: ones before nines, none of them twice.
+    """Draw the test images that this run shows for each figure of the source: ones before nines, none of them twice.
 
     Args:
         labels: of the test images, shape `(images,)`, 1 for an anomaly.
@@ -268,7 +217,7 @@ def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, Metric]:
-    """The scores under the images of one figure by class, ascending: `<figure>.normal_1`, `<figure>.anomaly_1`."""
+    """Sort the scores under the images of one figure by class: `<figure>.normal_1`, `<figure>.anomaly_1`."""
     return {
         f"{figure}.{name}_{rank}": float(score)
         for label, name in enumerate(figures.CLASS_NAMES)
@@ -277,7 +226,7 @@ def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[s
 
 
 def as_pictures(rows: np.ndarray) -> np.ndarray:
-    """Rows of numbers between -1 and 1 as square pictures between 0 and 1, shape `(images, height, width)`."""
+    """Turn rows of numbers between -1 and 1 into square pictures between 0 and 1, shape `(images, height, width)`."""
     side = round(rows.shape[1] ** 0.5)
     return np.asarray((rows / 2 + 0.5).reshape(len(rows), side, side))
 
@@ -285,12 +234,7 @@ def as_pictures(rows: np.ndarray) -> np.ndarray:
 # The figures of the source, drawn from saved arrays alone, and the two that it announces.
 
 
-def draw(arrays: figures.Arrays) -> list[figures.Drawing]:
-    """The figures of the source in its order, then ROC curve and histogram of the scores."""
-    return [draw_loss(arrays), draw_differences(arrays), draw_roc(arrays), draw_scores(arrays)]
-
-
-def draw_loss(arrays: figures.Arrays) -> figures.Drawing:
+def draw_loss(arrays: Arrays) -> figures.Drawing:
     """Training loss by epoch: the mean over the batches, and the last batch alone."""
     figure, axes = figures.canvas(columns=1, height=2.8)
     epochs = np.arange(1, len(arrays["losses"]) + 1)
@@ -302,7 +246,7 @@ def draw_loss(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("loss", caption, figure)
 
 
-def draw_differences(arrays: figures.Arrays) -> figures.Drawing:
+def draw_differences(arrays: Arrays) -> figures.Drawing:
     """Six test images, their reconstructions, and the absolute difference with the score under each."""
     images = arrays["shown_images"].astype(np.float32)
     reconstructions = arrays["shown_reconstructions"].astype(np.float32)
@@ -327,14 +271,14 @@ def draw_differences(arrays: figures.Arrays) -> figures.Drawing:
     return figures.Drawing("differences", caption, figure)
 
 
-def draw_roc(arrays: figures.Arrays) -> figures.Drawing:
+def draw_roc(arrays: Arrays) -> figures.Drawing:
     """ROC curve over all ones and nines of the test set."""
     figure, axes = figures.canvas(columns=1, height=4.0)
     figures.roc_curves(axes[0], arrays["labels"], {"autoencoder": arrays["scores"]})
     return figures.Drawing("roc", "ROC curve over the whole test set, which the source announces.", figure)
 
 
-def draw_scores(arrays: figures.Arrays) -> figures.Drawing:
+def draw_scores(arrays: Arrays) -> figures.Drawing:
     """Histogram of the scores by class over all ones and nines of the test set."""
     scores, labels = arrays["scores"], arrays["labels"]
     figure, axes = figures.canvas(columns=1, height=2.8)
@@ -348,6 +292,24 @@ def draw_scores(arrays: figures.Arrays) -> figures.Drawing:
     axes[0].legend()
     return figures.Drawing("scores", "Scores of the whole test set by class.", figure)
 
+
+EXPERIMENT = Experiment(
+    module=__name__,
+    dataset="mnist",
+    config=Config,
+    split=split,
+    build=build_autoencoder,
+    run=run,
+    revision=2,
+    methods={"dense autoencoder": "scores"},
+    figures=(draw_loss, draw_differences, draw_roc, draw_scores),
+    held_out_figures=(draw_scores,),
+    # Explain a difference: the same experiment with one thing changed, run by `run mnist_dense_ae --ablate`.
+    ablations={
+        "trained half as long": {"epochs": 5},
+        "a learning rate of 2e-4, all that is taken from another version of the source": {"learning_rate": 2e-4},
+    },
+)
 
 if __name__ == "__main__":
     from experiments.__main__ import main

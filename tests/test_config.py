@@ -5,7 +5,7 @@ import pytest
 
 from common.config import BaseConfig, add_options, from_options, option
 from common.errors import ConfigError
-from common.runs.tasks import import_experiment
+from common.experiment import load_experiment
 from experiments import EXPERIMENTS
 
 
@@ -60,7 +60,7 @@ def test_impossible_values_are_refused_wherever_a_config_is_made(changes, messag
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_option_of_every_experiment_has_help_and_a_valid_default(name):
     parser = argparse.ArgumentParser()
-    config_type = import_experiment(name).Config
+    config_type = load_experiment(EXPERIMENTS[name]).config
     add_options(parser, config_type)
     assert from_options(config_type, parser.parse_args([])) == config_type()
     text = parser.format_help()

@@ -12,18 +12,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common.cli.options import REPORTS, require_known
-from common.comparison.published import ROOT, read_published
+from common import files
+from common.cli.options import require_known
+from common.comparison.published import read_published
 from common.config import BaseConfig, from_options
 from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
-from common.experiment import PROTOCOLS, PUBLISHED
+from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.runs import records
 from common.runs.selection import Selection, select
-from common.runs.tasks import Experiment, Task, detector_tasks, import_experiment
-from experiments import EXPERIMENTS
+from common.runs.tasks import Task, detector_tasks
 
-REFERENCE = REPORTS / "reference"
+REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
 # Enough for a verdict that is not provisional, and ablations explain, they do not decide.
 ABLATION_SEEDS = list(range(8))
@@ -31,10 +31,10 @@ ABLATION_SEEDS = list(range(8))
 
 def list_command(options: argparse.Namespace) -> int:
     """The experiments and their sources."""
-    from common.cli import tables as terminal
+    from common.cli import tables
 
-    published = [read_published(name) for name in EXPERIMENTS]
-    terminal.print_list(
+    published = [read_published(name) for name in options.known]
+    tables.print_list(
         [
             (
                 entry.experiment,
@@ -50,12 +50,12 @@ def list_command(options: argparse.Namespace) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Run one experiment for some seeds."""
-    experiment = options.module
-    configs = [from_options(experiment.Config, options)]
+    experiment = options.chosen
+    configs = [from_options(experiment.config, options)]
     if options.ablate:
         if configs[0].changes():
             raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
-        configs += ablations(experiment)
+        configs += experiment.ablated().values()
     tasks = _tasks(experiment, configs, _seeds(options, [0]), options)
     if options.detectors:
         tasks += detector_tasks(tasks)
@@ -69,25 +69,28 @@ def run_command(options: argparse.Namespace) -> int:
 
 def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
-    from common.report import results as report
+    from common.report.results import collect
+    from common.report.write import readme_with_tables, write
 
-    experiments = [import_experiment(name) for name in options.experiments or EXPERIMENTS]
+    experiments = [load_experiment(options.known[name]) for name in options.experiments or options.known]
     if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
         raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
+    if options.reference and not files.IS_CHECKOUT:
+        raise ConfigError("the reference belongs to a checkout of the repository; --reference needs one")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
     tasks = _report_tasks(experiments, options)
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
-    results = report.collect(experiments, options.out, REFERENCE, _protocols(options))
+    report = collect(experiments, options.out, REFERENCE, _protocols(options))
     if options.reference:
-        _require_complete(results)
-    path = report.write(results, options.out, folder, page=not options.reference)
+        _require_complete(report.results)
+    path = write(report, folder, page=not options.reference)
     if options.reference:
-        readme = ROOT / "README.md"
-        text = report.readme_with_tables(readme.read_text(encoding="utf-8"), results)
-        records.write_atomically(readme, text.encode())
+        readme = files.ROOT / "README.md"
+        text = readme_with_tables(readme.read_text(encoding="utf-8"), report.results)
+        files.write_atomically(readme, text.encode())
     if not options.quiet:
         print(f"report: {path if options.reference else path.with_name('index.html')}")
     if options.open:
@@ -100,10 +103,10 @@ def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace
     seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
     tasks = []
     for experiment in experiments:
-        runs = _tasks(experiment, [experiment.Config()], seeds, options)
+        runs = _tasks(experiment, [experiment.config()], seeds, options)
         tasks += runs + detector_tasks(runs)
         if options.reference:
-            ablated = _tasks(experiment, ablations(experiment), ABLATION_SEEDS, options)
+            ablated = _tasks(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
             tasks += [task for task in ablated if task.protocol == PUBLISHED]
     return tasks
 
@@ -124,27 +127,27 @@ def _require_complete(results: dict[str, Any]) -> None:
 
 def compare_command(options: argparse.Namespace) -> int:
     """Hold our runs against the published numbers, or against a reference report."""
-    names = options.experiments or list(EXPERIMENTS)
+    names = options.experiments or list(options.known)
     for name in names:
-        require_known(name)
+        require_known(name, options.known)
     if options.against:
         return _compare_with_reference(names, options)
     return _compare_with_published(names, options)
 
 
 def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -> int:
-    from common.cli import tables as terminal
+    from common.cli import tables
     from common.comparison.verdicts import compare
 
     comparisons = []
     for name in names:
-        selection = _select(name, options)
+        selection = _select(load_experiment(options.known[name]), options)
         comparison = compare(
             read_published(name), selection.metrics(), sorted(selection.failed), bool(selection.stand_in)
         )
         comparisons.append(comparison)
         if not options.json:
-            terminal.print_comparison(comparison, bool(options.experiments), _notes(name, selection))
+            tables.print_comparison(comparison, bool(options.experiments), _notes(name, selection))
     if options.json:
         print(json.dumps({comparison.experiment: asdict(comparison) for comparison in comparisons}, indent=1))
     differs = any(comparison.summary.exact < comparison.summary.exact_groups for comparison in comparisons)
@@ -152,15 +155,17 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
 
 
 def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -> int:
-    from common.cli import tables as terminal
-    from common.comparison.verdicts import DIFFERS, agree
+    from common.cli import tables
+    from common.comparison.agreement import agree
+    from common.comparison.verdicts import DIFFERS
     from common.report.results import read_results
 
     results = read_results(options.against)
     status, answers = 0, []
     for name in names:
-        selection = _select(name, options)
-        _require_comparable(name, results, selection, options.against)
+        experiment = load_experiment(options.known[name])
+        selection = _select(experiment, options)
+        _require_comparable(experiment, results, selection, options.against)
         reference = results["experiments"][name]["seeds"]
         rows = agree({int(seed): values for seed, values in reference.items()}, selection.metrics())
         verdicts = [row.verdict for row in rows]
@@ -176,7 +181,7 @@ def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -
         if not selection.runs:
             answer["summary"] = _how_to_run(name)
         if not options.json:
-            terminal.print_agreement(answer)
+            tables.print_agreement(answer)
         status |= DIFFERS in verdicts
     if options.json:
         print(json.dumps(answers, indent=1))
@@ -193,11 +198,11 @@ def fetch_command(options: argparse.Namespace) -> int:
     status = 0
     for name in options.names or datasets.DATASETS:
         try:
-            files = datasets.find(name, source)
-            # Whoever names a directory wants the files there, wherever else they may be.
-            if not files or (options.data_dir and not files[0].is_relative_to(options.data_dir)):
-                files = datasets.fetch(name, options.data_dir or datasets.RAW)
-            print(f"{name}: complete and verified in {files[0].parent}")
+            found = datasets.find(name, source)
+            # A directory that is named is where the files are wanted, wherever else they may be.
+            if not found or (options.data_dir and not found[0].is_relative_to(options.data_dir)):
+                found = datasets.fetch(name, options.data_dir or files.RAW_DATA)
+            print(f"{name}: complete and verified in {found[0].parent}")
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             # Without names this fetches what can be fetched; the rest is only pointed out.
@@ -206,22 +211,18 @@ def fetch_command(options: argparse.Namespace) -> int:
     return status
 
 
-def _require_comparable(name: str, results: dict[str, Any], selection: Selection, folder: Path) -> None:
+def _require_comparable(experiment: Experiment, results: dict[str, Any], selection: Selection, folder: Path) -> None:
+    name = experiment.name
     if name not in results["experiments"]:
         raise SuiteError(f"{folder} has no results of {name}")
-    experiment, entry = import_experiment(name), results["experiments"][name]
-    if (entry["revision"], entry["config"]) != (experiment.REVISION, experiment.Config().to_dict()):
+    entry = results["experiments"][name]
+    if (entry["revision"], entry["config"]) != (experiment.revision, experiment.config().to_dict()):
         raise SuiteError(f"{folder} holds {name} as computed by other code or settings; make it anew")
     if selection.runs and dict(selection.data) != entry["data"]:
         raise SuiteError(f"not compared: {name} saw {dict(selection.data)} here and {entry['data']} in {folder}")
 
 
 # What the commands share.
-
-
-def ablations(experiment: Experiment) -> list[BaseConfig]:
-    """The configs that change one thing each, to explain a difference."""
-    return [experiment.Config(**changes) for changes in experiment.ABLATIONS.values()]
 
 
 def _tasks(
@@ -241,12 +242,12 @@ def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
-    from common.cli import tables as terminal
-    from common.runs import runner
+    from common.cli.progress import RunDisplay
+    from common.runs import pools, runner
 
     _require_writable(options.out)
-    how = runner.How(options.jobs, options.dask, options.fresh, tensorboard)
-    display = terminal.RunDisplay(tasks, options.quiet, options.verbose)
+    how = pools.How(options.jobs, options.dask, options.fresh, tensorboard)
+    display = RunDisplay(tasks, options.quiet, options.verbose)
     try:
         with display:
             return runner.execute(tasks, display, how)
@@ -256,12 +257,12 @@ def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bo
 
 
 def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
-    from common.cli import tables as terminal
+    from common.cli import tables
     from common.runs import runner
 
     finished = [None if fresh else task.finished() for task in tasks]
     missing = [task for task, record in zip(tasks, finished, strict=True) if record is None]
-    terminal.print_plan(tasks, finished, runner.expected_seconds(missing))
+    tables.print_plan(tasks, finished, runner.expected_seconds(missing))
     return 0
 
 
@@ -270,7 +271,7 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
 
     Of the published protocol those that the source printed; of the held-out one all but those of single epochs.
     """
-    from common.cli import tables as terminal
+    from common.cli import tables
 
     done = [
         (task, record)
@@ -282,7 +283,7 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
         of_protocol = [(task, record) for task, record in done if task.protocol == protocol]
         first, found = of_protocol[0][1], [record for _, record in of_protocol]
         names = [name for name in first.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)]
-        terminal.print_metrics(found, names)
+        tables.print_metrics(found, names)
         if options.detectors:
             _print_standings(of_protocol[0][0])
         print(f"records: {of_protocol[0][0].folder.parent}")
@@ -290,23 +291,22 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
 
 def _print_standings(task: Task) -> None:
     """How the methods of the source and the detectors stand over all finished seeds with the settings of a task."""
-    from common.cli import tables as terminal
+    from common.cli import tables
     from common.comparison.standings import standings
 
     found = select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
-    table = standings(task.experiment, task.protocol, found, task.out)
+    table = standings(task.experiment, task.protocol, found)
     if table:
         title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {table['reference']}"
-        terminal.print_standings(title, table["rows"])
+        tables.print_standings(title, table["rows"])
 
 
 def _status(outcomes: Sequence[records.Record]) -> int:
     return int(any(record.status != records.OK for record in outcomes))
 
 
-def _select(name: str, options: argparse.Namespace) -> Selection:
-    experiment = import_experiment(name)
-    return select(options.out, name, PUBLISHED, experiment.Config().to_dict(), experiment.REVISION)
+def _select(experiment: Experiment, options: argparse.Namespace) -> Selection:
+    return select(options.out, experiment.name, PUBLISHED, experiment.config().to_dict(), experiment.revision)
 
 
 def _notes(name: str, selection: Selection) -> list[str]:

@@ -10,21 +10,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from common.comparison.published import ROOT
 from common.config import add_options
 from common.data.datasets import MODES
 from common.errors import ConfigError
-from common.experiment import PROTOCOLS, PUBLISHED
-from common.runs.tasks import Experiment, import_experiment
-from experiments import EXPERIMENTS
+from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.files import REPORTS
 
-REPORTS = ROOT / "reports"
 DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
 
-# What a command does with its options; it returns the exit status.
+# A command takes its options and returns the exit status.
 Command = Callable[[argparse.Namespace], int]
+# The experiments that there are: for each name the path of its module, in reading order.
+Known = Mapping[str, str]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,32 +33,33 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
-def parse(arguments: list[str], commands: Mapping[str, Command]) -> argparse.Namespace:
+def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -> argparse.Namespace:
     """Parse a command line.
 
     Args:
         arguments: without the program's name.
         commands: for each command's name the function that runs it; its docstring is the command's help.
+        known: the experiments that there are.
 
     Returns:
-        The options, among them `command`, the function to call, and `module`, the experiment that `run` was given.
+        The options, among them `command`, the function to call, `known`, and `chosen`, the experiment of `run`.
 
     Raises:
         ConfigError: something unknown, missing or impossible; the message is one line.
     """
     # The options of `run` are those of its experiment, so the experiment must be known before they can be parsed.
-    module = None
-    if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:])):
-        require_known(name)
-        module = import_experiment(name)
-    options = _parser(module, commands).parse_args(arguments)
-    options.module = module
+    chosen = None
+    if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:], known)):
+        require_known(name, known)
+        chosen = load_experiment(known[name])
+    options = _parser(chosen, commands, known).parse_args(arguments)
+    options.chosen, options.known = chosen, known
     return options
 
 
-def _experiment_among(arguments: list[str]) -> str | None:
+def _experiment_among(arguments: list[str], known: Known) -> str | None:
     for argument in arguments:
-        if argument in EXPERIMENTS:
+        if argument in known:
             return argument
     parser = _Parser(prog="python -m experiments run", add_help=False, allow_abbrev=False)
     parser.add_argument("experiment", nargs="?")
@@ -68,27 +68,27 @@ def _experiment_among(arguments: list[str]) -> str | None:
     return name
 
 
-def require_known(name: str) -> None:
+def require_known(name: str, known: Known) -> None:
     """Refuse a name that no experiment has, with the nearest one that there is.
 
     Raises:
         ConfigError: there is no such experiment.
     """
-    if name in EXPERIMENTS:
+    if name in known:
         return
-    nearest = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.3)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are: {', '.join(EXPERIMENTS)}"
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known are: {', '.join(known)}"
     raise ConfigError(f"there is no experiment {name!r}; {hint}")
 
 
-def _parser(module: Experiment | None, commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: Known) -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m experiments", description=DESCRIPTION, allow_abbrev=False)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     command = _command(subparsers, "list", commands)
 
     command = _command(subparsers, "run", commands)
-    command.add_argument("experiment", help=", ".join(EXPERIMENTS))
+    command.add_argument("experiment", help=", ".join(known))
     _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)", PUBLISHED)
     command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
     command.add_argument("--detectors", action="store_true", help="also the classical detectors on the same samples")
@@ -96,13 +96,13 @@ def _parser(module: Experiment | None, commands: Mapping[str, Command]) -> argpa
     command.add_argument(
         "--tensorboard", action="store_true", help="also log each run that trains, into tensorboard/ beside its record"
     )
-    if module is not None:
-        add_options(command, module.Config)
+    if chosen is not None:
+        add_options(command, chosen.config)
 
     command = _command(subparsers, "report", commands)
     _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)", "both")
     command.add_argument(
-        "--experiments", nargs="+", choices=EXPERIMENTS, metavar="NAME", help="which ones (default: all)"
+        "--experiments", nargs="+", choices=tuple(known), metavar="NAME", help="which ones (default: all)"
     )
     command.add_argument("--open", action="store_true", help="show the page in the browser")
     command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.comparison.verdicts import MINIMUM_SEEDS, SeedMetrics
+from common.comparison.prediction import MINIMUM_SEEDS, SeedMetrics
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.verdicts import SIGNIFICANCE, holm
+from common.comparison.statistics import SIGNIFICANCE, holm
 from common.metrics.scores import Metric, detection_metrics
 
 REFERENCE = "reference"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import PublishedError
+from common.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "data" / "published"
 
 OBTAINED = ("exact", "one run", "context")
@@ -51,7 +51,9 @@ class Group:
 
     `numbers` maps our metric names to the printed texts. `free` names the quantities that determine the others.
     `tolerance` is the largest half-width of a prediction interval that still counts as reproduced, in the number's
-    own units, or, when `relative` is true, as a fraction of the published number. `address` is that of the page, where
+    own units, or, when `relative` is true, as a fraction of the published number. `beside` names metrics whose spread
+    over our seeds tells where that of this row comes from, and `separates` metrics that may go with its first free
+    number. `address` is that of the page, where
     it is not the source's own; empty where none is known.
     """
 
@@ -67,6 +69,8 @@ class Group:
     tolerance: float | None = None
     relative: bool = False
     why: str = ""
+    beside: tuple[str, ...] = ()
+    separates: tuple[str, ...] = ()
     address: str | None = None
 
     def tolerance_of(self, metric: str) -> float | None:
@@ -107,7 +111,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything that one source published; `headline` is the number that it would be quoted for, if it printed one."""
+    """Everything that one source published.
+
+    `headline` is the number that it would be quoted for, if it printed one. `not_published` are metrics of ours that it
+    does not give, and `not_run` methods that it names and that are not run, both with a word on why.
+    """
 
     experiment: str
     source: Source
@@ -116,11 +124,12 @@ class Published:
     claims: tuple[Claim, ...]
     conditions: tuple[Claim, ...] = ()
     not_published: Mapping[str, str] = field(default_factory=dict)
+    not_run: Mapping[str, str] = field(default_factory=dict)
     headline: str | None = None
 
     def metrics(self) -> set[str]:
         """All metric names that numbers, claims and conditions of the source refer to."""
-        names = {metric for group in self.groups for metric in group.numbers}
+        names = {metric for group in self.groups for metric in (*group.numbers, *group.beside, *group.separates)}
         return names.union(*(claim.metrics() for claim in (*self.claims, *self.conditions)), self.not_published)
 
 
@@ -148,7 +157,9 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
 
 def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     _require_keys(
-        "the file", content, {"source", "headline", "settings", "groups", "claims", "conditions", "not_published"}
+        "the file",
+        content,
+        {"source", "headline", "settings", "groups", "claims", "conditions", "not_published", "not_run"},
     )
     groups = tuple(_group(entry) for entry in content["groups"])
     _require_unique("group", [group.name for group in groups])
@@ -166,7 +177,8 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     _require_texts("source", vars(source).values())
     if not source.address.startswith("https://"):
         raise ValueError(f"source: address must begin with https://. Received: {source.address!r}")
-    _require_texts("not_published", dict(content.get("not_published", {})).values())
+    for table in ("not_published", "not_run"):
+        _require_texts(table, dict(content.get(table, {})).values())
     return Published(
         experiment,
         source,
@@ -175,17 +187,18 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
         claims,
         conditions,
         dict(content.get("not_published", {})),
+        dict(content.get("not_run", {})),
         headline,
     )
 
 
 def _group(entry: Mapping[str, Any]) -> Group:
     name = str(entry["name"])
-    group = Group(**{**entry, "free": tuple(entry.get("free", ()))})
+    lists = {field: tuple(entry.get(field, ())) for field in ("free", "beside", "separates")}
+    group = Group(**{**entry, **lists})
     place = f"group {name!r}"
-    _require_texts(
-        place, (group.title, group.where, group.how, group.why, group.scale, *group.free, group.address or "")
-    )
+    _require_texts(place, (group.title, group.where, group.how, group.why, group.scale, group.address or ""))
+    _require_texts(place, (*group.free, *group.beside, *group.separates))
     if group.obtained not in OBTAINED:
         raise ValueError(f"{place}: obtained is one of {', '.join(OBTAINED)}. Received: {group.obtained!r}")
     for metric, printed in group.numbers.items():
@@ -197,6 +210,8 @@ def _group(entry: Mapping[str, Any]) -> Group:
         raise ValueError(f"{place}: address must begin with https:// or be empty. Received: {group.address!r}")
     if group.obtained == "one run":
         _check_one_run(place, group)
+    elif group.beside or group.separates:
+        raise ValueError(f"{place}: only a one-run group has `beside` or `separates`")
     return group
 
 

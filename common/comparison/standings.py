@@ -6,8 +6,6 @@ What is compared here are scores, not decisions, so every method needs only an a
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.comparison.leaderboard import Scored, leaderboard
-from common.detectors.classical import DETECTORS
+from common.detectors.registry import DETECTORS
 from common.errors import RecordError
+from common.experiment import Experiment
+from common.files import kept
 from common.runs import records
-from common.runs.records import Record
+from common.runs.records import Record, seed_of
 from common.runs.selection import Selection
-from common.runs.tasks import Experiment, name_of, varies_by_seed
+from common.runs.tasks import varies_by_seed
 
 # Raised by whoever changes what the rows below say of the same records.
 REVISION = 2
@@ -36,7 +36,7 @@ class Evidence(NamedTuple):
     detectors: Mapping[str, tuple[Path, Record]]
 
 
-def standings(experiment: Experiment, protocol: str, selection: Selection, out: Path) -> dict[str, Any] | None:
+def standings(experiment: Experiment, protocol: str, selection: Selection) -> dict[str, Any] | None:
     """Rank the methods of the source and the detectors on the test samples of one protocol.
 
     Ranked are the seeds that have every detector which any seed has: all rows of a table stand on the same seeds. A
@@ -46,7 +46,6 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
         experiment: whose.
         protocol: which.
         selection: its finished runs.
-        out: where `runs/` is.
 
     Returns:
         Plain data for results.json: the rows, best first, with what they cost, and what is missing; `None` without a
@@ -54,7 +53,7 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
     """
     missing: dict[str, list[int]] = {}
     evidence = {
-        seed: Evidence(run, _detectors_of(experiment, protocol, run[1], out, missing))
+        seed: Evidence(run, _detectors_of(experiment, protocol, run, missing))
         for seed, run in sorted(selection.runs.items())
     }
     known = {name for found in evidence.values() for name in found.detectors}
@@ -62,37 +61,32 @@ def standings(experiment: Experiment, protocol: str, selection: Selection, out: 
     if not complete:
         return None
     path = next(iter(complete.values())).run[0].parent / "standings.json"
-    key = _key(experiment, complete)
-    kept = _kept(path, key)
-    if kept is None:
-        damaged: dict[str, list[int]] = {}
-        kept = json.loads(json.dumps({"key": key, **_ranked(experiment, protocol, complete, damaged)}))
-        missing |= damaged
-        with contextlib.suppress(OSError):  # Where the records may only be read, it is computed every time.
-            if not damaged:
-                records.write_atomically(path, json.dumps(kept).encode())
-    return {**{name: value for name, value in kept.items() if name != "key"}, "missing": missing}
+    damaged: dict[str, list[int]] = {}
+    ranked = kept(path, _key(experiment, complete), lambda: _ranked(experiment, protocol, complete, damaged))
+    if damaged:  # The files may be whole again in the next report.
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return {**ranked, "missing": missing | damaged}
 
 
-def scores_of(experiment: Experiment, protocol: str, run: tuple[Path, Record], out: Path) -> Scored:
-    """The scores of all methods on the test samples of one run.
+def scores_of(experiment: Experiment, protocol: str, run: tuple[Path, Record]) -> Scored:
+    """Read the scores of all methods on the test samples of one run.
 
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    return _scored(
-        experiment, protocol, run[1].seed, Evidence(run, _detectors_of(experiment, protocol, run[1], out, {}))
-    )
+    return _scored(experiment, protocol, Evidence(run, _detectors_of(experiment, protocol, run, {})))
 
 
 def _detectors_of(
-    experiment: Experiment, protocol: str, run: Record, out: Path, missing: dict[str, list[int]]
+    experiment: Experiment, protocol: str, run: tuple[Path, Record], missing: dict[str, list[int]]
 ) -> dict[str, tuple[Path, Record]]:
-    """The detectors that were scored under the split of a run; what is wrong with the others goes into `missing`."""
+    """Find the detectors that were scored under the split of a run; those that lack go into `missing`."""
     found: dict[str, tuple[Path, Record]] = {}
+    run_folder, run_record = run
     for name, detector in DETECTORS.items():
-        seed = run.seed if varies_by_seed(experiment, protocol, name) else 0
-        folder = records.detector_folder(out, name_of(experiment), protocol, run.digest, name, seed)
+        seed = run_record.seed if varies_by_seed(experiment, protocol, name) else 0
+        folder = records.seed_folder(records.detector_folder(run_folder.parent, name), seed)
         why = "not run"
         try:
             record = records.read_record(folder)
@@ -103,42 +97,33 @@ def _detectors_of(
         except RecordError as error:
             if (folder / "record.json").exists():
                 why = str(error)
-        missing.setdefault(f"{detector.title}: {why}", []).append(run.seed)
+        missing.setdefault(f"{detector.title}: {why}", []).append(seed_of(run_record))
     return found
 
 
-def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> str:
-    """What the ranking follows from: the methods, and arrays and durations of every record."""
+def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
+    """List everything that a ranking follows from: the methods, and arrays and durations of every record."""
 
     def told(record: Record) -> list[Any]:
         return [record.arrays_sha256, dict(record.durations)]
 
-    files = {
+    arrays = {
         seed: [told(found.run[1]), {name: told(record) for name, (_, record) in found.detectors.items()}]
         for seed, found in evidence.items()
     }
     titles = {name: detector.title for name, detector in DETECTORS.items()}
-    content = [REVISION, dict(experiment.METHODS), titles, files]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return kept if kept["key"] == key and isinstance(kept["rows"], list) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    return [REVISION, dict(experiment.methods), titles, {str(seed): told for seed, told in arrays.items()}]
 
 
 def _ranked(
     experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], damaged: dict[str, list[int]]
 ) -> dict[str, Any]:
-    reference = next(iter(experiment.METHODS))
+    reference = next(iter(experiment.methods))
     scored: dict[int, Scored] = {}
     costs: dict[str, list[Record]] = {}
     for seed, found in evidence.items():
         try:
-            scored[seed] = _scored(experiment, protocol, seed, found)
+            scored[seed] = _scored(experiment, protocol, found)
         except RecordError as error:
             damaged.setdefault(str(error), []).append(seed)
             continue
@@ -154,21 +139,21 @@ def _ranked(
         "groups": len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
         "seeds": sorted(scored),
         "rows": [
-            {**asdict(row), "ours": row.method in experiment.METHODS, **_cost(costs.get(row.method, []))}
+            {**asdict(row), "ours": row.method in experiment.methods, **_cost(costs.get(row.method, []))}
             for row in rows
         ],
     }
 
 
-def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -> Scored:
+def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
     """The scores of all methods on the test samples of one seed.
 
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    run = records.read_arrays(*found.run)
+    run, seed = records.read_arrays(*found.run), seed_of(found.run[1])
     labels = column(run, "labels", found.run[0])
-    scores = {method: column(run, array, found.run[0]) for method, array in experiment.METHODS.items() if array in run}
+    scores = {method: column(run, array, found.run[0]) for method, array in experiment.methods.items() if array in run}
     groups = None
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
@@ -180,7 +165,7 @@ def _scored(experiment: Experiment, protocol: str, seed: int, found: Evidence) -
         groups = column(arrays, "groups", folder)
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
-    if protocol in experiment.SPLIT_BY_SEED and len(np.unique(groups)) == len(groups):
+    if protocol in experiment.split_by_seed and len(np.unique(groups)) == len(groups):
         # Where each sample stands for itself and each seed has its own, those of two seeds have nothing in common.
         groups = groups + seed * len(groups)
     return Scored(labels, groups, scores)

@@ -17,23 +17,17 @@ source into the rare one, with probability p (1 - p)^n. At worst that is 6.7 % f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from statistics import NormalDist
 
 import numpy as np
 
+from common.comparison.prediction import MINIMUM_SEEDS, Prediction, SeedMetrics, format_as_printed, spread, values_of
 from common.comparison.published import Claim, Group, Published
-from common.comparison.statistics import two_sided_p, two_sided_quantile
+from common.comparison.statistics import SIGNIFICANCE, holm, wilson_interval
 
-SIGNIFICANCE = 0.05
-MINIMUM_SEEDS = 3
 FIRM_SEEDS = 8
 
-Value = float | int | None
-SeedMetrics = Mapping[int, Mapping[str, Value]]
 
 EXACT = "exact"
 REPRODUCED = "reproduced"
@@ -252,12 +246,6 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResul
     )
 
 
-def values_of(metric: str, seeds: SeedMetrics) -> list[float]:
-    """Our defined values of one metric, in the order of the seeds."""
-    found = (seeds[seed].get(metric) for seed in sorted(seeds))
-    return [float(value) for value in found if value is not None]
-
-
 def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> MemberResult:
     values = values_of(metric, seeds)
     n = len(values)
@@ -274,7 +262,7 @@ def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> Mem
     return replace(
         described,
         mean=float(np.mean(values)),
-        standard_deviation=_spread(values) if n > 1 else None,
+        standard_deviation=spread(values) if n > 1 else None,
         minimum=min(values),
         maximum=max(values),
         interval=(
@@ -332,108 +320,6 @@ def _worst(members: Sequence[MemberResult]) -> str:
 # One number.
 
 
-def format_as_printed(value: float, printed: str) -> str:
-    """Format our value as the source's library formatted its own, to compare texts and not rounded floats.
-
-    `0.505` prints as `0.51` or `0.50` depending on its binary neighbour; only the same formatting decides alike.
-    Numbers with more than 12 decimals were printed with `repr`.
-    """
-    decimals = decimals_of(printed)
-    if decimals > 12:
-        return repr(float(value))
-    return f"{value:.{decimals}f}"
-
-
-def decimals_of(printed: str) -> int:
-    """Digits behind the decimal point of a printed number."""
-    exponent = Decimal(printed).as_tuple().exponent
-    assert isinstance(exponent, int)
-    return max(0, -exponent)
-
-
-class Prediction:
-    """The distribution of one further run, judged from our runs, against one published number.
-
-    Args:
-        values: our values, at least `MINIMUM_SEEDS` of them.
-        printed: the published number as printed; its last digit is the unit below which nothing can be told.
-        scale: "log" for losses and thresholds, "logit" for rates, "linear" for the rest.
-        cases: how many cases a rate counts, or None. One case is the smallest step that the rate can take.
-    """
-
-    def __init__(self, values: Sequence[float], printed: str, scale: str, cases: int | None) -> None:
-        self.published = float(printed)
-        self.half_unit = 0.5 * 10.0 ** -decimals_of(printed)
-        self.floor = max(self.half_unit, 0.5 / cases if cases else 0.0)
-        self._forward, self._backward = _scale(scale, cases, self.half_unit)
-        self._is_rate = scale == "logit"
-        self._values = list(values)
-        scaled = [self._forward(value) for value in values]
-        self._mean = float(np.mean(scaled))
-        self._spread = _spread(scaled) * math.sqrt(1 + 1 / len(values))
-        self.centre = self._backward(self._mean)
-
-    def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
-        """The prediction interval in the number's own units, never narrower than half a unit or half a case."""
-        half = two_sided_quantile(significance, len(self._values) - 1) * self._spread
-        low, high = self._backward(self._mean - half), self._backward(self._mean + half)
-        low, high = min(low, self.centre - self.floor), max(high, self.centre + self.floor)
-        return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
-
-    def p_value(self) -> float:
-        """The significance at which the published number would just lie outside the interval."""
-        if abs(self.published - self.centre) <= self.floor * (1 + 1e-9):
-            return 1.0
-        if self._spread == 0:
-            return 0.0
-        distance = abs(self._forward(self.published) - self._mean) / self._spread
-        return two_sided_p(distance, len(self._values) - 1)
-
-    def outside_range(self) -> bool:
-        """Whether the published number lies outside the range of our seeds by more than its own rounding."""
-        slack = self.half_unit * (1 + 1e-9)
-        return not min(self._values) - slack <= self.published <= max(self._values) + slack
-
-
-def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    """The transformation of a scale and its inverse, both finite at the ends of the range."""
-    if name == "linear":
-        return lambda value: value, lambda scaled: scaled
-    if name == "log":
-        return lambda value: math.log(max(value, half_unit)), math.exp
-    if name != "logit":
-        raise ValueError(f"A scale is linear, log or logit. Received: {name!r}")
-    # Half a case is added to both sides, so that 0 of n and n of n stay finite.
-    total = cases or round(0.5 / half_unit)
-
-    def forward(rate: float) -> float:
-        shrunk = (rate * total + 0.5) / (total + 1)
-        return math.log(shrunk / (1 - shrunk))
-
-    def backward(scaled: float) -> float:
-        # Written with tanh, which does not overflow where exp would.
-        shrunk = 0.5 * (1 + math.tanh(scaled / 2))
-        return min(1.0, max(0.0, (shrunk * (total + 1) - 0.5) / total))
-
-    return forward, backward
-
-
-def _spread(values: Sequence[float]) -> float:
-    """Standard deviation, exactly zero for identical values, where summation in floating point may miss it."""
-    return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjustment: comparing the results with alpha bounds the family-wise error by alpha."""
-    ordered = sorted(p_values, key=lambda name: p_values[name])
-    adjusted: dict[str, float] = {}
-    largest = 0.0
-    for rank, name in enumerate(ordered):
-        largest = max(largest, min(1.0, (len(ordered) - rank) * p_values[name]))
-        adjusted[name] = largest
-    return adjusted
-
-
 # Claims.
 
 
@@ -466,81 +352,4 @@ def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, f
     )
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval for a rate after Wilson (1927), which behaves near 0 and 1 where the textbook one does not."""
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"Expected 0 <= successes <= trials and trials > 0. Received: {successes} of {trials}")
-    z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)
-    rate = successes / trials
-    centre = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == trials else centre + half
-    return low, high
-
-
 # This machine against the reference.
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """One metric here and in a reference. `common` seeds were run in both, `identical` of them to the last digit."""
-
-    metric: str
-    reference_mean: float | None
-    mean: float | None
-    common: int
-    identical: int
-    verdict: str
-
-
-def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
-    """Whether two sets of runs of the same experiment give the same, for every metric that the reference holds.
-
-    Runs of the same seed are `identical`, or `equal to rounding` (six digits), where another processor or thread count
-    rounds otherwise. Training magnifies rounding, so what differs by seed is compared as two samples: Welch's t-test,
-    right here since both sides are samples of runs, with Holm's correction over all metrics.
-    """
-    metrics = sorted({name for values in reference.values() for name in values})
-    p_values = {name: _welch(values_of(name, reference), values_of(name, ours)) for name in metrics}
-    adjusted = holm({name: p for name, p in p_values.items() if p is not None})
-    return [_agreement(name, reference, ours, adjusted.get(name)) for name in metrics]
-
-
-def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p: float | None) -> Agreement:
-    pairs = [(reference[seed].get(name), ours[seed].get(name)) for seed in sorted(set(reference) & set(ours))]
-    identical = sum(a == b for a, b in pairs)
-    theirs, here = values_of(name, reference), values_of(name, ours)
-    # Where a number varies with the seed, seeds are compared with their like; where it does not, all with all.
-    close = [_close(a, b) for a, b in pairs] or [_close(theirs[0], value) for value in (*theirs, *here) if theirs]
-    if pairs and identical == len(pairs):
-        verdict = "identical"
-    elif bool(theirs) != bool(here):
-        verdict = "defined on one side only"
-    elif close and all(close):
-        verdict = "equal to rounding"
-    elif adjusted_p is None:
-        verdict = "too few seeds"
-    else:
-        verdict = DIFFERS if adjusted_p < SIGNIFICANCE else "same distribution"
-    return Agreement(name, _mean(theirs), _mean(here), len(pairs), identical, verdict)
-
-
-def _close(a: Value, b: Value) -> bool:
-    return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Two-sided p-value of Welch's test for unequal means; None below three values on a side."""
-    if min(len(a), len(b)) < MINIMUM_SEEDS:
-        return None
-    u, v = (float(np.var(side, ddof=1)) / len(side) for side in (a, b))
-    difference = abs(float(np.mean(a)) - float(np.mean(b)))
-    if u + v == 0:
-        return 1.0 if difference == 0 else 0.0
-    freedom = (u + v) ** 2 / (u * u / (len(a) - 1) + v * v / (len(b) - 1))
-    return two_sided_p(difference / math.sqrt(u + v), freedom)

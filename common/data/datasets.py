@@ -18,34 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common import files as file_cache
-from common.comparison.published import ROOT
-from common.data import images as image_files
-from common.data import paper_machine as processminer
-from common.data import stand_ins
+from common import files
+from common.data import images, paper_machine, stand_ins
 from common.data.images import Images
 from common.errors import DataError
-from common.runs.records import STAND_IN
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = [
-    "AUTO",
-    "DATASETS",
-    "Images",
-    "Source",
-    "fetch",
-    "find",
-    "identify",
-    "load_images",
-    "load_processminer",
-]
-
 logger = logging.getLogger(__name__)
 
-RAW = ROOT / "data" / "raw"
-SHARED = ROOT.parent / "shared" / "data"
+SHARED = files.HOME.parent / "shared" / "data"
+# Raise it when the parsed copies change their form.
+FORMAT = 1
 MODES = ("auto", "real", "stand-in")
 
 
@@ -115,7 +100,7 @@ class Found(NamedTuple):
 
 
 def _read_datasets() -> dict[str, DataSet]:
-    content = tomllib.loads((ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
+    content = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
     return {name: _parse(name, entry) for name, entry in content.items()}
 
 
@@ -129,57 +114,35 @@ def _parse(name: str, entry: Mapping[str, Any]) -> DataSet:
 DATASETS = _read_datasets()
 
 
-# What the experiments and the command line use.
+# What the runs and the command line use.
 
 
-def load_images(name: str, source: Source = AUTO) -> Images:
-    """Load MNIST or Fashion-MNIST, pixels as in the files.
+def load(name: str, source: Source = AUTO) -> Any:
+    """Load a data set, from its files or as its stand-in.
 
     Args:
-        name: "mnist" or "fashion_mnist".
+        name: "mnist", "fashion_mnist" or "processminer".
         source: where the data come from.
+
+    Returns:
+        `Images`, pixels as in the files; or for the paper machine a pandas `DataFrame` of 63 columns: `time`
+        (datetime64), `y` (int64, 1 where the sheet broke), and `x1` to `x61` (float64).
 
     Raises:
         DataError: the files are damaged, or there are none and the source refuses stand-ins.
     """
     found = _resolve(_dataset(name), source)
     if found is None:
-        return stand_ins.draw_digits() if name == "mnist" else stand_ins.draw_fashion()
-    key = f"{name}-{found.digest[:16]}"
-    kept = file_cache.read_arrays(key)
-    if kept is not None:
-        return Images(**kept)
-    images = image_files.read_images(found.files)
-    _require_content(found, images)
-    file_cache.write_arrays(key, images._asdict())
-    return images
+        data = stand_ins.draw(name)
+    else:
+        kind, read = (paper_machine.Table, _read_table) if name == "processminer" else (Images, _read_images)
+        key = f"{found.digest} {FORMAT}"
+        data = kind(**files.kept_arrays(files.CACHE / f"{name}.npz", key, lambda: read(found)._asdict()))
+    return _to_frame(data) if isinstance(data, paper_machine.Table) else data
 
 
-def load_processminer(source: Source = AUTO) -> pandas.DataFrame:
-    """Load the table of the paper machine.
-
-    Returns:
-        63 columns: `time` (datetime64), `y` (int64, 1 where the sheet broke), and `x1` to `x61` (float64).
-
-    Raises:
-        DataError: the table breaks its schema, has too few rows, or there is none and the source refuses stand-ins.
-    """
-    found = _resolve(_dataset("processminer"), source)
-    if found is None:
-        return _to_frame(stand_ins.draw_paper_machine())
-    key = f"processminer-{found.digest[:16]}"
-    kept = file_cache.read_arrays(key)
-    if kept is not None:
-        return _to_frame(processminer.Table(**kept))
-    table = processminer.read_table(found.files[0])
-    if len(table.y) < processminer.FEWEST_ROWS:
-        raise DataError(f"{found.files[0]}: expected {processminer.FEWEST_ROWS} rows or more, found {len(table.y)}")
-    file_cache.write_arrays(key, table._asdict())
-    return _to_frame(table)
-
-
-def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
-    """What would be loaded: the digest of each data set, or "stand-in: " and what it is.
+def identify(name: str, source: Source = AUTO) -> str:
+    """Name what would be loaded: the digest of a data set, or "stand-in: " and what it is.
 
     The digest of images is that of their content, the same for every form in which they come; the digest of the
     paper machine's table is that of its file. What is absent is downloaded, as loading would; nothing is parsed.
@@ -187,8 +150,8 @@ def identify(names: Sequence[str], source: Source = AUTO) -> dict[str, str]:
     Raises:
         DataError: as from loading.
     """
-    found = {name: _resolve(_dataset(name), source) for name in names}
-    return {name: entry.digest if entry else STAND_IN + stand_ins.NAMES[name] for name, entry in found.items()}
+    found = _resolve(_dataset(name), source)
+    return found.digest if found else stand_ins.STAND_IN + stand_ins.NAMES[name]
 
 
 def find(name: str, source: Source = AUTO) -> list[Path]:
@@ -236,7 +199,7 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     found = _find(dataset, source)
     if found is not None:
         return found
-    trouble = _try_to_fetch(dataset.name, RAW)
+    trouble = _try_to_fetch(dataset.name, files.RAW_DATA)
     found = None if trouble else _find(dataset, source)
     if found is not None:
         return found
@@ -268,7 +231,7 @@ def _places(source: Source) -> list[Path]:
         if not place.is_dir():
             raise DataError(f"there is no data directory {place}; correct --data-dir or $ANOMALY_DATA")
     keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return [*named, RAW, SHARED, keras_home / "datasets"]
+    return [*named, files.RAW_DATA, SHARED, keras_home / "datasets"]
 
 
 def _find(dataset: DataSet, source: Source) -> Found | None:
@@ -296,13 +259,13 @@ def _find_in(dataset: DataSet, folder: Path) -> Found | None:
 
 def _belongs_to_another(dataset: DataSet, path: Path) -> bool:
     """MNIST and Fashion-MNIST have the same file names, so a directory that holds one set may hold either."""
-    digest = file_cache.sha256_of(path)
+    digest = files.sha256_of(path)
     return any(digest in other.digests() for other in DATASETS.values() if other is not dataset)
 
 
 def _verify(dataset: DataSet, form: Form, paths: tuple[Path, ...]) -> Found:
     for file, path in zip(form.files, paths, strict=True):
-        digest = file_cache.sha256_of(path)
+        digest = files.sha256_of(path)
         if digest != file.sha256:
             raise DataError(
                 f"{path} is not the published file: expected sha256 {file.sha256} and {file.size} bytes, "
@@ -313,7 +276,7 @@ def _verify(dataset: DataSet, form: Form, paths: tuple[Path, ...]) -> Found:
 
 
 def _accept_table(dataset: DataSet, path: Path) -> Found:
-    digest = file_cache.sha256_of(path)
+    digest = files.sha256_of(path)
     if digest not in dataset.digests():
         _warn_once(f"{path} has an unknown digest ({digest}): its columns and cells decide whether it is taken")
     return Found((path,), digest)
@@ -321,7 +284,7 @@ def _accept_table(dataset: DataSet, path: Path) -> Found:
 
 def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     path = folder / file.name
-    if not path.is_file() or file_cache.sha256_of(path) != file.sha256:
+    if not path.is_file() or files.sha256_of(path) != file.sha256:
         from common.data.download import download  # here, since the network library is slow to import and seldom needed
 
         try:
@@ -339,18 +302,27 @@ def _warn_once(message: str) -> None:
 # From verified files to arrays and tables.
 
 
-def _require_content(found: Found, images: Images) -> None:
+def _read_images(found: Found) -> Images:
+    read = images.read_images(found.files)
     digest = hashlib.sha256()
-    for array in images:
+    for array in read:
         digest.update(array.tobytes())
     if digest.hexdigest() != found.digest:
         raise DataError(
             f"{found.files[0]}: expected pixels and labels of sha256 {found.digest}, found {digest.hexdigest()}"
         )
+    return read
 
 
-def _to_frame(table: processminer.Table) -> pandas.DataFrame:
+def _read_table(found: Found) -> paper_machine.Table:
+    table = paper_machine.read_table(found.files[0])
+    if len(table.y) < paper_machine.FEWEST_ROWS:
+        raise DataError(f"{found.files[0]}: expected {paper_machine.FEWEST_ROWS} rows or more, found {len(table.y)}")
+    return table
+
+
+def _to_frame(table: paper_machine.Table) -> pandas.DataFrame:
     import pandas
 
-    columns = dict(zip(processminer.SENSORS, table.x.T, strict=True))
+    columns = dict(zip(paper_machine.SENSORS, table.x.T, strict=True))
     return pandas.DataFrame({"time": table.time, "y": table.y, **columns})

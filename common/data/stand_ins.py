@@ -7,6 +7,7 @@ measured on them says anything about a published number.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,8 +21,27 @@ NAMES = {
     "fashion_mnist": "drawn sandals and sneakers (1)",
     "processminer": "generated paper machine (1)",
 }
+# What the digest of a data set begins with where a stand-in was used.
+STAND_IN = "stand-in: "
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6000, 1000
 SANDAL, SNEAKER = 5, 7
+
+
+def is_stand_in(digest: str) -> bool:
+    """Tell if the digest of a data set, as a record holds it, names a stand-in."""
+    return digest.startswith(STAND_IN)
+
+
+def stand_in_of(data: Mapping[str, str]) -> str | None:
+    """Name the stand-ins among the data sets of a run, or give `None` where all are real or drawn by the experiment."""
+    return ", ".join(filter(is_stand_in, data.values())) or None
+
+
+def draw(name: str) -> Images | Table:
+    """Draw the stand-in for a data set, the same every time."""
+    if name == "processminer":
+        return draw_paper_machine()
+    return draw_digits() if name == "mnist" else draw_fashion()
 
 
 # Digits.

@@ -1,7 +1,7 @@
 """The classical detectors that every experiment is held against.
 
 Each is a scikit-learn estimator with that library's default settings, fitted on what the autoencoder was trained on:
-normal samples, flattened. Nothing is tuned, and no label of a test sample is ever looked at. One entry of `DETECTORS`
+normal samples, flattened. Nothing is tuned, and no label of a test sample is ever looked at. One entry of `CLASSICAL`
 says all there is to say about a detector, so that another one is one more entry.
 
 Three rules, laid down before any detector was scored on these data:
@@ -17,165 +17,17 @@ Three rules, laid down before any detector was scored on these data:
 
 from __future__ import annotations
 
-import contextlib
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ConfigError, DataError
+from common.detectors.detector import Detector, Scores, Training
 from common.metrics.scores import reconstruction_error
-from common.training.fit import THREADS
 
 MOST_COMPONENTS = 30
 KEPT_VARIANCE = 0.95
 SLOW_FIT_LIMIT = 2000
-SUB_SAMPLE_SEED = 0
-
-Scores = NDArray[np.float64]
-
-
-class Inputs(NamedTuple):
-    """What a detector is given.
-
-    `x_train` holds what the autoencoder was trained on, normal samples only, flattened to shape `(samples, features)`;
-    `x_test` what is scored, of as many features; `y_test` its labels, 1 for an anomaly; `groups` the ids of test
-    samples that are resampled together. Neither of the last two is looked at here. `code_size` counts the numbers in
-    the autoencoder's code.
-    """
-
-    x_train: NDArray[np.floating]
-    x_test: NDArray[np.floating]
-    y_test: NDArray[Any]
-    groups: NDArray[Any]
-    code_size: int
-
-
-class Training(NamedTuple):
-    """What an estimator is built for: nothing of what is scored. As in `Inputs`."""
-
-    x: NDArray[np.floating]
-    code_size: int
-
-
-class Detection(NamedTuple):
-    """Scores of the test samples, shape `(samples,)`, higher = more anomalous; seconds; training samples used."""
-
-    scores: Scores
-    fit_seconds: float
-    score_seconds: float
-    fitted_on: int
-
-
-def _improbability(estimator: Any, x: NDArray[np.float64]) -> Scores:
-    """scikit-learn's convention turned round: its `score_samples` is higher for what is more normal."""
-    return np.asarray(-estimator.score_samples(x))
-
-
-@dataclass(frozen=True)
-class Detector:
-    """One way to score samples by how little they resemble the training samples.
-
-    Args:
-        title: for tables.
-        build: makes the unfitted estimator or pipeline for the training samples, from the seed of the run.
-        random: whether its scores depend on the seed where the data are the same.
-        fit_limit: it is fitted on at most so many training samples. Default: all.
-        revision: raised when what it computes changes.
-        note: settings other than scikit-learn's defaults, and why.
-        score: anomaly scores by the fitted estimator. Default: its `score_samples`, negated.
-    """
-
-    title: str
-    build: Callable[[Training, int], Any]
-    random: bool
-    fit_limit: int | None = None
-    revision: int = 1
-    note: str = ""
-    score: Callable[[Any, NDArray[np.float64]], Scores] = _improbability
-
-
-def detect(name: str, inputs: Inputs, seed: int) -> Detection:
-    """Fit one detector on the training samples and score the test samples by it.
-
-    Everything is computed in double precision and on the suite's fixed number of threads, so that the same inputs and
-    seed give the same scores.
-
-    Args:
-        name: a key of `DETECTORS`.
-        inputs: what to fit on and what to score.
-        seed: of the run; changes the scores of detectors marked as random only.
-
-    Raises:
-        ConfigError: there is no such detector.
-        DataError: it cannot be fitted on these samples, or does not give every test sample a finite score.
-        ValueError: the shapes of the inputs do not agree.
-    """
-    from threadpoolctl import threadpool_limits
-
-    if name not in DETECTORS:
-        raise ConfigError(f"There is no detector {name!r}. There are: {', '.join(DETECTORS)}")
-    detector = DETECTORS[name]
-    x_train, x_test = _samples(name, "training", inputs.x_train), _samples(name, "test", inputs.x_test)
-    if x_train.shape[1] != x_test.shape[1]:
-        raise ValueError(f"Training {x_train.shape} and test samples {x_test.shape} must agree in features")
-    x_fit = x_train[fitted_rows(len(x_train), detector.fit_limit)]
-    try:
-        # Built before the threads are limited, since the limit only holds for libraries that are loaded.
-        estimator = detector.build(Training(inputs.x_train, inputs.code_size), seed)
-        with threadpool_limits(THREADS), _warnings_as_errors():
-            started = time.perf_counter()
-            estimator.fit(x_fit)
-            fitted = time.perf_counter()
-            scores = np.asarray(detector.score(estimator, x_test), np.float64)
-            scored = time.perf_counter()
-    except (ValueError, Warning) as error:
-        raise DataError(f"The detector {name} fails on {_shapes(x_fit, x_test)}: {error}") from error
-    if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
-        raise DataError(f"The detector {name} gives no finite score to some of {_shapes(x_fit, x_test)}")
-    return Detection(scores, fitted - started, scored - fitted, len(x_fit))
-
-
-def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:
-    """Which of the training samples a detector is fitted on: all, or `limit` of them, always the same, in order."""
-    if limit is None or samples <= limit:
-        return np.arange(samples)
-    return np.sort(np.random.default_rng(SUB_SAMPLE_SEED).choice(samples, limit, replace=False))
-
-
-def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float64]:
-    if x.ndim != 2:
-        raise ValueError(f"The {part} samples must be flattened to two axes. Received: shape {x.shape}")
-    if x.size == 0:
-        raise DataError(f"The detector {name} has no {part} samples. Received: shape {x.shape}")
-    samples = np.asarray(x, np.float64)
-    strange = len(x) - int(np.isfinite(samples).all(axis=1).sum())
-    if strange:
-        raise DataError(
-            f"The detector {name} needs finite numbers. {strange} of {len(x)} {part} samples hold NaN or infinity"
-        )
-    return samples
-
-
-@contextlib.contextmanager
-def _warnings_as_errors() -> Iterator[None]:
-    """Within this context, remarks on the numbers are errors; those on how a library is called stay warnings.
-
-    A `ConvergenceWarning` is a `UserWarning`, and so is what LocalOutlierFactor says when it has too few neighbours;
-    NumPy's overflows and divisions by zero are `RuntimeWarning`s.
-    """
-    with warnings.catch_warnings():
-        for category in (UserWarning, RuntimeWarning):
-            warnings.simplefilter("error", category)
-        yield
-
-
-def _shapes(x_fit: NDArray[np.float64], x_test: NDArray[np.float64]) -> str:
-    return f"{len(x_fit)} training and {len(x_test)} test samples of {x_fit.shape[1]} features"
 
 
 # How each detector is built, and how it scores where it has no `score_samples`.
@@ -296,7 +148,7 @@ _BEHIND_PCA = (
     f"{KEPT_VARIANCE:.0%} of their variance, at most {MOST_COMPONENTS}"
 )
 
-DETECTORS: dict[str, Detector] = {
+CLASSICAL: dict[str, Detector] = {
     "random_score": Detector(
         "random score",
         lambda training, seed: _RandomScores(seed),
@@ -352,37 +204,4 @@ DETECTORS: dict[str, Detector] = {
         score=_nearest_centre_distance,
         note="to the nearest of eight centres (the default)",
     ),
-}
-
-# What the survey at the end of document 000 lists and is not run. Its other entries are, under the names above: PCA,
-# k-means, Gaussian mixtures, nearest neighbours, Parzen windows (kernel_density), support vector machines.
-_NEEDS_LABELS = "needs labelled anomalies to train on"
-_NO_DETECTOR = "a way to describe images, not a detector"
-_NOT_IN_SCIKIT_LEARN = "not in scikit-learn, no standard settings"
-_ANOTHER_NETWORK = "another neural network to train, not a classical detector"
-
-NOT_RUN: dict[str, str] = {
-    "number of mixture components by Akaike or Bayesian information criterion": "the default of one component is kept",
-    "hidden Markov models": _NOT_IN_SCIKIT_LEARN,
-    "Markov random fields": _NOT_IN_SCIKIT_LEARN,
-    "conditional random fields": _NEEDS_LABELS,
-    "minimum volume estimation": "not in scikit-learn, whose minimum covariance determinant (elliptic_envelope) is run",
-    "expectation maximisation with deterministic annealing": "not in scikit-learn, which maximises without annealing",
-    "histogram analysis": _NOT_IN_SCIKIT_LEARN,
-    "wavelets with multiresolution Markov random fields": _NOT_IN_SCIKIT_LEARN,
-    "histogram-based features": _NO_DETECTOR,
-    "texture features": _NO_DETECTOR,
-    "shape features": _NO_DETECTOR,
-    "features from VGG-16": _NO_DETECTOR,
-    "histograms of oriented gradients": _NO_DETECTOR,
-    "feature matching with a similarity distance": _NO_DETECTOR,
-    "self-organising maps": _NOT_IN_SCIKIT_LEARN,
-    "radial basis function networks": _NOT_IN_SCIKIT_LEARN,
-    "learning vector quantisation": _NEEDS_LABELS,
-    "probabilistic neural networks": f"{_NEEDS_LABELS}; for one class it is kernel_density, which is run",
-    "Hopfield networks": _NOT_IN_SCIKIT_LEARN,
-    "adaptive resonance theory": _NOT_IN_SCIKIT_LEARN,
-    "relevance vector machine": f"{_NEEDS_LABELS}; not in scikit-learn",
-    "variational and conditional variational autoencoders": _ANOTHER_NETWORK,
-    "generative adversarial networks": _ANOTHER_NETWORK,
 }

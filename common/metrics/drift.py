@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common import figures
 from common.metrics.scores import Metric, Undefined, ranking_metrics
 
 PARTS = ("train", "validation", "test")
 NO_ERROR = "no normal sample has an error"
-COLOURS = ("#56B4E9", "#009E73", figures.CLASS_COLOURS[0])
 
 
 class Part(NamedTuple):
@@ -93,54 +91,3 @@ def drift_arrays(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> dic
         if name == "train":
             arrays["train_scores"] = part.errors.mean(axis=1)
     return arrays
-
-
-# The figures.
-
-
-def draw_errors_by_time(arrays: figures.Arrays) -> figures.Drawing:
-    """Errors of all normal samples along time by part, those before a break on top, and the breaks of the test period.
-
-    Whoever looks for a signal before breaks must first see how the process itself wanders.
-    """
-    figure, axes = figures.canvas(columns=1, height=3.4, wide=True)
-    for part, colour in zip(PARTS, COLOURS, strict=True):
-        scores = arrays["scores" if part == "test" else f"{part}_scores"]
-        axes[0].plot(_times(arrays, part), scores, ".", markersize=2, alpha=0.5, color=colour, label=part)
-    before = arrays["labels"] == 1
-    style = {"markersize": 2.5, "color": figures.CLASS_COLOURS[1], "label": "test, before a break"}
-    axes[0].plot(_times(arrays, "test")[before], arrays["scores"][before], ".", **style)
-    breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
-    for number, moment in enumerate(breaks.astype("datetime64[s]")):
-        label = {"label": "break"} if number == 0 else {}
-        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
-    axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **figures.THRESHOLD_LINE)
-    axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
-    axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
-    caption = (
-        "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
-    )
-    return figures.Drawing("errors_by_time", caption, figure)
-
-
-def draw_sensors_by_time(arrays: figures.Arrays) -> figures.Drawing:
-    """The sensors that make most of the error of normal samples in validation and test, along time."""
-    numbers = arrays["drifting_sensors"]
-    figure, axes = figures.canvas(columns=1, rows=len(numbers), height=1.9 * len(numbers) + 0.4, wide=True, sharex=True)
-    for row, number in enumerate(numbers):
-        for part, colour in zip(PARTS, COLOURS, strict=True):
-            values = arrays[f"{part}_sensors"][:, row]
-            axes[row].plot(_times(arrays, part), values, ".", markersize=2, color=colour, label=part)
-        axes[row].set(ylabel=f"x{number}, standard deviations")
-    axes[-1].set(xlabel="time")
-    axes[0].legend(markerscale=3, fontsize="small")
-    named = " and ".join(f"x{number}" for number in numbers)
-    caption = (
-        f"What moves the errors: {named}, largest in the error of normal windows of validation or test, as last rows "
-        "of windows, in standard deviations of the training windows."
-    )
-    return figures.Drawing("sensors_by_time", caption, figure)
-
-
-def _times(arrays: figures.Arrays, part: str) -> NDArray[np.datetime64]:
-    return np.asarray(arrays[f"{part}_times"].astype("datetime64[s]"))

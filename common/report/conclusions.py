@@ -13,9 +13,17 @@ from statistics import fmean, mode
 from typing import Any
 
 from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE
-from common.comparison.verdicts import EXACT, REPRODUCED, WITHIN_SPREAD, lies_outside
-from common.detectors.classical import DETECTORS
+from common.comparison.prediction import decimals_of
+from common.comparison.verdicts import (
+    EXACT,
+    REPRODUCED,
+    STAND_IN,
+    WITHIN_SPREAD,
+    lies_outside,
+)
+from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, PUBLISHED
+from common.report.markup import number
 
 # How far the AUROC may fall from the published protocol to the held-out one before that counts as weaker.
 GAP = 0.05
@@ -323,3 +331,56 @@ def _epochs(entry: Entry, runs: Mapping[str, Any]) -> list[str]:
         for epochs in both
     )
     return [f"Training took {held_out}; in the published protocol {published}."]
+
+
+def outside_alone(member: Mapping[str, Any]) -> bool:
+    """Whether a number, as exactly as it is printed, lies outside both ranges beside it, but not after correction."""
+    if member["verdict"] not in (REPRODUCED, WITHIN_SPREAD) or member["interval"] is None:
+        return False
+    published, half_unit = float(member["printed"]), 0.5 * 10.0 ** -decimals_of(member["printed"])
+    ends = ((member["minimum"], member["maximum"]), member["interval"])
+    return all(not low - half_unit <= published <= high + half_unit for low, high in ends)
+
+
+def spread_of(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
+    """Two ends of a range, written like the printed number."""
+    if ends is None or ends[0] is None:
+        return "-"
+    return " to ".join(number(end, member["printed"]) for end in ends)
+
+
+def headline(group: Mapping[str, Any]) -> list[str]:
+    """The number that a group's verdict hangs on, what was published for it, and ours."""
+    if group["verdict"] == STAND_IN:
+        return ["", "", "not compared"]
+    if group["obtained"] == "context" and len(group["members"]) > 1:
+        return [f"{len(group['members'])} numbers", "", ""]
+    if group["obtained"] == "exact":
+        count = len(group["members"])
+        agreeing = sum(member["verdict"] == EXACT for member in group["members"])
+        return [f"all {count}", "", f"{agreeing} of {count} agree" if group["n"] else "-"]
+    member = group["members"][0] if group["obtained"] == "context" else deciding(group)
+    ours = f"{number(member['mean'], member['printed'])} ({spread_of(member, (member['minimum'], member['maximum']))})"
+    return [f"`{member['metric']}`", shortened(member["printed"]), ours if member["n"] else "-"]
+
+
+def deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The member that a verdict hangs on: the least likely one outside, or the free one with the widest interval."""
+    free: list[Mapping[str, Any]] = [member for member in group["members"] if member["free"]]
+    if lies_outside(group["verdict"]):
+        outside = [member for member in group["members"] if lies_outside(member["verdict"])]
+        return min(outside, key=lambda member: (not member["free"], member["p_value"]))
+    if group["verdict"] == WITHIN_SPREAD:
+        return max(free, key=lambda member: half_width(member) / member["tolerance"])
+    return free[-1]
+
+
+def half_width(member: Mapping[str, Any]) -> float:
+    """Half the width of the prediction interval of a number."""
+    low, high = member["interval"] or (0.0, 0.0)
+    return float(high - low) / 2
+
+
+def shortened(printed: str) -> str:
+    """A printed number, without the digits that nobody reads."""
+    return printed if len(printed) < 10 else number(float(printed), printed)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from common.comparison.standings import column
 from common.errors import RecordError
+from common.experiment import Experiment
 from common.metrics.scores import confusion_counts
 from common.runs import records
 from common.runs.records import Record
 from common.runs.selection import Selection
-from common.runs.tasks import Experiment
 
 # So many seeds can be picked from: a page holds the scores of each.
 SEEDS = 10
@@ -34,14 +34,14 @@ def explorable(experiment: Experiment, selection: Selection) -> dict[str, Any]:
     """The scores of the first seeds of one protocol.
 
     Args:
-        experiment: the first of its METHODS is the one whose scores are given.
+        experiment: the first of its methods is the one whose scores are given.
         selection: its finished runs.
 
     Returns:
         By seed: `scores` (float64, little endian) in base 64, `labels` as zeros and ones, and the `decisions`.
     """
     found = {}
-    array = next(iter(experiment.METHODS.values()))
+    array = next(iter(experiment.methods.values()))
     for seed, (folder, record) in sorted(selection.runs.items())[:SEEDS]:
         try:
             arrays = records.read_arrays(folder, record)

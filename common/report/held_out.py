@@ -230,6 +230,6 @@ def appendix(results: Mapping[str, Any]) -> list[str]:
         "autoencoder was trained on, and never tuned. No detector sees a labelled anomaly; methods of the sources that "
         "learn from some are marked (labels).",
         notes,
-        "What the source of `curves_dense_ae` lists as further methods, and is not run:",
+        "What the sources list as further methods, and is not run:",
         rest,
     ]

@@ -14,12 +14,11 @@ from common.comparison.verdicts import (
     NOT_RUN,
     OUTSIDE,
     REPRODUCED,
-    STAND_IN,
     WITHIN_SPREAD,
-    decimals_of,
     lies_outside,
 )
 from common.report import held_out as markdown_held_out
+from common.report.conclusions import deciding, half_width, headline, outside_alone, shortened, spread_of
 from common.report.markup import number, outside, paragraph, pictures, plain, quoted, ranges, table
 
 # Of a number within a row.
@@ -129,8 +128,8 @@ def _group(group: Mapping[str, Any], source: str) -> str:
             f"[{member['printed']}]({address})" if address else member["printed"],
             number(member["mean"], member["printed"]),
             number(member["standard_deviation"], member["printed"]),
-            _range(member, (member["minimum"], member["maximum"])),
-            _range(member, member["interval"]),
+            spread_of(member, (member["minimum"], member["maximum"])),
+            spread_of(member, member["interval"]),
             ALONE if outside_alone(member) else member["verdict"],
         ]
         for member in group["members"]
@@ -141,57 +140,6 @@ def _group(group: Mapping[str, Any], source: str) -> str:
         f"Where: {group['where']}"
     )
     return f"{title}\n\n{table(headings, rows)}"
-
-
-def outside_alone(member: Mapping[str, Any]) -> bool:
-    """Whether a number, as exactly as it is printed, lies outside both ranges beside it, but not after correction."""
-    if member["verdict"] not in (REPRODUCED, WITHIN_SPREAD) or member["interval"] is None:
-        return False
-    published, half_unit = float(member["printed"]), 0.5 * 10.0 ** -decimals_of(member["printed"])
-    ends = ((member["minimum"], member["maximum"]), member["interval"])
-    return all(not low - half_unit <= published <= high + half_unit for low, high in ends)
-
-
-def _range(member: Mapping[str, Any], ends: Sequence[float | None] | None) -> str:
-    if ends is None or ends[0] is None:
-        return "-"
-    return " to ".join(number(end, member["printed"]) for end in ends)
-
-
-def headline(group: Mapping[str, Any]) -> list[str]:
-    """The number that a group's verdict hangs on, what was published for it, and ours."""
-    if group["verdict"] == STAND_IN:
-        return ["", "", "not compared"]
-    if group["obtained"] == "context" and len(group["members"]) > 1:
-        return [f"{len(group['members'])} numbers", "", ""]
-    if group["obtained"] == "exact":
-        count = len(group["members"])
-        agreeing = sum(member["verdict"] == EXACT for member in group["members"])
-        return [f"all {count}", "", f"{agreeing} of {count} agree" if group["n"] else "-"]
-    member = group["members"][0] if group["obtained"] == "context" else deciding(group)
-    ours = f"{number(member['mean'], member['printed'])} ({_range(member, (member['minimum'], member['maximum']))})"
-    return [f"`{member['metric']}`", shortened(member["printed"]), ours if member["n"] else "-"]
-
-
-def deciding(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The member that a verdict hangs on: the least likely one outside, or the free one with the widest interval."""
-    free: list[Mapping[str, Any]] = [member for member in group["members"] if member["free"]]
-    if lies_outside(group["verdict"]):
-        outside = [member for member in group["members"] if lies_outside(member["verdict"])]
-        return min(outside, key=lambda member: (not member["free"], member["p_value"]))
-    if group["verdict"] == WITHIN_SPREAD:
-        return max(free, key=lambda member: _width(member) / member["tolerance"])
-    return free[-1]
-
-
-def _width(member: Mapping[str, Any]) -> float:
-    low, high = member["interval"] or (0.0, 0.0)
-    return float(high - low) / 2
-
-
-def shortened(printed: str) -> str:
-    """A printed number, without the digits that nobody reads."""
-    return printed if len(printed) < 10 else number(float(printed), printed)
 
 
 def _verdict(group: Mapping[str, Any]) -> str:
@@ -341,11 +289,11 @@ def _variant_commands(entry: Mapping[str, Any]) -> str:
 
 def _what_is_off(group: Mapping[str, Any]) -> str:
     member = deciding(group)
-    seeds = f"our {member['n']} seeds range from {_range(member, (member['minimum'], member['maximum']))}"
+    seeds = f"our {member['n']} seeds range from {spread_of(member, (member['minimum'], member['maximum']))}"
     if group["verdict"] == WITHIN_SPREAD:
         return (
             f"**{group['title']}**: {group['verdict']}. The widest interval is that of `{member['metric']}`: "
-            f"half-width {number(_width(member), member['printed'])} against a tolerance of "
+            f"half-width {number(half_width(member), member['printed'])} against a tolerance of "
             f"{number(member['tolerance'], member['printed'])}; {seeds}, published is {shortened(member['printed'])}."
         )
     return (
@@ -371,8 +319,8 @@ def _variant_table(entry: Mapping[str, Any], group: Mapping[str, Any]) -> str:
                 str(member["n"]),
                 number(member["mean"], member["printed"]),
                 number(member["standard_deviation"], member["printed"]),
-                _range(member, (member["minimum"], member["maximum"])),
-                _range(member, member["interval"]),
+                spread_of(member, (member["minimum"], member["maximum"])),
+                spread_of(member, member["interval"]),
                 candidate["verdict"],
             ]
         )

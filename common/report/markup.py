@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from common.comparison.verdicts import decimals_of
+from common.comparison.prediction import decimals_of
 
 
 def number(value: float | None, printed: str) -> str:

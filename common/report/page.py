@@ -35,13 +35,13 @@ class Plot(NamedTuple):
     words: str
 
 
-def render(results: Mapping[str, Any], explorable: Mapping[str, Any], folder: Path) -> str:
+def render(results: Mapping[str, Any], explorable: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     """The page.
 
     Args:
-        results: of `report.collect`, with the figures that `report.write` adds.
+        results: of `report.results.collect`.
         explorable: by experiment and protocol what `explore.explorable` gives.
-        folder: where the files of the figures are.
+        figures: the PNG of every figure, by its path within the report.
 
     Returns:
         HTML. Text that comes from files is escaped, and no mark-up in it does anything.
@@ -56,7 +56,7 @@ def render(results: Mapping[str, Any], explorable: Mapping[str, Any], folder: Pa
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    convert = _Converter(folder)
+    convert = _Converter(figures)
     sections = []
     for name, entry in results["experiments"].items():
         parts = markdown.experiment(name, entry)[1:]
@@ -119,7 +119,7 @@ def _headline(entry: Mapping[str, Any]) -> dict[str, Any] | None:
                 return {
                     "title": group["title"],
                     "metric": metric,
-                    "published": markdown.shortened(member["printed"]),
+                    "published": conclusions.shortened(member["printed"]),
                     "ours": number(member["mean"], member["printed"]),
                     "verdict": group["verdict"],
                     "mood": mood(group["verdict"]),
@@ -170,10 +170,10 @@ def plot(member: Mapping[str, Any], values: Sequence[float]) -> Plot:
 class _Converter:
     """Converts Markdown: figures come into the page, tables can be scrolled and sorted, headings can be linked to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, figures: Mapping[str, bytes]) -> None:
         from markdown_it import MarkdownIt
 
-        self._folder, self._tables = folder, count(1)
+        self._figures, self._tables = figures, count(1)
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
         self._markdown.renderer.rules |= {  # type: ignore[attr-defined]
             "image": self._image,
@@ -191,10 +191,10 @@ class _Converter:
         from markupsafe import escape
 
         token = tokens[index]
-        path = (self._folder / str(token.attrs["src"])).resolve()
-        if not path.is_relative_to(self._folder.resolve()) or not path.is_file():
+        png = self._figures.get(str(token.attrs["src"]))
+        if png is None:
             return str(escape(token.content))
-        picture = base64.b64encode(path.read_bytes()).decode()
+        picture = base64.b64encode(png).decode()
         image = f'<img src="data:image/png;base64,{picture}" alt="{escape(token.content)}">'
         return f'<button type="button" class="figure" title="Enlarge">{image}</button>'
 

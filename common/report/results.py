@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,129 +18,115 @@ from common.comparison.associations import separate
 from common.comparison.published import Published, read_published
 from common.comparison.standings import standings
 from common.comparison.verdicts import compare
-from common.detectors.classical import DETECTORS, NOT_RUN, Detector
+from common.detectors.detector import Detector
+from common.detectors.registry import DETECTORS
 from common.errors import SuiteError
-from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED
-from common.report import figures as pictures
-from common.report import held_out as markdown_held_out
-from common.report import markdown
-from common.report import tables as tidy
-from common.report.explore import explorable
-from common.report.page import render
-from common.runs import records
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
+from common.report import explore, figures
+from common.report.figures import Drawn, Picture
 from common.runs.records import Record
 from common.runs.selection import Selection, select
-from common.runs.tasks import Experiment, import_experiment, name_of
 
 SCHEMA = 1
 
 Results = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report is written from.
+
+    Attributes:
+        results: plain data, what results.json holds.
+        figures: the PNG of every figure, by its path within the report.
+        explorable: by experiment and protocol the scores that a reader of the page may set a threshold on.
+    """
+
+    results: Results
+    figures: Mapping[str, bytes]
+    explorable: Mapping[str, Mapping[str, Any]]
+
+
 def collect(
     experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS
-) -> Results:
-    """Gather what the records in `out` say about each experiment.
+) -> Report:
+    """Gather what the records in `out` say about each experiment, and draw its figures.
 
     Args:
         experiments: which ones, in the order of the report.
-        out: where `runs/` is.
+        out: the folder that `runs/` is in.
         reference: a folder with the reference's results.json. Ablations that were not run here are taken from there.
-        protocols: which ones to tell of; the published one is always there, since it is what the verdicts are on.
-
-    Returns:
-        What results.json holds: plain data, `experiments` by name.
+        protocols: which ones to report; the published one always is, since the verdicts are on it.
     """
     known = read_results(reference)["experiments"] if (reference / "results.json").exists() else {}
-    collected = {}
+    entries: dict[str, Any] = {}
+    not_run: dict[str, str] = {}
+    drawn: dict[str, bytes] = {}
+    explorable = {}
     for experiment in experiments:
-        name = name_of(experiment)
-        selections = {protocol: _select(experiment, protocol, out) for protocol in (PUBLISHED, *protocols)}
-        selection = selections[PUBLISHED]
-        published = read_published(name)
-        collected[name] = {
-            **_results_of(published, selection),
-            "description": describe(experiment.__doc__ or ""),
-            "source": asdict(published.source),
-            "headline": published.headline,
-            "not_published": dict(published.not_published),
-            "protocols": {
-                protocol: _runs_of(published, found, experiment.PUBLISHED_ONLY)
-                for protocol, found in selections.items()
-                if protocol != PUBLISHED
-            },
-            "standings": {
-                protocol: standings(experiment, protocol, found, out) for protocol, found in selections.items()
-            },
-            "own_data": HELD_OUT in experiment.SPLIT_BY_SEED,
-            "revision": experiment.REVISION,
-            "config": experiment.Config().to_dict(),
-            "separation": _separation(experiment, selection),
-            "beside": {group: list(metrics) for group, metrics in getattr(experiment, "BESIDE", {}).items()},
-            "variants": _variants(experiment, published, out, selection, known.get(name, {})),
-        }
+        name, published = experiment.name, read_published(experiment.name)
+        selections = {protocol: select_default(experiment, protocol, out) for protocol in (PUBLISHED, *protocols)}
+        entry = _entry(experiment, published, selections, out, known.get(name, {}))
+        for protocol, shown in figures.draw(experiment, published, entry, selections, out).items():
+            _add_figures(entry, name, protocol, shown, drawn)
+        explorable[name] = {protocol: explore.explorable(experiment, found) for protocol, found in selections.items()}
+        entries[name] = entry
+        not_run |= published.not_run
     detectors = {detector.title: _detector_note(detector) for detector in DETECTORS.values()}
-    return {"schema": SCHEMA, "experiments": collected, "detectors": detectors, "detectors_not_run": NOT_RUN}
+    results = {"schema": SCHEMA, "experiments": entries, "detectors": detectors, "detectors_not_run": not_run}
+    return Report(results, drawn, explorable)
 
 
-def _select(experiment: Experiment, protocol: str, out: Path) -> Selection:
-    return select(out, name_of(experiment), protocol, experiment.Config().to_dict(), experiment.REVISION)
+def _entry(
+    experiment: Experiment, published: Published, selections: Mapping[str, Selection], out: Path, known: Results
+) -> dict[str, Any]:
+    """Gather the results of one experiment, but for its figures."""
+    selection = selections[PUBLISHED]
+    return {
+        **_results_of(published, selection),
+        "description": describe(experiment.docstring),
+        "source": asdict(published.source),
+        "headline": published.headline,
+        "not_published": dict(published.not_published),
+        "protocols": {
+            protocol: _runs_of(published, found, experiment.published_only)
+            for protocol, found in selections.items()
+            if protocol != PUBLISHED
+        },
+        "standings": {protocol: standings(experiment, protocol, found) for protocol, found in selections.items()},
+        "own_data": HELD_OUT in experiment.split_by_seed,
+        "revision": experiment.revision,
+        "config": experiment.config().to_dict(),
+        "separation": _separation(published, selection),
+        "beside": {group.name: list(group.beside) for group in published.groups if group.beside},
+        "variants": _variants(experiment, published, out, selection, known),
+    }
+
+
+def _add_figures(entry: dict[str, Any], name: str, protocol: str, shown: Drawn, drawn: dict[str, bytes]) -> None:
+    """Note files and captions of figures in the entry of an experiment, and their PNGs in `drawn`."""
+
+    def noted(pictures: Iterable[Picture], place: str) -> list[dict[str, str]]:
+        drawn.update({f"{place}/{picture.name}.png": picture.png for picture in pictures})
+        return [{"file": f"{place}/{picture.name}.png", "caption": picture.caption} for picture in pictures]
+
+    if protocol == PUBLISHED:
+        place = f"figures/{name}"
+        entry["overview"] = noted(shown.overview, place)
+        entry |= {"figures": noted(shown.pictures, place), "figure_seed": shown.seed}
+    else:
+        place = f"figures/{name}/{protocol}"
+        entry["protocols"][protocol] |= {"figures": noted(shown.pictures, place), "figure_seed": shown.seed}
+
+
+def select_default(experiment: Experiment, protocol: str, out: Path) -> Selection:
+    """Select the records of the published settings in one protocol."""
+    return select(out, experiment.name, protocol, experiment.config().to_dict(), experiment.revision)
 
 
 def _detector_note(detector: Detector) -> str:
     limit = "" if detector.fit_limit is None else f"fitted on at most {detector.fit_limit} training samples"
     return "; ".join(part for part in (detector.note, limit) if part)
-
-
-def write(results: Results, out: Path, folder: Path, page: bool = True) -> Path:
-    """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tidy tables.
-
-    What is not part of this report is removed from figures/. Two reports into one folder wait for each other.
-
-    Args:
-        results: of `collect`; the names of the figures are added to it.
-        out: where `runs/` is, for the saved arrays.
-        folder: of the report.
-        page: whether to write index.html, results.csv and results.xlsx, too.
-
-    Returns:
-        The path of README.md.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with records.alone_in(folder):
-        return _write(results, out, folder, page)
-
-
-def _write(results: Results, out: Path, folder: Path, page: bool) -> Path:
-    with tempfile.TemporaryDirectory(dir=folder, prefix=records.TEMPORARY) as drawing:
-        for name, entry in results["experiments"].items():
-            _draw(name, entry, out, Path(drawing))
-        # Exchanged when all are drawn, so that an interruption leaves the old report with its pictures.
-        (Path(drawing) / "figures").mkdir(exist_ok=True)
-        shutil.rmtree(folder / "figures", ignore_errors=True)
-        (Path(drawing) / "figures").rename(folder / "figures")
-    records.write_atomically(
-        folder / "results.json", json.dumps(results, separators=(",", ":"), allow_nan=False).encode()
-    )
-    path = folder / "README.md"
-    records.write_atomically(path, markdown.report(results).encode(errors="backslashreplace"))
-    if page:
-        html = render(results, _explorable(results, out), folder)
-        records.write_atomically(folder / "index.html", html.encode(errors="backslashreplace"))
-        tables = {"results.csv": tidy.as_csv(results), "results.xlsx": tidy.as_xlsx(results)}
-        records.write_together({folder / name: content for name, content in tables.items()})
-    return path
-
-
-def _explorable(results: Results, out: Path) -> dict[str, dict[str, Any]]:
-    """By experiment and protocol the scores that a reader of the page may set a threshold on."""
-    return {
-        name: {
-            protocol: explorable(import_experiment(name), _select(import_experiment(name), protocol, out))
-            for protocol in (PUBLISHED, *entry["protocols"])
-        }
-        for name, entry in results["experiments"].items()
-    }
 
 
 def read_results(folder: Path) -> Results:
@@ -162,22 +146,6 @@ def read_results(folder: Path) -> Results:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise SuiteError(f"{path} holds no results of a report: {what}") from error
     return results
-
-
-def readme_with_tables(text: str, results: Results) -> str:
-    """The project's README with fresh tables between its markers.
-
-    Raises:
-        SuiteError: the markers are missing.
-    """
-    tables = {"glance": markdown_held_out.page_one(results), "verdicts": markdown.verdict_table(results)}
-    for name, table in tables.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise SuiteError(f"README.md must hold {begin} and {end} once each, around a generated table")
-        head, rest = text.split(begin)
-        text = f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
-    return text
 
 
 def describe(docstring: str) -> dict[str, str]:
@@ -224,13 +192,14 @@ def _worth_keeping(metrics: Mapping[str, Any], published: Published) -> dict[str
     return {name: value for name, value in metrics.items() if name in printed or not re.search(r"\.epoch_\d+$", name)}
 
 
-def _separation(experiment: Experiment, selection: Selection) -> dict[str, Any] | None:
-    """What goes with a metric over the seeds, for an experiment whose SEPARATES names that metric and the others."""
-    separates: tuple[str, tuple[str, ...]] | None = getattr(experiment, "SEPARATES", None)
-    if separates is None:
-        return None
-    target, metrics = separates
-    return {"target": target, "rows": [asdict(row) for row in separate(selection.metrics(), target, metrics)]}
+def _separation(published: Published, selection: Selection) -> dict[str, Any] | None:
+    """Find what goes with a printed number over the seeds, for a source with a row that names candidates."""
+    for group in published.groups:
+        if group.separates:
+            target = group.free[0]
+            found = separate(selection.metrics(), target, group.separates)
+            return {"target": target, "rows": [asdict(row) for row in found]}
+    return None
 
 
 def _environments(found: Iterable[Record]) -> list[dict[str, Any]]:
@@ -253,11 +222,10 @@ def _variants(
     Each carries, as `same_seeds`, the verdicts of the published settings over its own seeds, since a verdict depends on
     how many seeds it stands on.
     """
-    name = name_of(experiment)
+    name = experiment.name
     ours = []
-    for label, changes in experiment.ABLATIONS.items():
-        config = experiment.Config(**changes)
-        selection = select(out, name, PUBLISHED, config.to_dict(), experiment.REVISION)
+    for label, config in experiment.ablated().items():
+        selection = select(out, name, PUBLISHED, config.to_dict(), experiment.revision)
         if selection.runs and selection.data == main.data:
             same = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
             verdicts = {group.name: group.verdict for group in compare(published, same).groups}
@@ -274,28 +242,8 @@ def _variants(
     theirs = [
         {**entry, "origin": "the reference"}
         for entry in reference.get("variants", [])
-        if entry["label"] in experiment.ABLATIONS.keys() - labels
-        and reference.get("revision") == experiment.REVISION
+        if entry["label"] in experiment.ablations.keys() - labels
+        and reference.get("revision") == experiment.revision
         and (not main.runs or dict(main.data) == reference.get("data"))
     ]
     return ours + theirs
-
-
-def _draw(name: str, entry: dict[str, Any], out: Path, folder: Path) -> None:
-    """Draw the figures of an experiment into `folder/figures/`, and note their files and captions in its entry."""
-    experiment = import_experiment(name)
-    selections = {protocol: _select(experiment, protocol, out) for protocol in (PUBLISHED, *entry["protocols"])}
-    for protocol, (overview, drawn, seed) in pictures.draw(experiment, entry, selections, out).items():
-        place = Path("figures", name) if protocol == PUBLISHED else Path("figures", name, protocol)
-        told = {"figures": [_saved(picture, folder, place) for picture in drawn], "figure_seed": seed}
-        if protocol == PUBLISHED:
-            entry |= {"overview": [_saved(picture, folder, place) for picture in overview], **told}
-        else:
-            entry["protocols"][protocol] |= told
-
-
-def _saved(picture: pictures.Picture, folder: Path, place: Path) -> dict[str, str]:
-    (folder / place).mkdir(parents=True, exist_ok=True)
-    file = place / f"{picture.name}.png"
-    (folder / file).write_bytes(picture.png)
-    return {"file": file.as_posix(), "caption": picture.caption}

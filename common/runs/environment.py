@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from common.comparison.published import ROOT
-from common.training.fit import THREADS
+from common.files import IS_CHECKOUT, ROOT
+from common.training.keras import THREADS
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "torch")
 
@@ -50,6 +50,8 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """The commit of the checkout, marked when files differ from it; None outside a checkout."""
+    if not IS_CHECKOUT:
+        return None
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None

@@ -3,8 +3,8 @@
 A run leaves one folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
 Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json` is
 a run that did not finish, and counts for nothing. A record holds the digest of its arrays and of itself, and counts
-only as long as both are what they were. What the seeds share is computed once and lies beside them in
-`<digest>/once/`, in the same two files, and so do the classical detectors, in `<digest>/detectors/<name>/seed-0000/`.
+only as long as both are what they were. In the same two files, what the seeds share lies beside them in
+`<digest>/once/`, and a detector in `<digest>/detectors/<name>/seed-0000/`.
 """
 
 from __future__ import annotations
@@ -14,50 +14,38 @@ import hashlib
 import io
 import json
 import math
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import RecordError
-from common.metrics.scores import Metric, Metrics, Undefined
+from common.files import alone_in, digest_of, write_together
+from common.metrics.scores import Metrics, Undefined
 
 SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 RECORD, ARRAYS = "record.json", "arrays.npz"
 # A file that is not there is damage; one that cannot be read just now, for want of rights or handles, is not.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-# What the name of a file begins with while it is written.
-TEMPORARY = ".unfinished-"
-# What the digest of a data set begins with where something stood in for it.
-STAND_IN = "stand-in: "
-
-
-class Result(NamedTuple):
-    """What an experiment's `run` returns: a flat mapping of metrics, and the arrays that its figures need."""
-
-    metrics: Metrics
-    arrays: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Record:
     """One run, as `record.json` holds it.
 
-    `metrics` is flat; an undefined metric is `None` there and has its reason in `undefined`. `data` maps each data set
-    to its sha256 or to the name of its stand-in; it is empty where the experiment draws its data itself.
+    `seed` is `None` for the part that all seeds share. `metrics` is flat; an undefined metric is `None` there and has
+    its reason in `undefined`. `data` maps the data set to its sha256 or to the name of its stand-in; it is empty where
+    the experiment draws its data itself.
     """
 
     experiment: str
     protocol: str
     digest: str
-    seed: int
+    seed: int | None
     status: str
     config: Mapping[str, Any]
     revision: int
@@ -71,54 +59,25 @@ class Record:
     schema: int = SCHEMA
 
 
-@dataclass(frozen=True)
-class OnceRecord:
-    """What all seeds of one digest share, as the `record.json` in `once/` holds it. It exists only when it is finished.
-
-    The fields are those of `Record`, without what only a run has: a seed, a status, an error.
-    """
-
-    experiment: str
-    protocol: str
-    digest: str
-    config: Mapping[str, Any]
-    revision: int
-    data: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float | int | None] = field(default_factory=dict)
-    undefined: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    durations: Mapping[str, float] = field(default_factory=dict)
-    arrays_sha256: str | None = None
-    schema: int = SCHEMA
+def digest_folder(out: Path, experiment: str, protocol: str, digest: str) -> Path:
+    """The folder of all seeds of one digest."""
+    return out / "runs" / experiment / protocol / digest
 
 
-RecordT = TypeVar("RecordT", Record, OnceRecord)
+def detector_folder(digest_folder: Path, detector: str) -> Path:
+    """The folder of a detector under the splits of the runs of one digest."""
+    return digest_folder / "detectors" / detector
 
 
-def digest_of(config: Mapping[str, Any], protocol: str, data: Mapping[str, str], revision: int) -> str:
-    """Twelve hexadecimal digits that name everything a run depends on besides its seed."""
-    content = {"config": config, "protocol": protocol, "data": data, "revision": revision}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+def seed_folder(folder: Path, seed: int | None) -> Path:
+    """The folder of one record; without a seed that of what all seeds share."""
+    return folder / ("once" if seed is None else f"seed-{seed:04d}")
 
 
-def stand_in_of(data: Mapping[str, str]) -> str | None:
-    """What stood in for the real data of a run, or None where the data were real or drawn by the experiment."""
-    return ", ".join(value for value in data.values() if value.startswith(STAND_IN)) or None
-
-
-def run_folder(out: Path, experiment: str, protocol: str, digest: str, seed: int) -> Path:
-    """Where the run of one seed leaves its record."""
-    return out / "runs" / experiment / protocol / digest / f"seed-{seed:04d}"
-
-
-def once_folder(out: Path, experiment: str, protocol: str, digest: str) -> Path:
-    """Where the seeds of one digest keep what they share."""
-    return out / "runs" / experiment / protocol / digest / "once"
-
-
-def detector_folder(out: Path, experiment: str, protocol: str, digest: str, detector: str, seed: int) -> Path:
-    """Where a classical detector under the split of one seed leaves its record."""
-    return out / "runs" / experiment / protocol / digest / "detectors" / detector / f"seed-{seed:04d}"
+def seed_of(record: Record) -> int:
+    """Give the seed of the record of a run or a detector, which always has one."""
+    assert record.seed is not None
+    return record.seed
 
 
 def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, str]]:
@@ -139,16 +98,9 @@ def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, 
     return values, undefined
 
 
-def unflatten(record: Record | OnceRecord) -> dict[str, Metric]:
-    """The metrics of a record as they were before `flatten`."""
-    return {
-        name: Undefined(record.undefined[name]) if value is None else value for name, value in record.metrics.items()
-    }
-
-
 def write_run(
-    folder: Path, record: RecordT, arrays: Mapping[str, NDArray[Any]] | None = None, unless_finished: bool = False
-) -> RecordT:
+    folder: Path, record: Record, arrays: Mapping[str, NDArray[Any]] | None = None, unless_finished: bool = False
+) -> Record:
     """Write the arrays and the record that makes them count.
 
     Args:
@@ -171,83 +123,16 @@ def write_run(
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
         files[folder / ARRAYS] = buffer.getvalue()
-    text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
+    text = json.dumps({**content, "checksum": digest_of(content)}, indent=1, allow_nan=False)
     files[folder / RECORD] = text.encode()
     with alone_in(folder):
         if unless_finished:
             with contextlib.suppress(RecordError):
-                there = _read(folder, type(record))
-                if getattr(there, "status", OK) == OK:
+                there = read_record(folder)
+                if there.status == OK:
                     return there
         write_together(files)
-    return type(record)(**content)
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Within this context no other process writes into the folder; what a killed one has left there is removed."""
-    try:
-        import fcntl
-    except ImportError:  # On Windows each file is still whole, only two files might come from two processes.
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Where a file system knows no locks, it is as on Windows.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for leftover in folder.glob(f"{TEMPORARY}*"):
-                if leftover.is_dir():
-                    shutil.rmtree(leftover)
-                else:
-                    leftover.unlink()
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its own folder, and rename it when it is complete and on the disk.
-
-    Raises:
-        OSError: of the disk, with the path of the file; what was there before is as it was.
-    """
-    write_together({path: content})
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write several files that belong together: all are complete and on the disk before the first is renamed.
-
-    Raises:
-        OSError: of the disk, with the path of the file; what was there before is as it was.
-    """
-    temporaries: dict[Path, Path] = {}
-    path = Path()
-    try:
-        for path, content in files.items():
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-            temporaries[path] = Path(name)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes private files; a report is for whoever may read its folder.
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-        for path in files:
-            temporaries[path].replace(path)
-            del temporaries[path]
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
-    finally:
-        for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)
+    return Record(**content)
 
 
 def read_record(folder: Path) -> Record:
@@ -256,27 +141,15 @@ def read_record(folder: Path) -> Record:
     Raises:
         RecordError: it is missing, damaged, or of another schema version.
     """
-    return _read(folder, Record)
-
-
-def read_once(folder: Path) -> OnceRecord:
-    """Read the `record.json` of what the seeds share.
-
-    Raises:
-        RecordError: it is missing, damaged, or of another schema version.
-    """
-    return _read(folder, OnceRecord)
-
-
-def _read(folder: Path, kind: type[RecordT]) -> RecordT:
     path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise RecordError(f"{path} has schema version {content['schema']}, this suite reads version {SCHEMA}")
-        if content.pop("checksum") != _checksum(content):
+        if content.pop("checksum") != digest_of(content):
             raise RecordError(f"{path} is not as it was written; run the seed again with --fresh")
-        record = kind(**content)
+        # Older records of what the seeds share have neither; they were written only when it was finished.
+        record = Record(**{"seed": None, "status": OK, **content})
         _require_types(record)
     except (*ABSENT, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is no record: {error}") from error
@@ -285,7 +158,7 @@ def _read(folder: Path, kind: type[RecordT]) -> RecordT:
         raise RecordError(
             f"{path} belongs to {record.experiment}/{record.protocol}/{record.digest}, and lies elsewhere"
         )
-    if isinstance(record, Record) and folder.name != f"seed-{record.seed:04d}":
+    if folder != seed_folder(folder.parent, record.seed):
         raise RecordError(f"{path} is the record of seed {record.seed}, and lies elsewhere")
     if record.arrays_sha256 is not None:
         _arrays_content(folder, record)
@@ -303,7 +176,7 @@ _ENTRIES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _require_types(record: Record | OnceRecord) -> None:
+def _require_types(record: Record) -> None:
     """What comes from a file may hold anything, and must not fail later, where nobody expects it.
 
     Raises:
@@ -313,14 +186,14 @@ def _require_types(record: Record | OnceRecord) -> None:
         if name in _ENTRIES:
             right = isinstance(value, dict) and all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
         elif name in ("seed", "revision", "schema"):
-            right = type(value) is int and value >= 0
+            right = (type(value) is int and value >= 0) or (value is None and name == "seed")
         else:
             right = isinstance(value, str) or (value is None and name in ("error", "arrays_sha256"))
         if not right:
             raise ValueError(f"{name} is {value!r:.60}")
     if {name for name, value in record.metrics.items() if value is None} != set(record.undefined):
         raise ValueError("its undefined metrics and their reasons do not go together")
-    if "total" not in record.durations and getattr(record, "status", OK) == OK:
+    if "total" not in record.durations and record.status == OK:
         raise ValueError("how long it took is missing")
 
 
@@ -332,7 +205,7 @@ def _is_entry(value: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) and (object in kinds or not isinstance(value, bool))
 
 
-def read_arrays(folder: Path, record: Record | OnceRecord) -> dict[str, NDArray[Any]]:
+def read_arrays(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
     """Read `arrays.npz`, without pickle, and make sure that it is the file which the record was written with.
 
     Raises:
@@ -346,7 +219,7 @@ def read_arrays(folder: Path, record: Record | OnceRecord) -> dict[str, NDArray[
         raise RecordError(f"{folder / ARRAYS} holds no plain arrays: {error}") from error
 
 
-def _arrays_content(folder: Path, record: Record | OnceRecord) -> bytes:
+def _arrays_content(folder: Path, record: Record) -> bytes:
     path = folder / ARRAYS
     try:
         content = path.read_bytes()
@@ -357,12 +230,11 @@ def _arrays_content(folder: Path, record: Record | OnceRecord) -> bytes:
     return content
 
 
-def set_aside(folder: Path, kind: Any = Record) -> str | None:
+def set_aside(folder: Path) -> str | None:
     """Give a damaged record another name, so that it counts for nothing and can still be looked at.
 
     Args:
         folder: of the record.
-        kind: `Record` or `OnceRecord`.
 
     Returns:
         What is wrong with it; `None` where there is no record, or a whole one.
@@ -371,7 +243,7 @@ def set_aside(folder: Path, kind: Any = Record) -> str | None:
         return None
     with alone_in(folder):
         try:
-            _read(folder, kind)
+            read_record(folder)
         except RecordError as error:
             for name in (RECORD, ARRAYS):
                 with contextlib.suppress(FileNotFoundError):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.data.stand_ins import stand_in_of
 from common.errors import RecordError
-from common.runs.records import OK, Record, read_record, stand_in_of
+from common.runs.records import OK, Record, read_record, seed_of
 
 
 class Found(NamedTuple):
@@ -77,10 +78,10 @@ def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any],
         chosen = max(matching, key=lambda digest: _preference(matching[digest]))
         for folder, record in matching.pop(chosen):
             if record.status == OK:
-                selection.runs[record.seed] = (folder, record)
+                selection.runs[seed_of(record)] = (folder, record)
                 selection.data = record.data
             else:
-                selection.failed[record.seed] = record.error or record.status
+                selection.failed[seed_of(record)] = record.error or record.status
     for digest, found in matching.items():
         if finished := sum(record.status == OK for _, record in found):
             selection.others[digest] = finished

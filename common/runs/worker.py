@@ -21,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.config import BaseConfig
+from common.data import datasets
 from common.data.datasets import Source
-from common.detectors.classical import detect
+from common.detectors.registry import detect
+from common.experiment import Experiment, Result, Splits
 from common.metrics.scores import detection_metrics
 from common.runs import environment, records
-from common.runs.records import Result
 from common.runs.tasks import Task
-from common.training import fit as training
+from common.training.fit import log_to, report_epochs_to, stopwatch
+from common.training.keras import seeded
 
 Epoch = Callable[[int, int, float], None]
 
@@ -50,22 +52,23 @@ class Outcome:
 class Memory:
     """What tasks of one process share: data, and the last split, each by what it depends on."""
 
-    data: dict[tuple[BaseConfig, Source], Any] = field(default_factory=dict)
-    splits: dict[tuple[BaseConfig, Source, str, int], Any] = field(default_factory=dict)
+    data: dict[tuple[str | None, Source], Any] = field(default_factory=dict)
+    splits: dict[tuple[Experiment, BaseConfig, Source, str, int], Splits] = field(default_factory=dict)
 
-    def split(self, task: Task, seed: int) -> Any:
+    def split(self, task: Task, seed: int) -> Splits:
         """The split of a task under some seed. Only the last one is kept: the detectors of a seed follow each other."""
-        origin = (task.config, task.source)
-        key = (*origin, task.protocol, seed)
+        key = (task.experiment, task.config, task.source, task.protocol, seed)
         if key not in self.splits:
-            if origin not in self.data:
-                self.data[origin] = task.experiment.load(*origin)
-            self.splits = {key: task.experiment.split(self.data[origin], task.config, task.protocol, seed)}
+            source = (task.experiment.dataset, task.source)
+            if source not in self.data:
+                dataset, place = source
+                self.data[source] = None if dataset is None else datasets.load(dataset, place)
+            self.splits = {key: task.experiment.split(self.data[source], task.config, task.protocol, seed)}
         return self.splits[key]
 
 
 def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = None) -> Outcome:
-    """Compute a run or a detector.
+    """Compute a run, the part that all seeds share, or a detector.
 
     Args:
         task: which.
@@ -76,36 +79,15 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
     Raises:
         OSError: of the disk, which is no failure of this task alone.
     """
-
-    def compute_it(seconds: dict[str, float]) -> Result:
-        with training.log_to(log_folder):
-            return _train(task, memory, epoch) if task.detector is None else _detect(task, memory, seconds)
-
-    return _outcome(compute_it)
-
-
-def compute_once(task: Task, memory: Memory) -> Outcome:
-    """Compute what all seeds of a task share."""
-
-    def compute_it(seconds: dict[str, float]) -> Result:
-        # Seed 0 whichever seed comes first, so that nothing can depend on the order of the runs.
-        with training.seeded(0):
-            result: Result = task.experiment.run_once(memory.split(task, 0), task.config)  # type: ignore[attr-defined]
-        return result
-
-    return _outcome(compute_it)
-
-
-def failed(error: str, details: str | None = None, seconds: Mapping[str, float] | None = None) -> Outcome:
-    """The outcome of a task that did not get to its end."""
-    return Outcome(records.FAILED, error=error, details=details, durations=seconds or {"total": 0.0})
-
-
-def _outcome(compute_it: Callable[[dict[str, float]], Result]) -> Outcome:
     started = time.perf_counter()
     try:
-        with training.stopwatch() as seconds:
-            result = compute_it(seconds)
+        with stopwatch() as seconds, log_to(log_folder):
+            if task.detector is not None:
+                result = _detect(task, memory, seconds)
+            elif task.seed is None:
+                result = _once(task, memory)
+            else:
+                result = _train(task, memory, epoch)
         metrics, undefined = records.flatten(result.metrics)
     except OSError:
         raise
@@ -117,22 +99,38 @@ def _outcome(compute_it: Callable[[dict[str, float]], Result]) -> Outcome:
     return Outcome(records.OK, metrics, undefined, result.arrays, durations=durations)
 
 
+def failed(error: str, details: str | None = None, seconds: Mapping[str, float] | None = None) -> Outcome:
+    """The outcome of a task that did not get to its end."""
+    return Outcome(records.FAILED, error=error, details=details, durations=seconds or {"total": 0.0})
+
+
 def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
-    with training.seeded(task.seed):
-        splits = memory.split(task, task.seed)
-        with training.report_epochs_to(epoch):
-            return task.experiment.run(splits, task.config, task.seed)
+    experiment, seed = task.experiment, task.seed
+    assert seed is not None
+    with seeded(seed):
+        splits = memory.split(task, seed)
+        models = experiment.build(task.config, splits.x_train.shape[1:])
+        with report_epochs_to(epoch):
+            return experiment.run(models, splits, task.config, seed)
+
+
+def _once(task: Task, memory: Memory) -> Result:
+    assert task.experiment.once is not None
+    # Seed 0 whichever seed comes first, so that nothing can depend on the order of the runs.
+    with seeded(0):
+        return task.experiment.once(memory.split(task, 0), task.config)
 
 
 def _detect(task: Task, memory: Memory, seconds: dict[str, float]) -> Result:
-    """One classical detector under the split of a run, with what its scores are judged by."""
-    assert task.detector is not None
-    inputs = task.experiment.detector_inputs(memory.split(task, task.seed), task.config)
-    detection = detect(task.detector, inputs, task.seed)
+    """Fit one detector under the split of a run, score by it, and judge its scores."""
+    assert task.detector is not None and task.seed is not None
+    splits = memory.split(task, task.seed)
+    detection = detect(task.detector, splits, task.seed)
     seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
-    metrics = {**detection_metrics(inputs.y_test, detection.scores), "fitted_on": detection.fitted_on}
-    labels = np.asarray(inputs.y_test, dtype=np.uint8)
-    return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": inputs.groups})
+    metrics = {**detection_metrics(splits.y_test, detection.scores), "fitted_on": detection.fitted_on}
+    labels = np.asarray(splits.y_test, dtype=np.uint8)
+    groups = np.arange(len(labels)) if splits.groups is None else splits.groups
+    return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups})
 
 
 # In a process of its own.
@@ -157,11 +155,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def compute_in_worker(number: int, task: Task, once: bool, log_folder: Path | None) -> Outcome:
+def compute_in_worker(number: int, task: Task, log_folder: Path | None) -> Outcome:
     """Compute the task of this number in a worker process that was begun by `start`."""
     _events.put((number, os.getpid()))
-    if once:
-        return compute_once(task, _memory)
     return compute(task, _memory, functools.partial(_tell_epoch, number), log_folder)
 
 
@@ -173,10 +169,10 @@ def _tell_epoch(number: int, *progress: Any) -> None:
 _one_at_a_time = threading.Lock()
 
 
-def compute_far_away(task: Task, once: bool, digest: str) -> Outcome:
+def compute_far_away(task: Task, digest: str) -> Outcome:
     """Compute a task on another machine: code and data there must be those that the caller's `digest` stands for."""
     if task.digest != digest:
         return failed("DataError: the worker has other data, or another version of this suite")
     with _one_at_a_time:
-        memory = Memory()  # The data of this process may have been exchanged since the last task.
-        return compute_once(task, memory) if once else compute(task, memory, lambda *progress: None)
+        # A new memory, since the data of this process may have been exchanged since the last task.
+        return compute(task, Memory(), lambda *progress: None)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import SuiteError
-from common.training.fit import THREADS, report_epoch
+from common.training.fit import report_epoch
+from common.training.keras import THREADS
 
 Reconstruct = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 

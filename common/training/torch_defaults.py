@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from common.training.fit import start_keras
+from common.training.keras import start_keras
 
 
 def dense(inputs: Any, units: int, *, activation: str = "linear", initializer: str = "pytorch") -> Any:

@@ -1,0 +1,70 @@
+"""This machine against a reference: the same runs, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.comparison.prediction import MINIMUM_SEEDS, SeedMetrics, Value, values_of
+from common.comparison.statistics import SIGNIFICANCE, holm, welch_p
+from common.comparison.verdicts import DIFFERS
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One metric here and in a reference. `common` seeds were run in both, `identical` of them to the last digit."""
+
+    metric: str
+    reference_mean: float | None
+    mean: float | None
+    common: int
+    identical: int
+    verdict: str
+
+
+def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
+    """Whether two sets of runs of the same experiment give the same, for every metric that the reference holds.
+
+    Runs of the same seed are `identical`, or `equal to rounding` (six digits), where another processor or thread count
+    rounds otherwise. Training magnifies rounding, so what differs by seed is compared as two samples: Welch's t-test,
+    right here since both sides are samples of runs, with Holm's correction over all metrics.
+    """
+    metrics = sorted({name for values in reference.values() for name in values})
+    p_values = {name: _welch(values_of(name, reference), values_of(name, ours)) for name in metrics}
+    adjusted = holm({name: p for name, p in p_values.items() if p is not None})
+    return [_agreement(name, reference, ours, adjusted.get(name)) for name in metrics]
+
+
+def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p: float | None) -> Agreement:
+    pairs = [(reference[seed].get(name), ours[seed].get(name)) for seed in sorted(set(reference) & set(ours))]
+    identical = sum(a == b for a, b in pairs)
+    theirs, here = values_of(name, reference), values_of(name, ours)
+    # Where a number varies with the seed, seeds are compared with their like; where it does not, all with all.
+    close = [_close(a, b) for a, b in pairs] or [_close(theirs[0], value) for value in (*theirs, *here) if theirs]
+    if pairs and identical == len(pairs):
+        verdict = "identical"
+    elif bool(theirs) != bool(here):
+        verdict = "defined on one side only"
+    elif close and all(close):
+        verdict = "equal to rounding"
+    elif adjusted_p is None:
+        verdict = "too few seeds"
+    else:
+        verdict = DIFFERS if adjusted_p < SIGNIFICANCE else "same distribution"
+    return Agreement(name, _mean(theirs), _mean(here), len(pairs), identical, verdict)
+
+
+def _close(a: Value, b: Value) -> bool:
+    return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Test two samples for unequal means; `None` below three values on a side."""
+    return None if min(len(a), len(b)) < MINIMUM_SEEDS else welch_p(a, b)

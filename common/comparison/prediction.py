@@ -1,0 +1,116 @@
+"""The prediction interval for one further run, and one published number against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+import numpy as np
+
+from common.comparison.statistics import SIGNIFICANCE, two_sided_p, two_sided_quantile
+
+MINIMUM_SEEDS = 3
+
+
+Value = float | int | None
+
+
+SeedMetrics = Mapping[int, Mapping[str, Value]]
+
+
+def values_of(metric: str, seeds: SeedMetrics) -> list[float]:
+    """Our defined values of one metric, in the order of the seeds."""
+    found = (seeds[seed].get(metric) for seed in sorted(seeds))
+    return [float(value) for value in found if value is not None]
+
+
+def format_as_printed(value: float, printed: str) -> str:
+    """Format our value as the source's library formatted its own, to compare texts and not rounded floats.
+
+    `0.505` prints as `0.51` or `0.50` depending on its binary neighbour; only the same formatting decides alike.
+    Numbers with more than 12 decimals were printed with `repr`.
+    """
+    decimals = decimals_of(printed)
+    if decimals > 12:
+        return repr(float(value))
+    return f"{value:.{decimals}f}"
+
+
+def decimals_of(printed: str) -> int:
+    """Digits behind the decimal point of a printed number."""
+    exponent = Decimal(printed).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(0, -exponent)
+
+
+class Prediction:
+    """The distribution of one further run, judged from our runs, against one published number.
+
+    Args:
+        values: our values, at least `MINIMUM_SEEDS` of them.
+        printed: the published number as printed; its last digit is the unit below which nothing can be told.
+        scale: "log" for losses and thresholds, "logit" for rates, "linear" for the rest.
+        cases: how many cases a rate counts, or None. One case is the smallest step that the rate can take.
+    """
+
+    def __init__(self, values: Sequence[float], printed: str, scale: str, cases: int | None) -> None:
+        self.published = float(printed)
+        self.half_unit = 0.5 * 10.0 ** -decimals_of(printed)
+        self.floor = max(self.half_unit, 0.5 / cases if cases else 0.0)
+        self._forward, self._backward = _scale(scale, cases, self.half_unit)
+        self._is_rate = scale == "logit"
+        self._values = list(values)
+        scaled = [self._forward(value) for value in values]
+        self._mean = float(np.mean(scaled))
+        self._spread = spread(scaled) * math.sqrt(1 + 1 / len(values))
+        self.centre = self._backward(self._mean)
+
+    def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
+        """The prediction interval in the number's own units, never narrower than half a unit or half a case."""
+        half = two_sided_quantile(significance, len(self._values) - 1) * self._spread
+        low, high = self._backward(self._mean - half), self._backward(self._mean + half)
+        low, high = min(low, self.centre - self.floor), max(high, self.centre + self.floor)
+        return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
+
+    def p_value(self) -> float:
+        """The significance at which the published number would just lie outside the interval."""
+        if abs(self.published - self.centre) <= self.floor * (1 + 1e-9):
+            return 1.0
+        if self._spread == 0:
+            return 0.0
+        distance = abs(self._forward(self.published) - self._mean) / self._spread
+        return two_sided_p(distance, len(self._values) - 1)
+
+    def outside_range(self) -> bool:
+        """Whether the published number lies outside the range of our seeds by more than its own rounding."""
+        slack = self.half_unit * (1 + 1e-9)
+        return not min(self._values) - slack <= self.published <= max(self._values) + slack
+
+
+def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """The transformation of a scale and its inverse, both finite at the ends of the range."""
+    if name == "linear":
+        return lambda value: value, lambda scaled: scaled
+    if name == "log":
+        return lambda value: math.log(max(value, half_unit)), math.exp
+    if name != "logit":
+        raise ValueError(f"A scale is linear, log or logit. Received: {name!r}")
+    # Half a case is added to both sides, so that 0 of n and n of n stay finite.
+    total = cases or round(0.5 / half_unit)
+
+    def forward(rate: float) -> float:
+        shrunk = (rate * total + 0.5) / (total + 1)
+        return math.log(shrunk / (1 - shrunk))
+
+    def backward(scaled: float) -> float:
+        # Written with tanh, which does not overflow where exp would.
+        shrunk = 0.5 * (1 + math.tanh(scaled / 2))
+        return min(1.0, max(0.0, (shrunk * (total + 1) - 0.5) / total))
+
+    return forward, backward
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation, exactly zero for identical values, where summation in floating point may miss it."""
+    return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0

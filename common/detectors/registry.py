@@ -1,0 +1,98 @@
+"""The registry of detectors, and the one way to fit one and score by it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.detectors.classical import CLASSICAL
+from common.detectors.detector import Detection, Detector, Training
+from common.errors import ConfigError, DataError
+from common.experiment import Splits
+from common.training.keras import THREADS
+
+SUB_SAMPLE_SEED = 0
+
+DETECTORS: dict[str, Detector] = {**CLASSICAL}
+
+
+def detect(name: str, splits: Splits, seed: int) -> Detection:
+    """Fit one detector on the training samples and score the test samples by it.
+
+    Everything is computed in double precision and on the suite's fixed number of threads, so that the same inputs and
+    seed give the same scores.
+
+    Args:
+        name: a key of `DETECTORS`.
+        splits: of a run; only its training samples are fitted on, and no label is looked at.
+        seed: of the run; changes the scores of detectors marked as random only.
+
+    Raises:
+        ConfigError: there is no such detector.
+        DataError: it cannot be fitted on these samples, or does not give every test sample a finite score.
+        ValueError: the shapes of the inputs do not agree.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if name not in DETECTORS:
+        raise ConfigError(f"There is no detector {name!r}. There are: {', '.join(DETECTORS)}")
+    detector = DETECTORS[name]
+    x_train, x_test = _samples(name, "training", splits.x_train), _samples(name, "test", splits.x_test)
+    if x_train.shape[1] != x_test.shape[1]:
+        raise ValueError(f"Training {x_train.shape} and test samples {x_test.shape} must agree in features")
+    x_fit = x_train[fitted_rows(len(x_train), detector.fit_limit)]
+    try:
+        # Built before the threads are limited, since the limit only holds for libraries that are loaded.
+        estimator = detector.build(Training(x_train, splits.code_size), seed)
+        with threadpool_limits(THREADS), _warnings_as_errors():
+            started = time.perf_counter()
+            estimator.fit(x_fit)
+            fitted = time.perf_counter()
+            scores = np.asarray(detector.score(estimator, x_test), np.float64)
+            scored = time.perf_counter()
+    except (ValueError, Warning) as error:
+        raise DataError(f"The detector {name} fails on {_shapes(x_fit, x_test)}: {error}") from error
+    if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
+        raise DataError(f"The detector {name} gives no finite score to some of {_shapes(x_fit, x_test)}")
+    return Detection(scores, fitted - started, scored - fitted, len(x_fit))
+
+
+def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:
+    """Which of the training samples a detector is fitted on: all, or `limit` of them, always the same, in order."""
+    if limit is None or samples <= limit:
+        return np.arange(samples)
+    return np.sort(np.random.default_rng(SUB_SAMPLE_SEED).choice(samples, limit, replace=False))
+
+
+def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float64]:
+    if x.ndim < 2 or x.size == 0:
+        raise DataError(f"The detector {name} has no {part} samples. Received: shape {x.shape}")
+    samples = np.asarray(x, np.float64).reshape(len(x), -1)
+    strange = len(x) - int(np.isfinite(samples).all(axis=1).sum())
+    if strange:
+        raise DataError(
+            f"The detector {name} needs finite numbers. {strange} of {len(x)} {part} samples hold NaN or infinity"
+        )
+    return samples
+
+
+@contextlib.contextmanager
+def _warnings_as_errors() -> Iterator[None]:
+    """Within this context, remarks on the numbers are errors; those on how a library is called stay warnings.
+
+    A `ConvergenceWarning` is a `UserWarning`, and so is what LocalOutlierFactor says when it has too few neighbours;
+    NumPy's overflows and divisions by zero are `RuntimeWarning`s.
+    """
+    with warnings.catch_warnings():
+        for category in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("error", category)
+        yield
+
+
+def _shapes(x_fit: NDArray[np.float64], x_test: NDArray[np.float64]) -> str:
+    return f"{len(x_fit)} training and {len(x_test)} test samples of {x_fit.shape[1]} features"

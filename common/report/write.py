@@ -1,0 +1,76 @@
+"""Write a report: README.md, results.json, the figures, the page and the tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from common import files
+from common.errors import SuiteError
+from common.report import held_out, markdown, tables
+from common.report.page import render
+from common.report.results import Report, Results
+
+
+def write(report: Report, folder: Path, page: bool = True) -> Path:
+    """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tables.
+
+    Files in figures/ that are not part of this report are removed. Two reports into one folder wait for each other.
+
+    Args:
+        report: of `collect`.
+        folder: of the report.
+        page: whether to write index.html, results.csv and results.xlsx, too.
+
+    Returns:
+        The path of README.md.
+    """
+    results = report.results
+    text = json.dumps(results, separators=(",", ":"), allow_nan=False)
+    contents = {
+        "results.json": text.encode(),
+        "README.md": markdown.report(results).encode(errors="backslashreplace"),
+    }
+    if page:
+        html = render(results, report.explorable, report.figures)
+        contents |= {
+            "index.html": html.encode(errors="backslashreplace"),
+            "results.csv": tables.as_csv(results),
+            "results.xlsx": tables.as_xlsx(results),
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.alone_in(folder):
+        _exchange_figures(report.figures, folder)
+        files.write_together({folder / name: content for name, content in contents.items()})
+    return folder / "README.md"
+
+
+def _exchange_figures(figures: Mapping[str, bytes], folder: Path) -> None:
+    """Exchange the folder of figures when all are written, so that an interruption leaves the old one."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=files.TEMPORARY) as unfinished:
+        (Path(unfinished) / "figures").mkdir()
+        for file, png in figures.items():
+            path = Path(unfinished) / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png)
+        shutil.rmtree(folder / "figures", ignore_errors=True)
+        (Path(unfinished) / "figures").rename(folder / "figures")
+
+
+def readme_with_tables(text: str, results: Results) -> str:
+    """The project's README with fresh tables between its markers.
+
+    Raises:
+        SuiteError: the markers are missing.
+    """
+    generated = {"glance": held_out.page_one(results), "verdicts": markdown.verdict_table(results)}
+    for name, table in generated.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SuiteError(f"README.md must hold {begin} and {end} once each, around a generated table")
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    return text

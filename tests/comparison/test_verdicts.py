@@ -1,0 +1,371 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.comparison.agreement import agree
+from common.comparison.prediction import Prediction, decimals_of, format_as_printed
+from common.comparison.published import Claim, Group, Published
+from common.comparison.statistics import holm, wilson_interval
+from common.comparison.verdicts import FIRM_SEEDS, compare, judge_claim, judge_given, judge_group, summarise
+
+
+def one_run(numbers, free=None, scale="linear", cases=None, tolerance=1e9):
+    return Group("g", "g", "one run", "", "", numbers, tuple(free or numbers), scale, cases, tolerance, False, "why")
+
+
+def exact(numbers):
+    return Group("g", "g", "exact", "", "", numbers)
+
+
+def seeds_of(metric, values):
+    return {seed: {metric: value} for seed, value in enumerate(values)}
+
+
+# Exact numbers.
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "text"),
+    [
+        (0.505, "0.51", "0.51"),
+        (0.845, "0.84", "0.84"),
+        (6265, "6265", "6265"),
+        (0.1, "0.100", "0.100"),
+        (-0.5, "-1", "-0"),
+    ],
+)
+def test_values_are_formatted_as_the_source_prints_them(value, printed, text):
+    assert format_as_printed(value, printed) == text
+
+
+@given(st.floats(-1e6, 1e6).filter(lambda value: value != 0), st.integers(0, 8))
+def test_a_number_formatted_like_itself_is_itself(value, decimals):
+    printed = f"{value:.{decimals}f}"
+    assert decimals_of(printed) == decimals
+    assert format_as_printed(float(printed), printed) == printed
+
+
+def test_numbers_printed_with_all_their_digits_come_back():
+    assert format_as_printed(0.13636363636363635, "0.13636363636363635") == "0.13636363636363635"
+
+
+def test_exact_compares_texts_in_every_seed():
+    assert judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505, 0.505])).verdict == "exact"
+    assert judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505, 0.504])).verdict == "differs"
+    assert judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505])).verdict == "exact"
+    assert judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505, None])).verdict == "differs"
+    assert judge_group(exact({"a": "0.51", "b": "1"}), {0: {"a": 0.51, "b": 2}}).verdict == "differs"
+
+
+def test_a_failed_seed_is_shown_beside_an_exact_verdict_and_does_not_change_it():
+    result = judge_group(exact({"a": "0.51"}), seeds_of("a", [0.505, 0.505]), failed=1)
+    assert (result.verdict, result.n, result.missing) == ("exact", 2, 1)
+
+
+# The prediction interval.
+
+
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=12, unique=True))
+def test_the_interval_is_that_for_one_further_observation(values):
+    n, m, s = len(values), np.mean(values), np.std(values, ddof=1)
+    half = scipy.stats.t.ppf(0.975, n - 1) * s * math.sqrt(1 + 1 / n)
+    low, high = Prediction(values, "0.00000000", "linear", None).interval()
+    assert (low, high) == pytest.approx((m - half, m + half), abs=1e-6)
+
+
+@given(
+    st.lists(st.floats(0.01, 0.99), min_size=3, max_size=12, unique=True), st.sampled_from(["linear", "log", "logit"])
+)
+def test_the_p_value_is_where_the_interval_ends(values, scale):
+    printed = "0.5000000"
+    prediction = Prediction(values, printed, scale, None)
+    p = prediction.p_value()
+    if 1e-6 < p < 0.999:
+        low, high = prediction.interval(p)
+        assert min(abs(low - 0.5), abs(high - 0.5)) < 1e-4
+
+
+def test_the_interval_is_never_narrower_than_half_a_unit_or_half_a_case():
+    same = [0.5] * 5
+    assert Prediction(same, "0.50", "linear", None).interval() == pytest.approx((0.495, 0.505))
+    assert Prediction(same, "0.50", "logit", 10).interval() == pytest.approx((0.45, 0.55))
+    assert Prediction(same, "0.50", "linear", None).p_value() == 1.0
+    assert Prediction(same, "0.52", "linear", None).p_value() == 0.0
+
+
+def test_rates_at_their_ends_stay_finite_and_within_bounds():
+    prediction = Prediction([0.99, 1.0, 1.0, 0.98], "1.00", "logit", 100)
+    low, high = prediction.interval()
+    assert 0.8 < low < 0.99 and high == 1.0
+    assert prediction.p_value() > 0.05
+    assert Prediction([0.0] * 4, "0.00", "logit", 100).interval() == pytest.approx((0.0, 0.005))
+
+
+def test_the_scales_turn_back_to_where_they_came_from():
+    for scale, value in [("linear", -3.0), ("log", 0.02), ("logit", 0.3), ("logit", 0.0), ("logit", 1.0)]:
+        assert Prediction([value] * 3, "0.30", scale, 50).centre == pytest.approx(value, abs=1e-12)
+
+
+def test_a_loss_interval_is_positive():
+    low, high = Prediction([0.001, 0.1, 1.0], "0.5", "log", None).interval()
+    assert 0 < low < high
+
+
+# Groups.
+
+
+def test_the_four_verdicts_on_one_run():
+    ours = seeds_of("a", np.linspace(0.45, 0.55, 10))
+    assert judge_group(one_run({"a": "0.50"}, tolerance=0.2), ours).verdict == "reproduced"
+    assert judge_group(one_run({"a": "0.50"}, tolerance=0.01), ours).verdict == "within spread"
+    assert judge_group(one_run({"a": "0.90"}, tolerance=0.2), ours).verdict == "differs (lower)"
+    assert judge_group(one_run({"a": "0.10"}, tolerance=0.2), ours).verdict == "differs (higher)"
+
+
+def test_a_relative_tolerance_is_a_fraction_of_the_published_number():
+    group = Group("g", "g", "one run", "", "", {"a": "0.010"}, ("a",), "log", None, 0.5, True, "why")
+    assert group.tolerance_of("a") == pytest.approx(0.005)
+
+
+def test_too_few_seeds_give_no_verdict_and_few_a_provisional_one():
+    group = one_run({"a": "0.5"})
+    assert judge_group(group, {}).verdict == "not run"
+    assert judge_group(group, seeds_of("a", [0.4, 0.6])).verdict == "no verdict"
+    assert judge_group(group, seeds_of("a", [0.4, 0.5, 0.6])).provisional
+    assert not judge_group(group, seeds_of("a", np.linspace(0.4, 0.6, 8))).provisional
+
+
+def test_missing_and_failed_seeds_are_counted():
+    result = judge_group(one_run({"a": "0.5"}), seeds_of("a", [0.4, 0.5, None, 0.6]), failed=2)
+    assert (result.n, result.missing) == (3, 3)
+
+
+def test_a_member_that_is_never_defined_leaves_the_verdict_to_the_free_ones():
+    group = one_run({"recall": "0.50", "precision": "0.60"}, free=["recall"])
+    ours = {seed: {"recall": value, "precision": None} for seed, value in enumerate(np.linspace(0.45, 0.55, 9))}
+    result = judge_group(group, ours)
+    assert (result.verdict, result.n) == ("reproduced", 9)
+    assert judge_group(group, {0: {"recall": None, "precision": None}}).verdict == "no verdict"
+
+
+def test_outside_the_interval_but_inside_the_range_does_not_differ():
+    two_modes = [0.1] + [0.9] * 19
+    result = judge_group(one_run({"a": "0.10"}), seeds_of("a", two_modes))
+    assert Prediction(two_modes, "0.10", "linear", None).p_value() < 0.05
+    assert result.verdict == "reproduced"
+
+
+def test_the_tolerance_is_asked_of_the_free_quantities_alone_but_any_member_can_differ():
+    ours = {seed: {"recall": value, "f1": 10 * value} for seed, value in enumerate(np.linspace(0.45, 0.55, 9))}
+    wide = judge_group(one_run({"recall": "0.50", "f1": "5.0"}, free=["recall"], tolerance=0.2), ours)
+    assert [member.verdict for member in wide.members] == ["reproduced", "within spread"]
+    assert wide.verdict == "reproduced"
+    off = judge_group(one_run({"recall": "0.50", "f1": "9.0"}, free=["recall"], tolerance=0.2), ours)
+    assert off.verdict == "differs (lower)"
+
+
+def test_below_eight_seeds_a_number_outside_is_not_said_to_differ():
+    group = one_run({"a": "0.90"})
+    assert judge_group(group, seeds_of("a", np.linspace(0.45, 0.55, 7))).verdict == "outside so far"
+    assert judge_group(group, seeds_of("a", np.linspace(0.45, 0.55, 8))).verdict == "differs (lower)"
+
+
+def test_a_group_of_many_numbers_is_not_many_chances():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.5, 0.1, 20)
+    outside_alone = np.mean(values) + 2.4 * np.std(values, ddof=1) * math.sqrt(1 + 1 / 20)
+    names = [f"m{i}" for i in range(10)]
+    ours = {seed: dict.fromkeys(names, value) for seed, value in enumerate(values)}
+    printed = dict.fromkeys(names, "0.50") | {"m0": f"{max(outside_alone, max(values) + 0.01):.2f}"}
+    assert judge_group(one_run({"m0": printed["m0"]}), ours).verdict == "differs (lower)"
+    assert judge_group(one_run(printed), ours).verdict == "reproduced"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_agrees_with_the_step_down_procedure(p_values):
+    adjusted = holm({str(i): p for i, p in enumerate(p_values)})
+    for alpha in (0.01, 0.05, 0.2):
+        rejected = set()
+        for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+            if p_values[i] * (len(p_values) - rank) > alpha:
+                break
+            rejected.add(str(i))
+        assert {name for name, p in adjusted.items() if p <= alpha} == rejected
+
+
+# Simulated sources: published numbers drawn from our own distribution must rarely come out as different.
+
+
+def report_metrics(hits, rejections, name="m"):
+    """The seven numbers of a classification report over 100 + 100 cases, from their two counts."""
+    fp, fn = 100 - rejections, 100 - hits
+    divide = lambda a, b: a / b if b else None  # noqa: E731
+    return {
+        f"{name}.normal.precision": divide(rejections, rejections + fn),
+        f"{name}.normal.recall": rejections / 100,
+        f"{name}.normal.f1": 2 * rejections / (2 * rejections + fn + fp) if rejections else 0.0,
+        f"{name}.anomaly.precision": divide(hits, hits + fp),
+        f"{name}.anomaly.recall": hits / 100,
+        f"{name}.anomaly.f1": 2 * hits / (2 * hits + fn + fp) if hits else 0.0,
+        f"{name}.accuracy": (hits + rejections) / 200,
+    }
+
+
+def counts(rng, shape, size):
+    if shape == "normal":
+        rates = rng.normal(0.7, 0.06, size)
+    elif shape == "skewed":
+        rates = 1 - 0.05 * rng.exponential(1, size)
+    else:
+        rates = np.where(rng.random(size) < 0.3, rng.normal(0.3, 0.03, size), rng.normal(0.8, 0.03, size))
+    return np.clip(np.round(rates * 100), 0, 100).astype(int)
+
+
+def losses(rng, shape, size):
+    steps = {
+        "normal": rng.normal(0, 0.3, size),
+        "skewed": rng.exponential(0.5, size),
+        "two modes": np.where(rng.random(size) < 0.3, 1.2, 0) + rng.normal(0, 0.1, size),
+    }[shape]
+    return 0.02 * np.exp(steps)
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("shape", ["normal", "skewed", "two modes"])
+def test_a_report_from_our_own_distribution_differs_in_at_most_five_percent(shape, n):
+    rng = np.random.default_rng(n)
+    # Over 5 seeds `differs` is never said, whatever comes; a few trials show it.
+    trials, differs = (600 if n >= FIRM_SEEDS else 50), 0
+    for _ in range(trials):
+        runs = [report_metrics(a, b) for a, b in zip(counts(rng, shape, n + 1), counts(rng, shape, n + 1), strict=True)]
+        printed = {name: f"{value:.2f}" for name, value in runs[-1].items() if value is not None}
+        group = one_run(printed, free=["m.normal.recall", "m.anomaly.recall"], scale="logit", cases=100)
+        differs += judge_group(group, dict(enumerate(runs[:-1]))).verdict.startswith("differs")
+    assert differs / trials <= 0.05
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("shape", ["normal", "skewed", "two modes"])
+def test_a_curve_from_our_own_distribution_differs_in_at_most_five_percent(shape, n):
+    rng = np.random.default_rng(n)
+    # Over 5 seeds `differs` is never said, whatever comes; a few trials show it.
+    trials, differs = (600 if n >= FIRM_SEEDS else 50), 0
+    names = [f"loss.epoch_{epoch:03d}" for epoch in range(1, 6)]
+    for _ in range(trials):
+        level = losses(rng, shape, n + 1)
+        curves = level[:, None] * np.exp(rng.normal(0, 0.1, (n + 1, len(names))))
+        printed = {name: f"{value:.4f}" for name, value in zip(names, curves[-1], strict=True)}
+        ours = {seed: dict(zip(names, curve, strict=True)) for seed, curve in enumerate(curves[:-1])}
+        differs += judge_group(one_run(printed, scale="log"), ours).verdict.startswith("differs")
+    assert differs / trials <= 0.05
+
+
+def test_a_source_that_is_truly_different_is_found():
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(100):
+        ours = dict(enumerate(report_metrics(hits, 99) for hits in counts(rng, "normal", 20)))
+        printed = {name: f"{value:.2f}" for name, value in report_metrics(35, 99).items()}
+        group = one_run(printed, free=["m.normal.recall", "m.anomaly.recall"], scale="logit", cases=100)
+        found += judge_group(group, ours).verdict == "differs (higher)"
+    assert found >= 95
+
+
+def test_the_summary_counts_groups_and_what_chance_would_do():
+    ours = seeds_of("a", np.linspace(0.45, 0.55, 10))
+    groups = [
+        judge_group(one_run({"a": "0.50"}), ours),
+        judge_group(one_run({"a": "0.90"}), ours),
+        judge_group(exact({"a": "0.50"}), seeds_of("a", [0.5])),
+        judge_group(one_run({"absent": "0.90"}), {}),
+    ]
+    summary = summarise(groups)
+    assert (summary.exact, summary.exact_groups) == (1, 1)
+    assert (summary.outside, summary.one_run_groups, summary.expected_outside) == (1, 2, pytest.approx(0.1))
+
+
+def test_stand_ins_are_compared_with_nothing():
+    group = exact({"a": "0.50"})
+    published = Published("e", None, {}, (group, one_run({"b": "0.5"})), (Claim("c", "c", "", ("a > 0",)),))
+    comparison = compare(published, {seed: {"a": 0.5, "b": 0.5 + seed / 100} for seed in range(10)}, stand_in=True)
+    assert {result.verdict for result in comparison.groups} == {"stand-in data"}
+    assert [member.interval for result in comparison.groups for member in result.members] == [None, None]
+    assert comparison.claims == ()
+    assert (comparison.summary.exact_groups, comparison.summary.one_run_groups) == (0, 0)
+    assert comparison.groups[1].members[0].mean == pytest.approx(0.545)
+
+
+# Claims.
+
+
+def test_claims_are_counted_seed_by_seed():
+    claim = Claim("c", "c", "", ("a > b", "a >= 0.5"))
+    seeds = {0: {"a": 0.6, "b": 0.1}, 1: {"a": 0.4, "b": 0.1}, 2: {"a": 0.6, "b": 0.7}, 3: {"a": 0.6, "b": None}}
+    result = judge_claim(claim, seeds, failed=1)
+    assert (result.holds, result.n, result.missing) == (1, 3, 2)
+    assert result.interval == wilson_interval(1, 3)
+    assert judge_claim(claim, {}).interval is None
+
+
+def test_a_condition_judges_the_one_run_groups_over_the_seeds_that_meet_it():
+    condition = Claim("alive", "alive", "", ("dead < 1",))
+    alive = np.linspace(0.7, 0.8, 9)
+    seeds = {seed: {"dead": 0, "a": value, "b": 1} for seed, value in enumerate(alive)}
+    seeds |= {9: {"dead": 1, "a": 0.2, "b": 1}, 10: {"dead": 1, "a": 0.3, "b": 1}, 11: {"dead": None, "a": 0.9, "b": 1}}
+    groups = [one_run({"a": "0.74"}, tolerance=0.1), exact({"b": "1"})]
+    given = judge_given(condition, groups, seeds, failed=1)
+    assert given.seeds == tuple(range(9))
+    assert given.metrics == ("dead",)
+    assert (given.condition.holds, given.condition.n, given.condition.missing) == (9, 11, 2)
+    assert given.condition.interval == wilson_interval(9, 11)
+    (group,) = given.groups
+    assert group == judge_group(groups[0], seeds_of("a", alive))
+    assert group.verdict == "reproduced"
+    assert judge_group(groups[0], seeds).verdict == "within spread"
+
+
+def test_a_comparison_gives_both_readings_of_every_condition():
+    conditions = (Claim("alive", "alive", "", ("dead < 1",)), Claim("dead", "dead", "", ("dead >= 1",)))
+    published = Published("e", None, {}, (one_run({"a": "0.5"}),), (), conditions)
+    alive, dead = compare(published, {seed: {"dead": 0, "a": 0.5} for seed in range(3)}).conditional
+    assert (alive.condition.holds, alive.groups[0].verdict) == (3, "reproduced")
+    assert (dead.condition.holds, dead.groups[0].verdict, dead.groups[0].n) == (0, "not run", 0)
+    assert compare(Published("e", None, {}, (), ()), {}).conditional == ()
+
+
+@given(st.integers(1, 50).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_agrees_with_scipy(case):
+    successes, trials = case
+    expected = scipy.stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_interval_refuses_the_impossible():
+    with pytest.raises(ValueError, match="Received: 3 of 2"):
+        wilson_interval(3, 2)
+
+
+# This machine against the reference.
+
+
+def test_identical_runs_agree_and_rounding_is_told_from_difference():
+    reference = {seed: {"a": 1.0 + seed, "b": 2.0 + seed, "c": 3.0, "d": 4.0} for seed in range(4)}
+    ours = {seed: {"a": 1.0 + seed, "b": (2.0 + seed) * (1 + 1e-9), "c": 9.0, "d": None} for seed in range(4)}
+    verdicts = {row.metric: row.verdict for row in agree(reference, ours)}
+    assert verdicts == {"a": "identical", "b": "equal to rounding", "c": "differs", "d": "defined on one side only"}
+    shifted = {seed + 100: {"c": 3.0 * (1 + 1e-9)} for seed in ours}
+    (row,) = [row for row in agree(reference, shifted) if row.metric == "c"]
+    assert row.verdict == "equal to rounding"
+
+
+@given(st.integers(0, 10_000))
+def test_two_samples_of_one_distribution_are_compared_by_welch(seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(0, 1, 6), rng.normal(0.5, 2, 9)
+    (row,) = agree({i: {"m": v} for i, v in enumerate(a)}, {100 + i: {"m": v} for i, v in enumerate(b)})
+    p = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert row.verdict == ("differs" if p < 0.05 else "same distribution")

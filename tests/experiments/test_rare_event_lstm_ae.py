@@ -1,0 +1,224 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common import figures
+from common.comparison.published import read_published
+from common.comparison.verdicts import judge_group
+from common.data import datasets
+from common.data.datasets import Source
+from common.errors import SuiteError
+from common.metrics.scores import Undefined
+from common.metrics.thresholds import Threshold, break_even
+from common.runs.records import flatten
+from common.training.fit import layer_arrays
+from common.training.keras import seeded, start_keras
+from experiments import rare_event_lstm_ae as rare
+from tests.helpers.small_data import rising_table
+
+FULL = rare.Config()
+TINY = rare.Config(units=(8, 4), epochs=3, batch_size=32, learning_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return rising_table()
+
+
+@pytest.fixture(scope="module")
+def splits(data):
+    return rare.split(data, TINY, "published", seed=0)
+
+
+@pytest.fixture(scope="module")
+def result(splits):
+    return run(splits, TINY)
+
+
+def run(splits, config):
+    with seeded(0):
+        return rare.run(rare.build_autoencoder(config, splits.x_train.shape[1:]), splits, config, 0)
+
+
+# The data.
+
+
+def test_windows_and_labels_are_those_of_a_slow_loop(data):
+    made, _ = rare.split_at_random(rare.features_of(data), TINY, seed=0)
+    table = data
+    breaks = set(np.flatnonzero(table["y"]))
+    rows = [row for row in range(len(table)) if row not in breaks]
+    features = [f"x{number}" for number in range(1, 62) if number not in (28, 61)]
+    values = table[features].to_numpy()
+    assert made.x.shape == (len(rows) - 6, 5, 59)
+    for window in (0, 1, 100, len(made.x) - 1):
+        of_window = rows[window + 2 : window + 7]
+        np.testing.assert_array_equal(made.x[window], values[of_window])
+        assert made.y[window] == any(of_window[-1] + ahead in breaks for ahead in range(1, 6))
+
+
+def test_the_seed_varies_the_split_and_nothing_else_does(data, splits):
+    again, other = (rare.split(data, TINY, "published", seed) for seed in (0, 1))
+    for part in ("x_train", "x_validation", "y_validation", "x_test", "y_test"):
+        assert np.array_equal(getattr(splits, part), getattr(again, part))
+    assert not np.array_equal(splits.x_test, other.x_test)
+
+
+def test_every_window_is_scaled_once_by_the_normal_training_windows(data, splits):
+    from sklearn.model_selection import train_test_split
+
+    made, _ = rare.split_at_random(rare.features_of(data), TINY, seed=0)
+    parts = train_test_split(made.x, made.y, test_size=0.2, random_state=0)
+    x_train, x_validation, y_train, _ = train_test_split(parts[0], parts[2], test_size=0.2, random_state=0)
+    last = x_train[y_train == 0][:, 4]
+    mean, deviation = last.mean(axis=0), last.std(axis=0)
+    np.testing.assert_allclose(splits.x_train, (x_train[y_train == 0] - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(splits.x_validation, (x_validation - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(splits.x_test, (parts[1] - mean) / deviation, atol=1e-9)
+
+
+def test_the_real_table_gives_every_exact_number():
+    try:
+        data = datasets.load("processminer", Source(mode="real"))
+    except SuiteError as error:
+        pytest.skip(f"the paper machine's table is not here: {error}")
+    metrics, _ = flatten(rare.split(data, FULL, "published", seed=0).metrics)
+    made, _ = rare.split_at_random(rare.features_of(data), FULL, seed=0)
+    assert made.x.shape == (18268, 5, 59)
+    assert made.y.sum() == 601
+    groups = [group for group in read_published("rare_event_lstm_ae").groups if group.obtained == "exact"]
+    assert [judge_group(group, {0: metrics}).verdict for group in groups] == ["exact"] * 3
+
+
+# The model.
+
+
+def test_the_model_has_every_published_setting():
+    settings = read_published("rare_event_lstm_ae").settings
+    model = rare.build_autoencoder(FULL, (5, 59))
+    assert model.count_params() == settings["model.parameters"]
+    for name, values in layer_arrays(model).items():
+        assert values.tolist() == settings[f"model.{name}"]
+    assert float(model.optimizer.learning_rate) == pytest.approx(settings["learning_rate"])
+    layers = [layer for layer in model.layers if type(layer).__name__ == "LSTM"]
+    assert {layer.activation.__name__ for layer in layers} == {settings["model.activation"]}
+
+
+def test_every_default_that_is_written_out_is_one():
+    keras = start_keras()
+    ours, plain = rare.lstm(3, return_sequences=True).get_config(), keras.layers.LSTM(3, return_sequences=True)
+    different = {name for name, value in plain.get_config().items() if ours[name] != value}
+    assert different <= {"name", "unroll"}
+    optimizer = rare.build_autoencoder(FULL, (5, 4)).optimizer.get_config()
+    defaults = keras.optimizers.Adam(1e-3).get_config()
+    assert {name for name, value in defaults.items() if optimizer[name] != value} <= {"name"}
+
+
+def test_unrolled_layers_learn_the_same(splits, monkeypatch):
+    keras, plain = start_keras(), rare.lstm
+
+    def losses(unroll):
+        def layer(units, return_sequences):
+            return keras.layers.LSTM.from_config(plain(units, return_sequences).get_config() | {"unroll": unroll})
+
+        monkeypatch.setattr(rare, "lstm", layer)
+        with seeded(0):
+            model = rare.build_autoencoder(replace(TINY, units=(3,)), (5, 59))
+            model.run_eagerly = True
+            x = splits.x_train[:32].astype(np.float32)
+            return model.fit(x, x, epochs=3, batch_size=32, shuffle=False, verbose=0).history["loss"]
+
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+
+# The threshold.
+
+
+def test_a_break_even_point_where_both_are_zero_is_recorded_as_such():
+    point = break_even(np.array([1, 0, 0, 0]), np.array([1.0, 2.0, 3.0, 4.0]), "validation")
+    metrics = rare.break_even_metrics(point, np.array([0, 1, 0]), np.array([2.0, 2.5, 1.0]))
+    assert metrics["break_even.degenerate"] == 1
+    assert metrics["break_even.precision"] == metrics["break_even.recall"] == 0.0
+    # Flagged is strictly above: the score that equals the threshold is not.
+    assert [metrics[f"break_even.test.{name}"] for name in ("tn", "fp", "fn", "tp")] == [2, 0, 0, 1]
+
+
+def test_without_any_break_even_point_its_metrics_are_undefined_with_a_reason():
+    labels, scores = np.array([0, 1, 0]), np.array([1.0, 1.0, 1.0])
+    missing = rare.break_even_metrics(None, labels, scores)
+    point = Threshold(0.5, "break-even", "validation", 3, precision=0.5, recall=0.5)
+    defined = rare.break_even_metrics(point, labels, scores)
+    assert set(missing) == set(defined)
+    assert set(missing.values()) == {Undefined("no threshold makes precision equal to recall")}
+
+
+# A whole run, on tiny data.
+
+
+def test_golden_run(result):
+    """Values of one thread with oneDNN on; other processors round otherwise, hence the tolerances."""
+    metrics, undefined = flatten(result.metrics)
+    losses = [metrics[f"loss.epoch_{epoch:03d}"] for epoch in (1, 2, 3)]
+    assert losses == pytest.approx([1.24241, 1.18178, 1.15894], rel=1e-3)
+    assert metrics["validation_loss.last"] == pytest.approx(1.15662, rel=1e-3)
+    assert metrics["break_even.threshold"] == pytest.approx(1.3821, rel=1e-2)
+    assert metrics["autoencoder.auroc"] == pytest.approx(0.7117, abs=0.02)
+    assert metrics["training.epochs"] == 3
+    assert not undefined
+
+
+def test_every_published_metric_is_produced(result):
+    assert read_published("rare_event_lstm_ae").metrics() <= set(result.metrics)
+
+
+def test_counts_add_up(result):
+    metrics, _ = flatten(result.metrics)
+    assert sum(metrics[f"break_even.test.{name}"] for name in ("tn", "fp", "fn", "tp")) == metrics["data.test_windows"]
+    positives = metrics["break_even.test.fn"] + metrics["break_even.test.tp"]
+    assert positives / metrics["data.test_windows"] == metrics["data.test_positive_rate"]
+    assert metrics["data.normal_rows"] + metrics["data.break_rows"] == metrics["data.rows"]
+
+
+def test_the_score_is_the_error_of_the_last_row_alone(splits):
+    with seeded(0):
+        model = rare.build_autoencoder(TINY, (5, 59))
+    outputs = model.predict(splits.x_test.astype(np.float32), verbose=0)
+    expected = [np.mean((x[4] - output[4]) ** 2) for x, output in zip(splits.x_test, outputs, strict=True)]
+    np.testing.assert_allclose(rare.last_step_errors(model, splits.x_test).mean(axis=1), expected, rtol=1e-5)
+
+
+def test_training_stops_early_and_keeps_the_last_weights(splits):
+    config = replace(TINY, units=(4,), epochs=30, learning_rate=0.3, patience=2)
+    metrics, _ = flatten(run(splits, config).metrics)
+    epochs = metrics["training.epochs"]
+    losses = [metrics[f"validation_loss.epoch_{epoch:03d}"] for epoch in range(1, epochs + 1)]
+    assert epochs < 30
+    assert int(np.argmin(losses)) == epochs - 1 - 2
+    assert metrics["validation_loss.last"] == losses[-1]
+    assert f"loss.epoch_{epochs + 1:03d}" not in metrics
+
+
+def test_every_figure_of_the_source_is_drawn_from_small_saved_arrays(result, tmp_path):
+    file = tmp_path / "arrays.npz"
+    np.savez_compressed(file, allow_pickle=False, **result.arrays)
+    assert file.stat().st_size < 1_000_000
+    with np.load(file, allow_pickle=False) as arrays, figures.style():
+        drawings = [draw(arrays) for draw in rare.EXPERIMENT.figures]
+    sizes = [len(figures.png(drawing)) for drawing in drawings]
+    names = ["model", "loss", "precision_and_recall", "test_errors", "confusion_matrix", "roc"]
+    assert [drawing.name for drawing in drawings] == names
+    assert all(drawing.caption.endswith(".") for drawing in drawings)
+    assert max(sizes) < 100_000
+
+
+def test_the_model_graph_has_a_box_for_every_layer(result):
+    drawing = rare.draw_model(result.arrays)
+    words = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert [text.split()[0] for text in words] == result.arrays["layer_names"].tolist()
+    assert "output 4" in words[2] and "208 parameters" in words[2]
+
+
+def test_a_run_without_a_break_even_point_still_draws(result):
+    arrays = {**result.arrays, "threshold": np.array(np.nan)}
+    assert len([draw(arrays) for draw in rare.EXPERIMENT.figures]) == 6

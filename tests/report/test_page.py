@@ -1,0 +1,363 @@
+import base64
+import csv
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import openpyxl
+import pytest
+
+from common.comparison.published import read_published
+from common.report import page, write
+from common.report import results as report
+from common.report import tables as tidy
+from common.report.explore import decisions, explorable
+from common.report.markup import outside
+from common.runs.records import Record, read_arrays
+from common.runs.selection import select
+from experiments.__main__ import main
+from tests.helpers.tiny import CURVES, TINY
+
+
+@pytest.fixture(scope="module")
+def made(tiny_both, tmp_path_factory):
+    """A report of tiny runs: its results, its folder, and the scores that can be explored."""
+    folder = tmp_path_factory.mktemp("page")
+    tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
+    collected = report.collect([tiny], tiny_both, folder / "nowhere")
+    write.write(collected, folder)
+    text = (folder / "index.html").read_text()
+    scores = json.loads(re.search(r'<script type="application/json" id="scores">(.*?)</script>', text)[1])
+    return collected, folder, scores
+
+
+class Outline(HTMLParser):
+    """Checks that elements are closed in order; collects headings, ids, links, pictures and whatever is loaded."""
+
+    EMPTY = ("meta", "img", "input", "br", "hr", "line", "circle", "rect")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.headings, self.ids, self.links, self.pictures, self.loaded = [], [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "a":
+            self.links.append(found["href"])
+        if tag == "img":
+            self.pictures.append(found)
+        self.loaded += [found[name] for name in ("src", "srcset", "data", "poster") if name in found]
+        if tag == "link":
+            self.loaded.append(found["href"])
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in self.EMPTY
+        self.handle_starttag(tag, attributes)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_alone_and_is_well_formed(made):
+    _, folder, _ = made
+    text = (folder / "index.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    outline = Outline(text)
+    assert all(address.startswith("data:image/") for address in outline.loaded)
+    assert len(outline.ids) == len(set(outline.ids))
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= set(outline.ids)
+    assert all(link.startswith(("#", "https://")) for link in outline.links)
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
+    figures = [picture for picture in outline.pictures if picture["src"].startswith("data:image/png;base64,")]
+    assert len(figures) == len(list((folder / "figures").rglob("*.png"))) > 5
+    assert all(len(picture["alt"]) > 20 for picture in figures)
+
+
+def test_page_and_markdown_say_the_same(made):
+    _, folder, _ = made
+    text = html.unescape(re.sub(r"<[^>]*>", "", (folder / "index.html").read_text()))
+    for line in (folder / "README.md").read_text().splitlines():
+        if line.startswith("|") and set(line) > set("|- "):
+            for cell in line.strip("| ").split(" | "):
+                words = (
+                    re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", cell).replace("**", "").replace("`", "").replace("\\", "")
+                )
+                assert words in text
+
+
+def test_the_recorded_counts_come_out_of_the_stored_scores(made, tiny_both):
+    collected, _, scores = made
+    results = collected.results
+    found = scores["curves_dense_ae"]["held_out"]
+    assert list(found) == ["0", "1"]
+    for seed, run in found.items():
+        metrics = results["experiments"]["curves_dense_ae"]["protocols"]["held_out"]["seeds"][seed]
+        (decision,) = run["decisions"]
+        assert decision["threshold"] == metrics["percentile.threshold"]
+        assert decision["counts"] == {name: metrics[f"percentile.test.{name}"] for name in ("tn", "fp", "fn", "tp")}
+    selection = select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), CURVES.revision)
+    arrays = read_arrays(*selection.runs[0])
+    encoded = explorable(CURVES, selection)["0"]
+    decoded = np.frombuffer(base64.b64decode(encoded["scores"]), "<f8")
+    assert np.array_equal(decoded, arrays["scores"].astype(float))
+    assert encoded["labels"] == "".join(str(label) for label in arrays["labels"])
+
+
+def test_counts_that_do_not_come_out_again_are_no_decision():
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
+    counts = {"rule.threshold": 0.5, "rule.test.tn": 1, "rule.test.fp": 1, "rule.test.fn": 1, "rule.test.tp": 1}
+    record = Record("e", "published", "0" * 12, 0, "ok", {}, 1, metrics=counts)
+    assert [decision.rule for decision in decisions(record, labels, scores)] == ["rule"]
+    other = replace(record, metrics=counts | {"rule.test.tp": 2, "rule.test.fn": 0})
+    assert decisions(other, labels, scores) == []
+
+
+def test_hostile_text_does_nothing(made):
+    collected, _folder, _ = made
+    results = collected.results
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    entry = results["experiments"]["curves_dense_ae"]
+    hostile = {
+        **entry,
+        "failed": {"7": evil},
+        "damaged": [evil],
+        "description": {**entry["description"], "title": evil, "claim": evil},
+        "environments": [{**entry["environments"][0], "processor": evil}],
+    }
+    text = page.render(
+        {**results, "experiments": {"curves_dense_ae": hostile}}, {"curves_dense_ae": {evil: {}}}, collected.figures
+    )
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    Outline(text)
+
+
+def test_hostile_text_in_markdown_is_text():
+    evil = "<img src=x>\n\n## At a glance\n\n[click](http://evil.test/) ![t](http://evil.test/a.png) `x` | y"
+    written = outside(evil)
+    assert "\n" not in written
+    assert "<" not in written
+    read = page._Converter({})([f"Seed 7 failed: {written}."])
+    assert html.unescape(read) == f"<p>Seed 7 failed: {' '.join(evil.split())}.</p>\n"
+
+
+def test_figures_outside_of_the_report_are_not_taken_in(made):
+    convert = page._Converter(made[0].figures)
+    assert "<img" not in convert(["![a secret](../results.json)"])
+    assert convert(["![no file](nowhere.png)"]) == "<p>no file</p>\n"
+
+
+@pytest.mark.parametrize(("published", "values", "interval"), [("0.5", [0.5], None), ("0.74", [0.1, 0.9], [0.0, 1.0])])
+def test_a_plot_keeps_to_its_frame_and_its_order(published, values, interval):
+    member = {"metric": "m", "printed": published, "interval": interval}
+    drawn = page.plot(member, values)
+    assert all(page.MARGIN <= place <= page.WIDTH - page.MARGIN for place in [*drawn.dots, drawn.line])
+    assert np.array_equal(np.argsort([*drawn.dots, drawn.line]), np.argsort([*values, float(published)]))
+    assert f"published {published}" in drawn.words
+
+
+COLUMNS_OF_TEXT = [column for column in tidy.COLUMNS if column != "value"]
+
+
+def test_the_tables_are_tidy(made):
+    collected, folder, _ = made
+    results = collected.results
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == tidy.COLUMNS
+    entry = results["experiments"]["curves_dense_ae"]
+    count = sum(len(metrics) for runs in (entry, entry["protocols"]["held_out"]) for metrics in runs["seeds"].values())
+    assert len(rows) == count
+    for row in rows:
+        runs = entry if row["protocol"] == "published" else entry["protocols"]["held_out"]
+        value = runs["seeds"][row["seed"]][row["metric"]]
+        assert (row["value"], bool(row["undefined"])) == ("" if value is None else str(value), value is None)
+
+    header, *cells = openpyxl.load_workbook(folder / "results.xlsx").active.iter_rows(values_only=True)
+    assert header == tidy.COLUMNS
+    assert len(cells) == count
+    for found, row in zip(cells, rows, strict=True):
+        *names, value, undefined = ["" if cell is None else str(cell) for cell in found]
+        assert [*names, undefined] == [row[column] for column in COLUMNS_OF_TEXT]
+        assert value == row["value"] == "" or float(value) == pytest.approx(float(row["value"]), rel=1e-15)
+
+
+def sheet_of(metrics, undefined):
+    runs = {"stand_in": None, "data": {}, "seeds": {"0": metrics}, "undefined": {"0": undefined}, "protocols": {}}
+    results = {"experiments": {"e": runs}}
+    assert tidy.as_csv(results).count(b"\n") == 2
+    return openpyxl.load_workbook(io.BytesIO(tidy.as_xlsx(results))).active
+
+
+def test_text_that_no_spreadsheet_can_hold_stops_no_report():
+    assert sheet_of({"a\x00\ud800": 1.0}, {})["E2"].value == r"a\ud800"
+
+
+def test_no_text_becomes_a_formula():
+    text = '=HYPERLINK("https://example.org")'
+    cells = sheet_of({text: None}, {text: text})[2]
+    assert [cell.value for cell in cells] == ["e", "published", "drawn", 0, text, None, text]
+    assert {cell.data_type for cell in cells} == {"s", "n"}
+
+
+def test_the_report_can_be_opened_and_the_reference_cannot(tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    arguments = ["report", "--no-run", "--open", "--experiments", "curves_dense_ae", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert opened == [(tmp_path / "latest" / "index.html").as_uri()]
+    assert capsys.readouterr().out == f"report: {tmp_path / 'latest' / 'index.html'}\n"
+    assert main(["report", "--reference", "--open"]) == 2
+
+
+@pytest.mark.parametrize("name", ["fashion_latent_ocsvm", "rare_event_lstm_ae", "curves_dense_ae", "mnist_dense_ae"])
+def test_a_source_that_prints_numbers_has_a_headline(name):
+    published = read_published(name)
+    assert any(published.headline in group.numbers for group in published.groups if group.obtained != "context")
+
+
+# In a browser, where there is one.
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=5000",
+]
+# Goes ahead of the page's own script: remembers what goes wrong.
+BEFORE = """<script>
+window.wrong = [];
+addEventListener("error", (event) => wrong.push(String(event.message)));
+addEventListener("unhandledrejection", (event) => wrong.push(String(event.reason)));
+addEventListener("securitypolicyviolation", (event) => wrong.push("blocked " + event.blockedURI));
+for (const level of ["error", "warn"]) console[level] = (...words) => wrong.push(words.join(" "));
+</script>"""
+# Comes after it: does what a reader does, and writes down what is there then.
+AFTER = """<script>
+const answer = { wrong, width: innerWidth, overflow: document.documentElement.scrollWidth - innerWidth };
+answer.dark = matchMedia("(prefers-color-scheme: dark)").matches;
+answer.colours = [getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor];
+answer.explored = [];
+for (const root of document.querySelectorAll(".explore")) {
+  const protocol = root.querySelector(".protocol"), seed = root.querySelector(".seed");
+  for (const { value } of [...protocol.options]) {
+    protocol.value = value;
+    protocol.dispatchEvent(new Event("change"));
+    for (const option of [...seed.options]) {
+      seed.value = option.value;
+      seed.dispatchEvent(new Event("change"));
+      for (const button of root.querySelectorAll(".rules button")) {
+        button.click();
+        const cells = {};
+        for (const name of ["tn", "fp", "fn", "tp", "precision", "recall", "f1"]) {
+          cells[name] = root.querySelector("." + name).textContent;
+        }
+        answer.explored.push([value, option.value, button.textContent.split(":")[0], cells]);
+      }
+    }
+  }
+  const slider = root.querySelector("input");
+  slider.value = 1000;
+  slider.dispatchEvent(new Event("input"));
+  answer.nothing_flagged = [root.querySelector(".fp").textContent, root.querySelector(".tp").textContent];
+}
+const table = document.querySelector("#verdicts ~ .scroll table");
+const heading = table.querySelector("th:nth-child(2) button");
+const column = () => [...table.tBodies[0].rows].map((row) => row.cells[1].textContent);
+heading.click();
+answer.sorted = column();
+heading.click();
+answer.reversed = column();
+const figure = document.querySelector(".figure");
+figure.click();
+answer.enlarged = document.querySelector("dialog").open && document.querySelector("dialog img").alt;
+document.querySelector("dialog button").click();
+answer.closed = !document.querySelector("dialog").open;
+answer.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+answer.unnamed = [...document.querySelectorAll("button, a, input, select")].filter((element) => !(
+  element.textContent.trim() || element.ariaLabel || element.labels?.length || element.querySelector("img")?.alt
+)).map((e) => e.outerHTML);
+document.body.style.width = "360px";  // a phone; Chromium makes no window as narrow
+answer.narrow = document.body.scrollWidth;
+const written = document.createElement("script");
+written.type = "application/json";
+written.id = "answer";
+written.textContent = JSON.stringify(answer).replaceAll("<", "\\\\u003c");
+document.body.append(written);
+</script>"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [500, 1280])  # Chromium makes no window narrower than 500
+def test_in_a_browser(made, tmp_path, width, dark):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: the page was not opened")
+    collected, folder, _ = made
+    results = collected.results
+    text = (folder / "index.html").read_text()
+    text = text.replace("<title>", BEFORE + "<title>", 1).replace("</body>", AFTER + "</body>", 1)
+    (tmp_path / "index.html").write_text(text)
+    command = [
+        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom", (tmp_path / "index.html").as_uri(),
+    ]  # fmt: skip
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    answer = json.loads(re.search(r'id="answer">(.*?)</script>', dom)[1])
+    assert answer["wrong"] == []
+    assert answer["requests"] == []
+    assert answer["overflow"] <= 0
+    assert answer["narrow"] <= 360
+    assert (answer["width"], answer["dark"]) == (width, dark)
+    assert contrast(*answer["colours"]) > 7
+    assert answer["unnamed"] == []
+    assert answer["enlarged"]
+    assert answer["closed"]
+    assert answer["sorted"] == sorted(answer["sorted"], key=str.casefold) == answer["reversed"][::-1]
+    assert answer["nothing_flagged"] == ["0", "0"]
+    entry = results["experiments"]["curves_dense_ae"]["protocols"]["held_out"]
+    explored = [found for found in answer["explored"] if found[0] == "held_out"]
+    assert [found[1:3] for found in explored] == [[seed, "percentile"] for seed in ("0", "1")]
+    for _, seed, rule, cells in explored:
+        metrics = entry["seeds"][seed]
+        assert {name: int(cells[name]) for name in ("tn", "fp", "fn", "tp")} == {
+            name: metrics[f"{rule}.test.{name}"] for name in ("tn", "fp", "fn", "tp")
+        }
+        for name in ("precision", "recall", "f1"):
+            expected = metrics[f"{rule}.test.anomaly.{name}"]
+            assert (
+                cells[name] == "undefined" if expected is None else float(cells[name]) == pytest.approx(expected, 1e-3)
+            )
+
+
+def contrast(ink, paper):
+    """The contrast of two colours as WCAG defines it."""
+    lights = []
+    for colour in (ink, paper):
+        channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        lights.append(linear @ [0.2126, 0.7152, 0.0722])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)

@@ -1,0 +1,339 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from common import figures
+from common.comparison.published import read_published
+from common.detectors.registry import DETECTORS
+from common.errors import SuiteError
+from common.experiment import PROTOCOLS, load_experiment
+from common.files import ROOT
+from common.report import conclusions, markdown, write
+from common.report import figures as report_figures
+from common.report import markup as wording
+from common.report import results as report
+from common.runs import environment, records
+from common.runs.tasks import Task
+from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
+from experiments.__main__ import main
+from tests.helpers.tiny import TINY
+
+REFERENCE = ROOT / "reports" / "reference"
+
+
+@pytest.fixture(scope="module")
+def out(tiny_out, tmp_path_factory):
+    """Tiny runs under the name of the published settings, so that a report takes them up."""
+    folder = tmp_path_factory.mktemp("report")
+    default = curves_dense_ae.Config()
+    for seed in range(3):
+        source = Task(curves_dense_ae.EXPERIMENT, TINY, "published", seed, tiny_out)
+        target = Task(curves_dense_ae.EXPERIMENT, default, "published", seed, folder)
+        record = records.read_record(source.folder)
+        arrays = records.read_arrays(source.folder, record)
+        record = replace(record, config=default.to_dict(), digest=target.digest, arrays_sha256=None)
+        records.write_run(target.folder, record, arrays)
+        longer = Task(
+            curves_dense_ae.EXPERIMENT, replace(default, epochs=200, baselines=False), "published", seed, folder
+        )
+        record = replace(record, config=longer.config.to_dict(), digest=longer.digest)
+        records.write_run(longer.folder, record, arrays)
+    assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(out):
+    return (out / "latest" / "README.md").read_text()
+
+
+def test_the_report_is_a_function_of_its_results(out, page):
+    results = report.read_results(out / "latest")
+    assert markdown.report(results) == page
+    assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
+    assert (out / "latest" / "README.md").read_text() == page
+
+
+def test_the_report_tells_verdicts_first_then_the_experiment(page):
+    assert page.index("# Reproduction report") < page.index("## Verdicts") < page.index("## curves_dense_ae")
+    page = page[page.index("## curves_dense_ae") :]
+    order = ["## curves_dense_ae", "**Claim.**", "**Method.**"]
+    order += ["### Published against ours", "### Claims", "### What explains the rest", "### Figures"]
+    order += ["### What differs from the source", "1. Keras 3", "### Runs"]
+    place = 0
+    for text in order:
+        place = page.index(text, place)
+    assert "python -m experiments run curves_dense_ae --seeds 0-2" in page
+    assert not re.search(r"\bnan\b|\bNone\b|undefined", page)
+
+
+def test_every_picture_of_the_report_exists_and_has_words(out, page):
+    pictures = re.findall(r"!\[(.*)\]\((.*)\)", page)
+    assert len(pictures) == 7
+    for words, file in pictures:
+        assert words
+        assert (out / "latest" / file).stat().st_size < 100_000
+
+
+def test_every_published_number_stands_in_the_report(page):
+    for group in read_published("curves_dense_ae").groups:
+        for metric, printed in group.numbers.items():
+            assert re.search(rf"`{re.escape(metric)}` \| \[{re.escape(printed)}\]\(https://\S+\) \|", page), metric
+
+
+def test_differences_are_explained_by_ablations_of_the_same_row(page):
+    explained = page[page.index("### What explains the rest") : page.index("### Figures")]
+    assert "trained twice as long" in explained
+    assert "| as published | 3 |" in explained
+
+
+def test_ablations_that_were_not_run_here_come_from_the_reference(out, tmp_path):
+    known = report.read_results(out / "latest")
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    (reference / "results.json").write_text(json.dumps(known))
+    empty = report.collect([curves_dense_ae.EXPERIMENT], tmp_path / "nothing", reference).results
+    variants = empty["experiments"]["curves_dense_ae"]["variants"]
+    assert {variant["label"] for variant in variants} == set(curves_dense_ae.EXPERIMENT.ablations)
+    assert {variant["origin"] for variant in variants} == {"the reference"}
+
+
+def test_an_ablation_that_the_module_no_longer_has_is_not_taken_from_the_reference(out, tmp_path):
+    fewer = replace(curves_dense_ae.EXPERIMENT, ablations={"no weight decay": {"weight_decay": 0.0}})
+    known = report.collect([fewer], tmp_path / "nothing", out / "latest").results
+    assert [variant["label"] for variant in known["experiments"]["curves_dense_ae"]["variants"]] == ["no weight decay"]
+
+
+def test_the_report_command_takes_them_from_the_committed_reference(page):
+    assert "results from here and the reference" in page
+    assert "trained in PyTorch, the source's framework" in page
+
+
+# Seeds that fall into two modes.
+
+
+@pytest.fixture(scope="module")
+def two_modes(tmp_path_factory):
+    """Made-up runs of the latent code: a unit is dead in one of five."""
+    out = tmp_path_factory.mktemp("modes")
+    for seed, (dead, auroc) in enumerate([(0, 0.70), (0, 0.72), (1, 0.25), (0, 0.74), (0, 0.76)]):
+        task = Task(fashion_latent_ocsvm.EXPERIMENT, fashion_latent_ocsvm.Config(), "published", seed, out)
+        metrics = {"latent.dead_units": dead, "ocsvm_latent.auroc": auroc, "latent.correlation": None if dead else 0.9}
+        undefined = {"latent.correlation": "a unit is dead"} if dead else {}
+        record = records.Record(
+            task.name, "published", task.digest, seed, "ok", task.config.to_dict(), task.revision,
+            metrics=metrics, undefined=undefined, durations={"total": 1.0}, environment=environment.describe(),
+        )  # fmt: skip
+        records.write_run(task.folder, record)
+    assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
+    return out
+
+
+def test_two_modes_are_told_with_their_rates_every_seed_and_both_readings(two_modes):
+    page = (two_modes / "latest" / "README.md").read_text()
+    section = page[page.index("### Two modes") : page.index("### What goes with")]
+    assert "in 4 of 5 seeds: 80%" in section and "are 1 of 5: 20%" in section
+    assert "| 2 | 1 | no | - | 0.250 |" in section
+    assert "| 4 | 0 | yes | - | 0.760 |" in section
+    rows = [line for line in section.splitlines() if line.startswith("| AUROC of OneClassSVM() on the code")]
+    assert [row.split(" | ")[1:3] for row in rows] == [["all", "5"], ["those that meet it", "4"]]
+    assert "0.730 (0.700 to 0.760)" in rows[1]
+
+
+def test_what_goes_with_a_metric_is_a_table_of_rank_correlations(two_modes):
+    page = (two_modes / "latest" / "README.md").read_text()
+    section = page[page.index("### What goes with `ocsvm_latent.auroc`") :]
+    assert "| `latent.dead_units` | 5 | -0.7071 | 0 | 0 |" in section
+    assert "| `latent.correlation` | 4 | - | 0.9 | 0.9 |" in section
+    assert "### Two modes" not in page[page.index("## curves_dense_ae") :]
+
+
+def test_compare_has_a_line_for_every_condition(two_modes, capsys):
+    assert main(["compare", "fashion_latent_ocsvm", "--out", str(two_modes)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Both units of the code are alive: 4 of 5 seeds (0.38..0.96). Over these alone: " in text
+    assert "AUROC of OneClassSVM() on the code: reproduced, provisional" in text
+
+
+def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
+    member = {"metric": "m.auroc", "printed": "0.694", "mean": 0.7, "minimum": 0.65, "maximum": 0.75, "n": 3}
+    group = {"obtained": "context", "members": [member], "n": 3, "verdict": "context"}
+    assert conclusions.headline(group) == ["`m.auroc`", "0.694", "0.7000 (0.6500 to 0.7500)"]
+    assert conclusions.headline({**group, "members": [member, member]}) == ["2 numbers", "", ""]
+    assert conclusions.headline({**group, "members": [{**member, "n": 0}]})[2] == "-"
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    assert main(["report", "--no-run", "--quiet", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "latest" / "README.md").read_text()
+    assert "No finished run." in page
+    assert "not run" in page[page.index("## Verdicts") :]
+
+
+def test_failed_and_damaged_runs_are_shown(out, tmp_path):
+    import shutil
+
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    task = Task(curves_dense_ae.EXPERIMENT, curves_dense_ae.Config(), "published", 1, tmp_path)
+    records.write_run(task.folder, replace(records.read_record(task.folder), status="failed", error="ValueError: no"))
+    task = replace(task, seed=2)
+    (task.folder / "record.json").write_text("{")
+    assert main(["report", "--no-run", "--quiet", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "latest" / "README.md").read_text()
+    assert "Seed 1 failed: ValueError: no." in page
+    assert "Damaged, left out: " in page
+    assert "(1 seeds missing)" in page
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_tells_source_claim_method_and_deviations(name):
+    description = report.describe(load_experiment(EXPERIMENTS[name]).docstring)
+    assert set(description) == {"title", "source", "claim", "method", "deviations", "protocols"}
+    assert all(description.values())
+    numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_sections_of_a_docstring():
+    text = "Title.\n\nSource: a\n    b\n\nClaim: c.\n\nDeviations:\n    1. d\n       e\n    2. f\n"
+    assert report.describe(text) == {
+        "title": "Title",
+        "source": "a\nb",
+        "claim": "c.",
+        "deviations": "1. d\n   e\n2. f",
+    }
+
+
+def test_seed_ranges_are_written_as_the_command_line_takes_them():
+    assert wording.ranges([0, 1, 2, 5, 7, 8]) == "0-2 5 7-8"
+    assert wording.ranges([]) == ""
+
+
+# The committed reference.
+
+
+def test_the_tables_of_the_readme_are_those_of_the_reference():
+    readme = (ROOT / "README.md").read_text()
+    assert write.readme_with_tables(readme, report.read_results(REFERENCE)) == readme, "run make reference"
+
+
+def test_the_reference_report_is_that_of_its_results():
+    assert (REFERENCE / "README.md").read_text() == markdown.report(report.read_results(REFERENCE))
+
+
+def test_the_reference_was_made_by_this_code_over_twenty_seeds():
+    for name, entry in report.read_results(REFERENCE)["experiments"].items():
+        experiment = load_experiment(EXPERIMENTS[name])
+        assert entry["revision"] == experiment.revision
+        assert entry["config"] == experiment.config().to_dict()
+        for runs in (entry, *entry["protocols"].values()):
+            assert len(runs["seeds"]) == 20 and not runs["failed"] and not runs["stand_in"]
+        for protocol in PROTOCOLS:
+            board = entry["standings"][protocol]
+            assert not board["missing"]
+            detectors = {row["method"] for row in board["rows"] if not row["ours"]}
+            assert detectors == {detector.title for detector in DETECTORS.values()}
+        assert {variant["label"] for variant in entry["variants"]} == set(experiment.ablations)
+
+
+def test_a_readme_without_markers_is_refused():
+    with pytest.raises(SuiteError, match="once each"):
+        write.readme_with_tables("# no markers", {"experiments": {}})
+
+
+# Small parts of the page.
+
+
+def test_beside_a_row_stands_the_spread_of_what_shares_its_causes():
+    member = {"metric": "few", "free": True, "verdict": "reproduced", "p_value": None}
+    group = {"name": "g", "verdict": "reproduced", "members": [member]}
+    seeds = {str(seed): {"few": value, "many": 10.0} for seed, value in enumerate([1.0, 2.0, 3.0])}
+    table = markdown._beside({"beside": {"g": ["many", "absent"]}, "seeds": seeds}, group)
+    assert "| `few` | 3 | 2 | 1 | 50% |" in table
+    assert "| `many` | 3 | 10 | 0 | 0% |" in table
+    assert "absent" not in table
+    assert markdown._beside({"beside": {}, "seeds": seeds}, group) == ""
+
+
+def test_whole_numbers_are_printed_whole():
+    assert wording.number(18398.0, "18398") == "18398"
+    assert wording.number(18398.5, "18398") == "18398.5"
+    assert wording.number(0.5049, "0.50") == "0.505"
+
+
+def test_a_change_of_verdict_is_told_over_the_same_seeds():
+    def variant(label, same, verdict):
+        return {
+            "label": label,
+            "same_seeds": {"g": same},
+            "comparison": {"groups": [{"name": "g", "verdict": verdict}]},
+        }
+
+    entry = {
+        "variants": [
+            variant("shorter", "within spread", "within spread"),
+            variant("longer", "differs (lower)", "reproduced"),
+            variant("hardly run", "no verdict", "no verdict"),
+        ]
+    }
+    sentence = markdown._variant_sentence(entry, {"name": "g", "verdict": "differs (lower)"})
+    assert sentence == (
+        "Over the same seeds the verdict stays the same under: shorter (within spread). "
+        "Over the same seeds it changes under: longer (differs (lower) to reproduced)."
+    )
+
+
+def member(printed, minimum, maximum, interval, verdict="reproduced"):
+    return {
+        "metric": "m", "printed": printed, "minimum": minimum, "maximum": maximum, "interval": interval,
+        "mean": 0.5, "standard_deviation": 0.1, "verdict": verdict,
+    }  # fmt: skip
+
+
+def test_a_number_beyond_both_of_what_is_shown_beside_it_is_not_called_reproduced():
+    assert conclusions.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74)))
+    assert conclusions.outside_alone(member("0.76", 0.77, 0.8, (0.766, 0.9)))
+    assert not conclusions.outside_alone(member("0.76", 0.77, 0.8, (0.764, 0.9))), "0.76 may have been 0.7649"
+    assert not conclusions.outside_alone(member("0.76", 0.6, 0.77, (0.61, 0.74)))
+    assert not conclusions.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.77)))
+    assert not conclusions.outside_alone(member("0.76", 0.6, 0.73, (0.61, 0.74), "differs (lower)"))
+    assert not conclusions.outside_alone(member("0.76", 0.6, 0.73, None, "exact"))
+
+
+@pytest.mark.parametrize(
+    ("address", "cell"),
+    [(None, "| [0.76](https://source) |"), ("", "| 0.76 |"), ("https://other", "| [0.76](https://other) |")],
+)
+def test_a_number_links_to_the_page_that_it_is_on(address, cell):
+    group = {
+        "title": "t", "obtained": "context", "n": 3, "where": "w", "verdict": "context", "provisional": False,
+        "missing": 0, "address": address, "members": [member("0.76", 0.6, 0.73, None, "no verdict")],
+    }  # fmt: skip
+    assert cell in markdown._group(group, "https://source")
+
+
+def test_the_seed_of_the_figures_is_explained_where_it_was_chosen():
+    def entry(*seeds):
+        given = {"condition": {"text": "Both units are alive"}, "seeds": list(seeds)}
+        return {"figure_seed": 1, "comparison": {"conditional": [given]}}
+
+    assert markdown._drawn_from(entry(1, 2)) == (
+        "Drawn from seed 1, the first in which holds what the source shows: Both units are alive."
+    )
+    assert markdown._drawn_from(entry(2)) == "Drawn from seed 1."
+
+
+def test_the_number_that_a_verdict_hangs_on_is_in_the_figure_even_if_others_determine_it():
+    published = read_published("curves_dense_ae")
+    numbers = {metric: float(text) for group in published.groups for metric, text in group.numbers.items()}
+    seeds = {seed: {metric: value * (1 - seed / 100) for metric, value in numbers.items()} for seed in range(3)}
+    with figures.style():
+        drawing = report_figures.published_against_ours(
+            published, seeds, {"forest_residual": "forest_residual.normal.f1"}
+        )
+    shown = [label.get_text() for axis in drawing.figure.axes for label in axis.get_yticklabels()]
+    free = [metric for group in published.groups if group.obtained == "one run" for metric in group.free]
+    assert set(shown) == {*free, "forest_residual.normal.f1"}
+    assert len(shown) == len(set(shown))

@@ -1,0 +1,148 @@
+"""Runs in processes of their own: the same results, and a process that dies takes nothing with it but its own task."""
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common.data import datasets
+from common.data.datasets import Source
+from common.files import ROOT
+from common.runs import pools, records, runner, tasks
+from common.runs.tasks import Task, detector_tasks
+from common.runs.worker import Memory, compute_far_away
+from experiments import curves_dense_ae, mnist_dense_ae
+from tests.helpers import dying
+from tests.helpers.tiny import TINY
+
+
+def tasks_of_the_dying(out, seeds, detector="mean_distance", **config):
+    return [Task(dying.EXPERIMENT, dying.Config(**config), "published", seed, out, detector=detector) for seed in seeds]
+
+
+def test_a_task_travels_to_another_process_and_is_the_same_there(tmp_path):
+    task = Task(curves_dense_ae.EXPERIMENT, TINY, "held_out", 3, tmp_path, detector="knn")
+    assert pickle.loads(pickle.dumps(task)) == task
+
+
+def test_a_stand_in_is_decided_on_once(tmp_path, monkeypatch):
+    task = Task(mnist_dense_ae.EXPERIMENT, mnist_dense_ae.Config(), "published", 0, tmp_path)
+    monkeypatch.setattr(tasks, "_identify", lambda names, source: {"mnist": "0" * 64})
+    assert pickle.loads(pickle.dumps(task)).source == Source()
+    monkeypatch.setattr(tasks, "_identify", lambda names, source: {"mnist": "stand-in: digits"})
+    assert pickle.loads(pickle.dumps(task)).source == Source("stand-in")
+
+
+def test_results_do_not_depend_on_how_many_processes_there_are(tiny_both, tmp_path, listener):
+    runs = [Task(curves_dense_ae.EXPERIMENT, TINY, "published", seed, tmp_path) for seed in (0, 1)]
+    tasks = runs + [task for task in detector_tasks(runs) if task.detector in ("knn", "isolation_forest")]
+    outcomes = runner.execute(tasks, listener, pools.How(jobs=2))
+    assert [record.error for record in outcomes] == [None] * 5
+    for task, record in zip(tasks, outcomes, strict=True):
+        alone = Task(task.experiment, TINY, task.protocol, task.seed, tiny_both, detector=task.detector)
+        expected = records.read_record(alone.folder)
+        assert record.metrics == expected.metrics
+        assert record.arrays_sha256 == expected.arrays_sha256
+    told = [event for event in listener.told if event[0] == "epoch"]
+    assert sorted(told) == [("epoch", seed, epoch, 3) for seed in (0, 1) for epoch in (1, 2, 3)]
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):
+    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(5)), listener, pools.How(jobs=2))
+    assert [record.status for record in outcomes] == ["ok", "failed", "ok", "ok", "ok"]
+    assert outcomes[1].error == "its process died: it was killed, or ran out of memory"
+    assert ("failed", 1) in listener.told
+    assert sorted(event for event in listener.told if event[0] == "started") == [("started", seed) for seed in range(5)]
+    # The next command finishes the rest, and what is done is not done again.
+    listener.told.clear()
+    runner.execute(tasks_of_the_dying(tmp_path, range(5), kill=True)[2:], listener, pools.How(jobs=2))
+    runner.execute(tasks_of_the_dying(tmp_path, [0]), listener)
+    assert sorted(event for event in listener.told if event[0] == "skipped") == [
+        ("skipped", seed) for seed in (0, 2, 3, 4)
+    ]
+
+
+def test_a_task_that_fails_in_a_worker_brings_its_reason_home(tmp_path, listener):
+    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(3), kill=False), listener, pools.How(jobs=2))
+    assert [record.error for record in outcomes] == [None, "ValueError: seed 1 is out of luck", None]
+
+
+def test_whoever_listens_and_fails_leaves_no_process_behind(tmp_path, listener):
+    def fail(task, record, details):
+        raise RuntimeError("the terminal is gone")
+
+    listener.finished = fail
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        runner.execute(tasks_of_the_dying(tmp_path, (0, 2, 3)), listener, pools.How(jobs=2))
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_far_away_with_other_data_or_code_computes_nothing(tmp_path):
+    (task,) = tasks_of_the_dying(tmp_path, [0])
+    assert compute_far_away(task, task.digest).status == "ok"
+    outcome = compute_far_away(task, "0" * 12)
+    assert outcome.status == "failed" and "other data, or another version" in outcome.error
+
+
+def test_data_from_another_source_are_other_data(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(datasets, "load", lambda name, source: loaded.append((name, source.mode)))
+    memory = Memory()
+    reading = replace(dying.EXPERIMENT, dataset="mnist")
+    for mode in ("stand-in", "real", "real"):
+        memory.split(Task(reading, dying.Config(), "published", 0, tmp_path, Source(mode)), 0)
+    assert loaded == [("mnist", "stand-in"), ("mnist", "real")]
+
+
+PARENT = """
+import sys, threading
+from multiprocessing import get_context
+from common.runs import worker
+
+def live(events):
+    worker.start(events)
+    print("alive", flush=True)
+    threading.Event().wait(300)
+
+if __name__ == "__main__":
+    context = get_context("spawn")
+    events = context.SimpleQueue()
+    child = context.Process(target=live, args=(events,))
+    child.start()
+    child.join()
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout.readline() == "alive\n"
+    parent.kill()
+    parent.wait()
+    # The worker holds the other end of the pipe: it is at its end when the worker is.
+    assert parent.stdout.read() == ""
+    parent.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_records(tmp_path, listener):
+    distributed = pytest.importorskip("distributed", reason="the optional package distributed is not installed")
+    seeds = range(3)
+    here = runner.execute(tasks_of_the_dying(tmp_path / "here", seeds, "kmeans", kill=False), listener)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        how = pools.How(dask=cluster.scheduler_address)
+        there = runner.execute(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), listener, how)
+    assert [record.status for record in there] == ["ok", "failed", "ok"]
+    assert [record.metrics for record in here] == [record.metrics for record in there]
+    for task, record in zip(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), there, strict=True):
+        if record.status == "ok":
+            scores = records.read_arrays(task.folder, record)["scores"]
+            assert np.isfinite(scores).all()
