@@ -14,7 +14,7 @@ from benchmarks.rows import PUBLISHED_EPOCHS
 from common.cli.options import cores
 from common.experiment import load_experiment
 from common.metrics.scores import reconstruction_error
-from common.runs import pools, runner
+from common.runs import executors, runner
 from common.runs.records import OK, Record
 from common.runs.tasks import Task
 from common.training.fit import fit, reconstruct
@@ -108,4 +108,4 @@ def run_all() -> None:
                 changes["patience"] = changes["epochs"]
             config = experiment.config(**changes)
             tasks.append(Task(experiment, config, "published", 0, Path(folder)))
-        runner.execute(tasks, Strict(), pools.How(jobs=cores()))
+        runner.execute(tasks, Strict(), executors.How(jobs=cores()))

@@ -1,40 +1,42 @@
-"""Dense autoencoder on synthetic curves, and forests that learn from what it leaves over.
+"""Dense autoencoder on synthetic curves, and random forests trained on its residuals.
 
-Source: "Python-Anomalieerkennung mit Autoencodern in Python", a German rendering of a Russian article, 2020,
+Source: "Python-Anomalieerkennung mit Autoencodern in Python", a German translation of a Russian article, 2020,
     https://habr.com/ru/articles/491552/ (document 000). Written in PyTorch.
 
-Claim: Anomalies that hide in the curves stand out in the residuals of an autoencoder trained on normal curves only.
-    A random forest on the residuals finds more of them than any method on the curves, and one on ten-bin histograms of
-    the residuals finds most.
+Claim: Anomalies that are hard to see in the curves stand out in the residuals of an autoencoder trained on normal
+    curves only. A random forest on the residuals finds more of them than any method on the curves. A random forest on
+    ten-bin histograms of the residuals finds the most.
 
-Method: 2000 normal curves have one peak of height 1, 200 anomalous ones carry a second peak of height 0.12. A fifth is
-    set aside as test set. Three baselines learn from the training curves: OneClassSVM and IsolationForest without
-    labels, RandomForest with them. The autoencoder learns the normal training curves. Its residuals on the TEST curves,
-    with their labels, train two more forests. All five methods are scored on 100 + 100 further curves, which the source
-    calls the validation set.
+Method: 2000 normal curves have one peak of height 1; 200 anomalous curves have a second peak of height 0.12 as well. A
+    fifth of all curves is set aside as test set. Three methods are trained on the training curves themselves:
+    OneClassSVM and IsolationForest without labels, RandomForest with them. The autoencoder is trained on the normal
+    training curves. Its residuals on the TEST curves, with their labels, are the training data of two more random
+    forests. All five methods are scored on 100 + 100 further curves, which the source calls the validation set.
 
 Deviations:
-    1. Keras 3 on TensorFlow instead of PyTorch, the training step compiled by XLA. PyTorch's initialisation is written
-       out: weights and biases uniform in +-1/sqrt(fan_in).
-    2. PyTorch's `weight_decay` is written out as well: Adam is handed the gradient of weights and biases with the
-       decay added. Keras' own `weight_decay` is the decoupled kind and would be another method. Epsilon is PyTorch's,
-       but Keras adds it before it corrects the second moment, PyTorch after: a smaller step where gradients vanish.
+    1. Keras 3 on TensorFlow instead of PyTorch, with the training step compiled by XLA. PyTorch's initialisation is
+       written out: weights and biases uniform in +-1/sqrt(fan_in).
+    2. PyTorch's `weight_decay` is written out as well: the decay is added to the gradients of weights and biases that
+       Adam receives. Keras' own `weight_decay` is the decoupled kind, a different method. Epsilon has PyTorch's value,
+       but Keras adds it before the second moment is corrected for bias and PyTorch after it, so our steps are smaller
+       where gradients vanish.
     3. Training runs on a CPU; the source used a GPU.
-    4. Weights, batch order and forests derive from the seed of the run. The source seeded the data only, and so do we:
-       every run sees the same curves.
-    5. scikit-learn of today instead of 0.22.
-    6. The source draws one box plot of the test errors per epoch; we keep the errors of all epochs and draw three.
-    7. Figures: examples are the first validation curves of each class, not the curves 42 of the pool; box plots have a
-       logarithmic axis; histograms stand between the edges of their bins.
-    8. Added: AUROC and average precision of the plain reconstruction error, which the source never scores.
+    4. Weights, batch order and forests derive from the seed of the run. The source seeded only the data, with a fixed
+       seed. We use the same seed for the data, so every run sees the same curves.
+    5. A current scikit-learn instead of 0.22.
+    6. The source shows a box plot of the test errors after every epoch; we keep the errors of all epochs and show three
+       box plots.
+    7. Figures: examples are the first validation curves of each class, not the curves with index 42; box plots have a
+       logarithmic axis; the bars of histograms lie between the edges of their bins.
+    8. Added: AUROC and average precision of the plain reconstruction error, which the source does not evaluate.
 
 Protocols:
-    1. Published: nothing leaks, for no curve that is scored was trained on. But all runs see the one data set of the
-       source's seed. Held out: every run draws its own curves.
-    2. Both: the forests learn from labels, those on residuals from the labels of the test curves. OneClassSVM and
-       IsolationForest learn without any, from training curves with the anomalies among them.
-    3. Published: the reconstruction error is never turned into a decision. Held out: a fifth of the normal training
-       curves is kept back from all methods, and the threshold is the 95th percentile of their errors.
+    1. Published: nothing leaks, because no scored curve was trained on. But all runs use the one data set that the
+       source's seed gives. Held out: every run draws its own curves.
+    2. Both: all three random forests are trained with labels, those on residuals with the labels of the test curves.
+       OneClassSVM and IsolationForest are trained without labels, on training curves that include anomalies.
+    3. Published: no threshold is set on the reconstruction error. Held out: a fifth of the normal training curves is
+       kept back from all methods, and the threshold is the 95th percentile of their errors.
 """
 
 from __future__ import annotations
@@ -68,29 +70,29 @@ from common.training.keras import start_keras
 class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
-    normal_curves: int = option(2000, "normal curves drawn for training and test", minimum=10)
-    anomalous_curves: int = option(200, "anomalous curves drawn for training and test", minimum=10)
-    validation_curves: int = option(100, "curves of each class that the methods are scored on", minimum=1)
-    points: int = option(256, "points of a curve", minimum=8)
-    test_fraction: float = option(0.2, "part of the curves set aside as test set", minimum=0.05, maximum=0.95)
-    data_seed: int = option(42, "seed of the curves and of the split", minimum=0)
-    max_features: int = option(100, "points that each split of a forest may look at", minimum=1)
-    trees: int = option(100, "trees of each forest, but for the one on histograms", minimum=1)
-    units: tuple[int, ...] = option((128, 64, 16, 4), "width of the encoder's layers, mirrored", minimum=1)
-    negative_slope: float = option(0.2, "slope of LeakyReLU below zero, after every layer", minimum=0.0)
-    initializer: str = option("pytorch", "whose default initialisation", choices=("pytorch", "keras"))
-    baselines: bool = option(True, "whether to fit the three methods on the curves themselves")
-    framework: str = option("keras", "what trains the autoencoder", choices=("keras", "pytorch"))
-    epochs: int = option(100, "passes over the normal training curves", minimum=1)
-    batch_size: int = option(32, "curves of one training step", minimum=1)
-    learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
-    weight_decay: float = option(1e-5, "PyTorch's kind, added to the gradient", minimum=0.0)
-    histogram_bins: int = option(10, "bins of a residual histogram", minimum=1)
-    histogram_limit: float = option(0.3, "a histogram reaches from minus this to plus this", minimum=1e-6)
-    histogram_trees: int = option(10, "trees of the forest on histograms", minimum=1)
+    normal_curves: int = option(2000, "number of normal curves, training and test together", minimum=10)
+    anomalous_curves: int = option(200, "number of anomalous curves, training and test together", minimum=10)
+    validation_curves: int = option(100, "number of curves of each class that the methods are scored on", minimum=1)
+    points: int = option(256, "number of points of a curve", minimum=8)
+    test_fraction: float = option(0.2, "fraction of the curves set aside as test set", minimum=0.05, maximum=0.95)
+    data_seed: int = option(42, "seed of the curves and of the split, published protocol only", minimum=0)
+    max_features: int = option(100, "number of points tried at each split of a forest", minimum=1)
+    trees: int = option(100, "number of trees of each forest, except the one on histograms", minimum=1)
+    units: tuple[int, ...] = option((128, 64, 16, 4), "width of each encoder layer, mirrored in the decoder", minimum=1)
+    negative_slope: float = option(0.2, "slope of every LeakyReLU for negative inputs", minimum=0.0)
+    initializer: str = option("pytorch", "library whose default initialisation is used", choices=("pytorch", "keras"))
+    baselines: bool = option(True, "also fit the three methods on the curves themselves")
+    framework: str = option("keras", "library that trains the autoencoder", choices=("keras", "pytorch"))
+    epochs: int = option(100, "number of passes over the normal training curves", minimum=1)
+    batch_size: int = option(32, "number of curves in one training step", minimum=1)
+    learning_rate: float = option(1e-3, "learning rate of the Adam optimizer", minimum=0.0)
+    weight_decay: float = option(1e-5, "factor times the weight that is added to its gradient", minimum=0.0)
+    histogram_bins: int = option(10, "number of bins of a residual histogram", minimum=1)
+    histogram_limit: float = option(0.3, "largest absolute residual that a histogram counts", minimum=1e-6)
+    histogram_trees: int = option(10, "number of trees of the forest on histograms", minimum=1)
 
     def check(self) -> None:
-        """A forest cannot look at more points than a curve has."""
+        """Refuse more points per split of a forest than a curve has."""
         if self.max_features > self.points:
             raise ConfigError(f"max_features must be at most points. Received: {self.max_features} of {self.points}")
 
@@ -118,17 +120,17 @@ class CurveSplits(Splits):
     y_source_test: np.ndarray
 
 
-# The data: bell curves. The draw order is part of the protocol, since all draws share one random state.
+# The data: bell curves. The order of the draws is part of the protocol, since all draws share one random state.
 
 
 def bell_curves(peaks: np.ndarray, widths: np.ndarray, height: float, points: int) -> np.ndarray:
     """Compute Gaussian densities on [0, 1], each scaled so that its largest sampled value is `height`.
 
     Args:
-        peaks: where each curve peaks, shape `(curves,)`.
-        widths: its standard deviation, shape `(curves,)`.
+        peaks: position of each peak, shape `(curves,)`.
+        widths: standard deviation of each curve, shape `(curves,)`.
         height: the largest value of every curve.
-        points: how many points on [0, 1].
+        points: number of points on [0, 1].
 
     Returns:
         Shape `(curves, points)`.
@@ -147,7 +149,7 @@ def draw_normal(random_state: np.random.RandomState, curves: int, points: int) -
 
 
 def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int) -> np.ndarray:
-    """Draw normal curves with a second, narrow peak of height 0.12 on top."""
+    """Draw normal curves, and add to each a second, narrow peak of height 0.12."""
     first = draw_normal(random_state, curves, points)
     peaks = random_state.uniform(0.1, 0.9, curves)
     widths = random_state.uniform(0.01, 0.05, curves)
@@ -155,7 +157,7 @@ def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int
 
 
 def draw_curves(config: Config, seed: int) -> Curves:
-    """Draw all curves from one seed: normal, anomalous, then the validation set, anomalous before normal."""
+    """Draw all curves with one seed: normal, anomalous, then the validation set, anomalous before normal."""
     random_state = np.random.RandomState(seed)
     normal = draw_normal(random_state, config.normal_curves, config.points)
     anomalous = draw_anomalous(random_state, config.anomalous_curves, config.points)
@@ -171,10 +173,10 @@ def draw_curves(config: Config, seed: int) -> Curves:
 def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
     """Draw the curves, and set the test curves aside.
 
-    Published: with the seed of the data, so that every run has the same curves and the same split. Held out: curves and
-    split are drawn with the seed of the run, and some normal training curves are kept back for a threshold. In neither
-    is anything trained on what the methods are scored on. But the two forests on residuals learn from labels of the
-    test curves, while OneClassSVM and IsolationForest learn without any.
+    Published: curves and split are drawn with the seed of the data, so they are the same in every run. Held out: they
+    are drawn with the seed of the run, and some normal training curves are kept back for a threshold. In both, nothing
+    is trained on the curves that the methods are scored on. The two forests on residuals are trained with the labels of
+    the test curves; OneClassSVM and IsolationForest are trained without labels.
     """
     from sklearn.model_selection import train_test_split
 
@@ -206,7 +208,7 @@ def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
 
 
 def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
-    """Build the dense autoencoder, compiled: LeakyReLU after every layer, the code and the output included."""
+    """Build and compile the dense autoencoder: LeakyReLU after every layer, the code and the output included."""
     keras = start_keras()
     inputs = keras.Input(shape, name="curve")
     x = inputs
@@ -224,18 +226,18 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
 
 
 def layer_units(config: Config) -> list[int]:
-    """List the width of every layer behind the input: the encoder, its mirror image, and the output."""
+    """List the width of every layer after the input: encoder, decoder and output."""
     return [*config.units, *reversed(config.units[:-1]), config.points]
 
 
 def train(
     autoencoder: Any, splits: CurveSplits, config: Config, seed: int
 ) -> tuple[pytorch.Reconstruct, list[float], np.ndarray]:
-    """Train on the normal training curves alone, and score the source's test curves after every epoch.
+    """Train on the normal training curves only, and score the source's test curves after every epoch.
 
     Returns:
-        The trained autoencoder as a function of curves, its loss by epoch as the source prints it, and the errors of
-        the test curves after every epoch, shape `(epochs, curves)`.
+        A function that reconstructs curves with the trained autoencoder; the loss of every epoch as the source prints
+        it; and the errors of the test curves after every epoch, shape `(epochs, curves)`.
     """
     normal, x_source_test = splits.x_train.astype(np.float32), splits.x_source_test.astype(np.float32)
     test_errors: list[np.ndarray] = []
@@ -253,7 +255,7 @@ def train(
 def train_in_keras(
     autoencoder: Any, normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
 ) -> tuple[pytorch.Reconstruct, list[float]]:
-    """Train with Keras: the reproduction."""
+    """Train the autoencoder with Keras, the default."""
 
     def reconstruct_by(curves: np.ndarray) -> np.ndarray:
         return reconstruct(autoencoder, curves.astype(np.float32))
@@ -267,7 +269,7 @@ def train_in_keras(
 def train_in_pytorch(
     normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
 ) -> tuple[pytorch.Reconstruct, list[float]]:
-    """Train with the source's own framework, to tell what the translation changes."""
+    """Train the autoencoder with PyTorch, the source's framework, to measure the effect of changing frameworks."""
     return pytorch.train_dense_autoencoder(
         normal,
         layer_units(config),
@@ -343,9 +345,9 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
 
 
 def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Flag curves by the three methods on the curves themselves, and score them by the third.
+    """Flag curves with the three methods on the curves themselves, and score them with the random forest.
 
-    The first two learn without labels, the third with them.
+    OneClassSVM and IsolationForest are trained without labels, RandomForest with them.
     """
     from sklearn.ensemble import IsolationForest
     from sklearn.svm import OneClassSVM
@@ -357,7 +359,7 @@ def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tupl
     ).fit(splits.x_labelled)
     random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_labelled, splits.y_labelled)
     flagged, scores = flag_and_score(random_forest, splits.x_test)
-    # scikit-learn's outlier detectors answer -1 for an outlier; here an anomaly is 1.
+    # scikit-learn's outlier detectors predict -1 for an outlier; here an anomaly is 1.
     predictions = {
         "ocsvm": (one_class_svm.predict(splits.x_test) == -1).astype(int),
         "isolation_forest": (isolation_forest.predict(splits.x_test) == -1).astype(int),
@@ -367,23 +369,23 @@ def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tupl
 
 
 def flag_and_score(forest: Any, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predict by a fitted forest: 1 where an anomaly is flagged, and the part of the trees that say so."""
+    """Predict with a fitted forest: 1 for a flagged anomaly, and the mean anomaly probability over the trees."""
     return forest.predict(samples), forest.predict_proba(samples)[:, 1]
 
 
 def forest(trees: int, max_features: int | str, seed: int) -> Any:
-    """Make a random forest on one thread: on several, scikit-learn adds votes up in the order in which they come."""
+    """Make a random forest that uses one thread, since with several the order of summation changes from run to run."""
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=1)
 
 
 def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
-    """Count each curve's residuals in equal bins; those beyond the limit are dropped, as in the source.
+    """Count each curve's residuals in bins of equal width; residuals beyond the limit are dropped, as in the source.
 
     Args:
         residuals: shape `(curves, points)`.
-        config: number of bins, and how far they reach.
+        config: the number of bins, and the largest absolute residual counted.
 
     Returns:
         Counts, shape `(curves, histogram_bins)`.
@@ -392,20 +394,20 @@ def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
     return np.stack([np.histogram(row, bins=config.histogram_bins, range=limits)[0] for row in residuals])
 
 
-# The figures of the source, drawn from saved arrays alone.
+# The figures of the source, drawn from the saved arrays only.
 
 
 def draw_examples(arrays: Arrays) -> figures.Drawing:
-    """One normal and one anomalous curve."""
+    """Draw one normal and one anomalous curve."""
     figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
     for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
         _plot_curve(axis, arrays["curves"][arrays["labels"] == label][0], title=title)
     axes[0].set_ylabel("value")
-    return figures.Drawing("curves", "A normal curve, and an anomalous one with its small second peak.", figure)
+    return figures.Drawing("curves", "A normal curve, and an anomalous curve with its small second peak.", figure)
 
 
 def draw_test_errors(arrays: Arrays) -> figures.Drawing:
-    """Box plots of the test errors by class after the first, the middle and the last epoch."""
+    """Draw box plots of the test errors by class after the first, the middle and the last epoch."""
     errors, labels = arrays["test_errors_by_epoch"], arrays["test_labels"]
     epochs = sorted({1, max(1, len(errors) // 2), len(errors)})
     figure, axes = figures.canvas(columns=len(epochs), height=3.0, sharey=True)
@@ -418,7 +420,7 @@ def draw_test_errors(arrays: Arrays) -> figures.Drawing:
 
 
 def draw_reconstruction(arrays: Arrays) -> figures.Drawing:
-    """A normal test curve and what the autoencoder makes of it."""
+    """Draw a normal test curve and its reconstruction."""
     figure, axes = figures.canvas(columns=1, height=2.6)
     _plot_curve(axes[0], arrays["test_example"][0], label="curve")
     _plot_curve(axes[0], arrays["test_example_reconstruction"][0], label="reconstruction", linestyle="--")
@@ -427,7 +429,7 @@ def draw_reconstruction(arrays: Arrays) -> figures.Drawing:
 
 
 def draw_missed_anomaly(arrays: Arrays) -> figures.Drawing:
-    """The first anomaly that the forest on residuals missed, and its reconstruction."""
+    """Draw the first anomaly that the forest on residuals missed, and its reconstruction."""
     missed = np.flatnonzero((arrays["labels"] == 1) & (arrays["forest_residual_flagged"] == 0))
     figure, axes = figures.canvas(columns=1, height=2.6)
     if len(missed) == 0:
@@ -441,7 +443,7 @@ def draw_missed_anomaly(arrays: Arrays) -> figures.Drawing:
 
 
 def draw_residuals(arrays: Arrays) -> figures.Drawing:
-    """Residuals as images, one curve a row: missed anomalies, caught anomalies, normal curves called normal."""
+    """Draw residuals as images, one row per curve: missed anomalies, found anomalies, normal curves not flagged."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -461,12 +463,12 @@ def draw_residuals(arrays: Arrays) -> figures.Drawing:
         axis.grid(visible=False)
     axes[0].set_ylabel("curve")
     figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="residual, clipped to 0..1")
-    caption = "Residuals on the source's colour scale of 0 to 1, one validation curve a row."
+    caption = "Residuals of the validation curves, one row per curve, on the source's colour scale of 0 to 1."
     return figures.Drawing("residuals", caption, figure)
 
 
 def draw_histograms(arrays: Arrays) -> figures.Drawing:
-    """Residual histograms of the first normal and the first anomalous test curve."""
+    """Draw the residual histograms of the first normal and the first anomalous test curve."""
     histograms, labels = arrays["test_histograms"], arrays["test_labels"]
     limit = float(arrays["histogram_limit"])
     edges = np.linspace(-limit, limit, histograms.shape[1] + 1)
@@ -506,9 +508,9 @@ EXPERIMENT = Experiment(
         draw_residuals,
         draw_histograms,
     ),
-    # Held out, every run draws curves of its own.
+    # In the held-out protocol every run draws its own curves.
     split_by_seed=(HELD_OUT,),
-    # Explain a difference: the same experiment with one thing changed, run by `run curves_dense_ae --ablate`.
+    # Each changes one setting, to explain a difference from the source; run by `run curves_dense_ae --ablate`.
     ablations={
         "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},
         "Keras' initialisation instead of PyTorch's": {"initializer": "keras", "baselines": False},

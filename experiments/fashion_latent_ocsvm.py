@@ -1,37 +1,39 @@
-"""One-class SVM on the two-dimensional code of an autoencoder, against one on pixels: sandals and sneakers.
+"""One-class SVM on the two-dimensional code of an autoencoder, compared with one on pixels: sandals and sneakers.
 
-Source: simple_ae.ipynb and only_one_class_svm.ipynb by tocom242242, and the article that explains the first,
+Source: simple_ae.ipynb and only_one_class_svm.ipynb by tocom242242, and the article that explains the first notebook,
     https://github.com/tocom242242/anomaly_detection/blob/main/fashion_mnist/simple_ae.ipynb (document 003). Written in
     Keras and scikit-learn.
 
-Claim: On the pixels of Fashion-MNIST a one-class SVM hardly tells sneakers from the sandals that it was fitted on. On
-    the code of an autoencoder trained on the sandals it does better, by an amount that changes from run to run.
+Claim: On the pixels of Fashion-MNIST, a one-class SVM fitted on sandals hardly separates sneakers from sandals. On the
+    code of an autoencoder trained on the sandals it does better, by an amount that changes from run to run.
 
-Method: The 6000 training sandals are normal, and sneakers are never trained on. A OneClassSVM with scikit-learn's
-    defaults is fitted on the sandals' pixels: the baseline, which has no randomness. A dense autoencoder squeezes the
-    same images into two numbers through four ReLU layers, the code included, and is trained for 50 epochs in batches of
-    32 (Keras' default). A second OneClassSVM is fitted on the codes of the training sandals. Both are scored on the
-    1000 test sandals and the 1000 test sneakers.
+Method: The 6000 training sandals are normal; sneakers are never trained on. A OneClassSVM with scikit-learn's default
+    settings is fitted on the pixels of the sandals. This is the source's baseline, and it has no randomness. A dense
+    autoencoder compresses the same images to a code of two numbers by four ReLU layers, the last of which is the code.
+    It is trained for 50 epochs in batches of 32 (Keras' default). A second OneClassSVM is fitted on the codes of the
+    training sandals. Both are scored on the 1000 test sandals and the 1000 test sneakers.
 
 Deviations:
-    1. Keras 3 and scikit-learn of today; Functional models instead of a subclassed one, with the same layers, and a
-       training step that XLA compiles.
-    2. Weights and batch order derive from the seed of the run. The source has no seed.
-    3. The source calls sandals 1 and scores how normal an image is. Here a sneaker is 1 and a higher score is more
-       anomalous. Both turned round leave the AUROC as it is, and the report of each class keeps its numbers; the ROC
-       curve is mirrored.
-    4. The article calls the anomalies boots in places; its code takes class 7, which is sneakers, and so do we.
+    1. Keras 3 and a current scikit-learn; Functional models instead of a subclassed one, with the same layers; the
+       training step is compiled by XLA.
+    2. Weights and batch order derive from the seed of the run. The source sets no seed.
+    3. In the source, sandals have label 1 and a higher score means more normal. Here sneakers have label 1 and a higher
+       score means more anomalous. With both reversed, the AUROC and the classification report of each class stay the
+       same; the ROC curve is mirrored.
+    4. The article calls the anomalies boots in some places; its code uses class 7, which is sneakers, and so do we.
     5. Figures: examples are the first test images of each class, not two training images.
-    6. Added: average precision, and how the code is laid out: units that died, the correlation of the two, the images
-       that land in the origin, and how far from the centre of the sandals the sneakers lie.
+    6. Added: average precision, and a description of the code: the number of dead units, the correlation of the two
+       units, the fraction of images whose code is the origin, and the distance of the sneakers from the centre of the
+       sandals.
 
 Protocols:
-    1. Published: nothing is chosen by the test images. But the one-class SVM judges by its own zero, which leaves half
-       of the training sandals outside, and so calls half of all sandals sneakers. Held out: a fifth of the training
-       sandals is kept back from autoencoder and SVM, and the threshold is the 95th percentile of their scores.
-    2. Published: one run of unknown luck. Held out: the loss on the sandals kept back tells which of several runs one
-       would have picked, without a look at what is scored.
-    3. Held out: the reconstruction error is scored too, which the source never does.
+    1. Published: nothing is chosen on the test images. But the one-class SVM decides at its own threshold of zero,
+       which leaves half of the training sandals outside, so it calls half of all sandals sneakers. Held out: a fifth of
+       the training sandals is kept back from autoencoder and SVM, and the threshold is the 95th percentile of their
+       scores.
+    2. Published: the source reports one run, and does not say how typical it is. Held out: the loss on the sandals kept
+       back shows which of several runs one would have chosen without seeing any scored image.
+    3. Held out: the reconstruction error is scored too, which the source does not do.
 """
 
 from __future__ import annotations
@@ -68,19 +70,21 @@ LATENT_DIMENSIONS = 2
 class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
-    normal_class: int = option(5, "the class that is normal: sandals", minimum=0, maximum=9)
-    abnormal_class: int = option(7, "the class that is the anomaly: sneakers", minimum=0, maximum=9)
+    normal_class: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
+    abnormal_class: int = option(7, "Fashion-MNIST class that is the anomaly (7: sneakers)", minimum=0, maximum=9)
     nu: float = option(
-        0.5, "of both one-class SVMs: the part of the training images left outside", minimum=1e-3, maximum=1.0
+        0.5, "nu of both one-class SVMs: fraction of the training images left outside", minimum=1e-3, maximum=1.0
     )
-    units: tuple[int, ...] = option((128, 64, 32), "width of the encoder's layers before the code, mirrored", minimum=1)
-    code_activation: str = option("relu", "activation of the code", choices=("relu", "linear"))
-    epochs: int = option(50, "passes over the training sandals", minimum=1)
-    batch_size: int = option(32, "images of one training step", minimum=1)
-    learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
+    units: tuple[int, ...] = option(
+        (128, 64, 32), "width of each encoder layer before the code, mirrored in the decoder", minimum=1
+    )
+    code_activation: str = option("relu", "activation function of the code", choices=("relu", "linear"))
+    epochs: int = option(50, "number of passes over the training sandals", minimum=1)
+    batch_size: int = option(32, "number of images in one training step", minimum=1)
+    learning_rate: float = option(1e-3, "learning rate of the Adam optimizer", minimum=0.0)
 
     def check(self) -> None:
-        """Two classes."""
+        """Refuse the same class as normal and as anomaly."""
         if self.normal_class == self.abnormal_class:
             raise ConfigError(f"normal_class and abnormal_class must differ. Received: both are {self.normal_class}")
 
@@ -89,11 +93,11 @@ class Config(BaseConfig):
 
 
 def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
-    """Pick sandals to train on, and test sandals and test sneakers to score. The same for every seed.
+    """Select the training sandals, and the test sandals and test sneakers; every seed gets the same images.
 
-    Images are flattened to shape `(images, 784)`, pixels in [0, 1]; test sandals stand before test sneakers. Nothing
-    leaks here: the source chooses nothing by the test images, and no training image is scored. Held out, some training
-    sandals are kept back for a threshold.
+    Images are flattened to shape `(images, 784)`, pixels in [0, 1]; test sandals come before test sneakers. Nothing
+    leaks here: the source chooses nothing on the test images, and no training image is scored. In the held-out
+    protocol, some training sandals are kept back for a threshold.
     """
     x_train, held_back = _pixels(data.x_train[data.y_train == config.normal_class]), None
     if protocol == HELD_OUT:
@@ -108,11 +112,11 @@ def _pixels(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-# The baseline: without randomness, so once for all seeds.
+# The source's baseline. It has no randomness, so it is computed once for all seeds.
 
 
 def fit_baseline(splits: Splits, config: Config) -> Result:
-    """Fit OneClassSVM on the pixels, and score by it."""
+    """Fit OneClassSVM on the pixels, and score the test images with it."""
     baseline = one_class_svm(splits.x_train, config)
     scores, flagged = score(baseline, splits.x_test)
     metrics = printed_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
@@ -122,24 +126,24 @@ def fit_baseline(splits: Splits, config: Config) -> Result:
 
 
 def one_class_svm(x: np.ndarray, config: Config) -> Any:
-    """Fit the source's OneClassSVM, its defaults written out: they take the width of the kernel from the data."""
+    """Fit the source's OneClassSVM, with its default settings written out; "scale" derives gamma from the data."""
     from sklearn.svm import OneClassSVM
 
     return OneClassSVM(kernel="rbf", gamma="scale", nu=config.nu).fit(x)
 
 
 def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute anomaly scores, and 1 where an anomaly is flagged.
+    """Compute anomaly scores, and flags that are 1 for an anomaly.
 
-    scikit-learn's `decision_function` is higher for what is more normal; its `predict` calls an outlier whatever is not
-    above zero there, and costs as much again.
+    scikit-learn's `decision_function` is higher for more normal samples, and its `predict` calls samples at or below
+    zero outliers. Comparing the scores with zero gives the same flags without a second evaluation of the kernel.
     """
     scores = -svm.decision_function(x)
     return scores, (scores >= 0).astype(np.uint8)
 
 
 def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
-    """Compute the numbers that the source prints of a method: AUROC, confusion matrix and classification report."""
+    """Compute the numbers that the source prints for a method: AUROC, confusion matrix and classification report."""
     return {
         **ranking_metrics(method, labels, scores),
         **classification_metrics(method, labels, flagged),
@@ -150,7 +154,7 @@ def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged
 def held_out_decisions(
     method: str, held_back_scores: np.ndarray, labels: np.ndarray, scores: np.ndarray
 ) -> dict[str, Metric]:
-    """Decide by the 95th percentile of the scores of sandals that nothing was fitted on."""
+    """Compute the metrics at a threshold: the 95th percentile of the scores of the sandals kept back from fitting."""
     threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training sandals kept back")
     return threshold_metrics(f"{method}.percentile", threshold, labels, scores)
 
@@ -159,14 +163,14 @@ def held_out_decisions(
 
 
 class Models(NamedTuple):
-    """The encoder, and the autoencoder that shares its layers, which is compiled."""
+    """The encoder, and the compiled autoencoder, which shares the encoder's layers."""
 
     encoder: Any
     autoencoder: Any
 
 
 def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Models:
-    """Build encoder and autoencoder for flattened images."""
+    """Build the encoder and the compiled autoencoder for flattened images."""
     keras = start_keras()
 
     def dense(units: int, activation: str, name: str) -> Any:
@@ -241,7 +245,7 @@ def run(models: Models, splits: Splits, config: Config, seed: int) -> Result:
 
 
 def count_metrics(splits: Splits) -> dict[str, Metric]:
-    """Count the images of each class that are trained on and scored."""
+    """Count the training images and the scored images by class."""
     return {
         "data.train_normal": len(splits.x_train),
         "data.test_normal": int(np.sum(splits.y_test == 0)),
@@ -250,18 +254,19 @@ def count_metrics(splits: Splits) -> dict[str, Metric]:
 
 
 def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.ndarray) -> dict[str, Metric]:
-    """Measure the layout of the code.
+    """Compute metrics that describe the code.
 
     Args:
-        train_codes: of the training sandals, shape `(images, 2)`.
-        test_codes: of the test images, the same width.
-        labels: of the test images, 1 for a sneaker.
+        train_codes: codes of the training sandals, shape `(images, 2)`.
+        test_codes: codes of the test images, shape `(images, 2)`.
+        labels: labels of the test images, 1 for a sneaker.
 
     Returns:
-        `latent.dead_units`: how many units give the same for every training sandal; `latent.correlation` of the two
-        units over these; `latent.normal_at_origin` and `.anomaly_at_origin`: the part of a test class whose code is
-        the origin; `latent.distance_ratio`: how far the median sneaker lies from the centre of the training codes,
-        against the median sandal.
+        `latent.dead_units`: the number of units with the same output for every training sandal;
+        `latent.correlation`: the correlation of the two units over the training sandals;
+        `latent.normal_at_origin`, `latent.anomaly_at_origin`: the fraction of a test class whose code is the origin;
+        `latent.distance_ratio`: the median distance of the test sneakers from the centre of the training codes, divided
+        by that of the test sandals.
     """
     dead = np.ptp(train_codes, axis=0) == 0
     distances = mahalanobis_distances(test_codes, train_codes)
@@ -279,26 +284,26 @@ def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.n
 
 
 def mahalanobis_distances(codes: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Compute distances from the mean of the reference codes, in standard deviations along their axes.
+    """Compute the Mahalanobis distance of each code from the mean of the reference codes.
 
-    A dead axis is left out.
+    A direction in which the reference codes do not vary is left out.
 
     Args:
-        codes: shape `(images, 2)`.
-        reference: codes that mean and covariance are taken of, the same width.
+        codes: codes, shape `(images, 2)`.
+        reference: codes that give mean and covariance, shape `(images, 2)`.
     """
     deviations = codes.astype(float) - reference.mean(axis=0, dtype=float)
     precision = np.linalg.pinv(np.cov(reference.T.astype(float)), hermitian=True)
-    # A dead axis leaves a rounding error instead of a zero, which may be negative.
+    # A direction without variance gives a rounding error instead of zero, which may be negative.
     squared = np.einsum("ij,jk,ik->i", deviations, precision, deviations)
     return np.asarray(np.sqrt(np.maximum(0.0, squared)))
 
 
-# The figures of the source, drawn from saved arrays alone.
+# The figures of the source, drawn from the saved arrays only.
 
 
 def draw_examples(arrays: Arrays) -> figures.Drawing:
-    """A sandal and a sneaker."""
+    """Draw a sandal and a sneaker."""
     figure, axes = figures.canvas(columns=2, height=2.6)
     for axis, picture, title in zip(axes, arrays["examples"], ("sandal, normal", "sneaker, anomaly"), strict=True):
         figures.image(axis, picture, title)
@@ -306,23 +311,23 @@ def draw_examples(arrays: Arrays) -> figures.Drawing:
 
 
 def draw_roc(arrays: Arrays) -> figures.Drawing:
-    """ROC curves of the baseline and of the autoencoder in one axes."""
+    """Draw the ROC curves of the one-class SVM on the pixels and of the one on the code in one axes."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     scores = {"pixels": arrays["scores_pixels"], "autoencoder code": arrays["scores_latent"]}
     figures.roc_curves(axes[0], arrays["labels"], scores)
-    caption = "ROC curves of a one-class SVM on pixels, the baseline, and of one on the code, over the test images."
+    caption = "ROC curves over the test images: a one-class SVM on the pixels, the source's baseline, and on the code."
     return figures.Drawing("roc", caption, figure)
 
 
 def draw_codes(arrays: Arrays) -> figures.Drawing:
-    """The test codes in the plane, coloured by truth and by prediction."""
+    """Draw the codes of the test images in the plane, coloured by true class and by predicted class."""
     figure, axes = figures.canvas(columns=2, height=3.8, sharex=True, sharey=True)
     by = {"by truth": arrays["labels"], "by prediction": arrays["flagged_latent"]}
     for axis, (title, classes) in zip(axes, by.items(), strict=True):
         figures.scatter_by_class(axis, arrays["codes"], classes)
         axis.set(title=title, xlabel="first unit of the code")
     axes[0].set_ylabel("second unit of the code")
-    return figures.Drawing("codes", "Codes of the test images, coloured by truth and by prediction.", figure)
+    return figures.Drawing("codes", "Codes of the test images, coloured by true class and by predicted class.", figure)
 
 
 EXPERIMENT = Experiment(

@@ -1,38 +1,40 @@
-"""Dense autoencoder on handwritten digits: it learns the ones, and the nines are the anomalies.
+"""Dense autoencoder on handwritten digits: trained on ones; nines are the anomalies.
 
-Source: "[PYTHON] Anomaly detection using MNIST by Autoencoder (PyTorch)", a rendering of a Japanese article, 2020
+Source: "[PYTHON] Anomaly detection using MNIST by Autoencoder (PyTorch)", a translation of a Japanese article, 2020
     (document 004), and the author's repository with the settings and an executed notebook,
     https://github.com/satolab12/anomaly-detection-using-autoencoder-PyTorch. Written in PyTorch.
 
-Claim: An autoencoder that has seen nothing but ones gives ones back and fails on nines, so that the absolute difference
-    between input and output separates them.
+Claim: An autoencoder trained on ones only reconstructs ones well and nines badly, so the absolute difference between
+    input and output separates the two.
 
-Method: The training images of the digit 1, scaled to [-1, 1], train 784-256-128-64 and back, with ReLU after the hidden
-    layers, a linear code and a tanh output. The score of a test image is the sum over its pixels of the absolute
-    difference to its reconstruction, both brought back to [0, 1]. The source shows it under six test images.
+Method: The training images of the digit 1, scaled to [-1, 1], train a dense autoencoder of widths 784-256-128-64 and
+    back, with ReLU after the hidden layers, a linear code and a tanh output. The score of a test image is the absolute
+    difference between image and reconstruction, both scaled back to [0, 1], summed over the pixels. The source prints
+    the score below each of six test images.
 
 Deviations:
-    1. Keras 3 on TensorFlow instead of PyTorch, the training step compiled by XLA. PyTorch's initialisation is written
-       out: weights and biases uniform in +-1/sqrt(fan_in).
-    2. PyTorch's `weight_decay` is written out as well: Adam is handed the gradient of weights and biases with the
-       decay added. Epsilon is PyTorch's, but Keras adds it before it corrects the second moment, PyTorch after: a
-       smaller step where gradients vanish.
+    1. Keras 3 on TensorFlow instead of PyTorch, with the training step compiled by XLA. PyTorch's initialisation is
+       written out: weights and biases uniform in +-1/sqrt(fan_in).
+    2. PyTorch's `weight_decay` is written out as well: the decay is added to the gradients of weights and biases that
+       Adam receives. Epsilon has PyTorch's value, but Keras adds it before the second moment is corrected for bias and
+       PyTorch after it, so our steps are smaller where gradients vanish.
     3. Training runs on a CPU; the source used a GPU.
-    4. Weights, batch order and the images shown derive from the seed of the run. The source has no seed.
-    5. The source prints scores under the first six images of a shuffled test set, in two runs, and does not say which
-       images they are: those numbers are draws over images as much as over runs. So each run of ours draws as many ones
-       and nines as each of the two figures shows, and its sorted scores are what the sorted printed scores are compared
-       with. How many of the six are nines is taken as given.
-    6. The source prints the loss of the last batch of every epoch. That batch holds the 6 images that 421 batches of 16
-       leave over. Ours is that of the last batch too, with the weights before its step, as a training loop prints it.
-    7. The article speaks of about 6000 training images; its code trains on all 6742 ones, and so do we.
+    4. Weights, batch order and the images shown derive from the seed of the run. The source sets no seed.
+    5. The source prints scores below the first six images of a shuffled test set, in two runs, and does not say which
+       images they are. Its numbers therefore vary with the images as well as with the run. Each of our runs draws as
+       many ones and nines as each of the two figures shows, and we compare its sorted scores with the sorted printed
+       scores. The number of nines among the six is taken from the source.
+    6. The source prints the loss of the last batch of every epoch. That batch holds the 6 images that remain after 421
+       batches of 16. We record the same loss, computed with the weights before the step of that batch, as a training
+       loop prints it.
+    7. The article says about 6000 training images; its code trains on all 6742 ones, and so do we.
     8. Added: AUROC, average precision, ROC curve and score histogram over all ones and nines of the test set, which the
-       source announces and does not give.
+       source announces but does not show.
 
 Protocols:
-    1. Published: nothing is chosen by a score, and no test image is trained on; but nothing is decided either. Held
+    1. Published: nothing is chosen on a score and no test image is trained on, but no threshold is set either. Held
        out: a fifth of the training ones is kept back from training, and the threshold is the 95th percentile of their
-       scores. The whole test set is scored in both.
+       scores. Both protocols score all ones and nines of the test set.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ from common.training import torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 
-# The source's two figures with scores: how many ones and how many nines each shows.
+# The source's two figures with scores: the number of ones and the number of nines in each.
 SHOWN = {"scores_2020_05": (3, 3), "scores_2020_12": (4, 2)}
 
 
@@ -62,16 +64,16 @@ SHOWN = {"scores_2020_05": (3, 3), "scores_2020_12": (4, 2)}
 class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
-    normal_digit: int = option(1, "the digit that is trained on", minimum=0, maximum=9)
-    abnormal_digit: int = option(9, "the digit that is to be detected", minimum=0, maximum=9)
-    units: tuple[int, ...] = option((256, 128, 64), "width of the encoder's layers, mirrored", minimum=1)
-    epochs: int = option(10, "passes over the training images", minimum=1)
-    batch_size: int = option(16, "images of one training step", minimum=1)
-    learning_rate: float = option(3e-4, "of Adam", minimum=0.0)
-    weight_decay: float = option(1e-5, "PyTorch's kind, added to the gradient", minimum=0.0)
+    normal_digit: int = option(1, "digit that is normal and trained on", minimum=0, maximum=9)
+    abnormal_digit: int = option(9, "digit that is the anomaly", minimum=0, maximum=9)
+    units: tuple[int, ...] = option((256, 128, 64), "width of each encoder layer, mirrored in the decoder", minimum=1)
+    epochs: int = option(10, "number of passes over the training images", minimum=1)
+    batch_size: int = option(16, "number of images in one training step", minimum=1)
+    learning_rate: float = option(3e-4, "learning rate of the Adam optimizer", minimum=0.0)
+    weight_decay: float = option(1e-5, "factor times the weight that is added to its gradient", minimum=0.0)
 
     def check(self) -> None:
-        """Two digits."""
+        """Refuse the same digit as normal and as anomaly."""
         if self.normal_digit == self.abnormal_digit:
             raise ConfigError(f"normal_digit and abnormal_digit must differ. Received: both are {self.normal_digit}")
 
@@ -80,10 +82,10 @@ class Config(BaseConfig):
 
 
 def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
-    """Pick the training ones, and all test ones and test nines to score, ones before nines.
+    """Select the training ones, and all test ones and test nines; ones come before nines.
 
     Images are flattened to shape `(images, 784)` and scaled to [-1, 1]. Nothing leaks here: no test image is trained
-    on, and nothing is chosen by its score. Held out, some training ones are kept back for a threshold.
+    on, and nothing is chosen on its score. In the held-out protocol, some training ones are kept back for a threshold.
     """
     x_train, held_back = flatten(data.x_train[data.y_train == config.normal_digit]), None
     if protocol == HELD_OUT:
@@ -104,7 +106,7 @@ def flatten(images: np.ndarray) -> np.ndarray:
 
 
 def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
-    """Build the dense autoencoder, compiled: ReLU after the hidden layers, a linear code, tanh as output."""
+    """Build and compile the dense autoencoder: ReLU after the hidden layers, a linear code, tanh at the output."""
     keras = start_keras()
     inputs = keras.Input(shape, name="image")
     x = inputs
@@ -123,11 +125,11 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
 
 
 def last_batch_loss() -> Any:
-    """Make a metric of Keras: the mean squared error of the latest batch, with the weights before that batch's step."""
+    """Make a Keras metric: the mean squared error of the last batch, with the weights before the step of that batch."""
     keras = start_keras()
 
     class LastBatchLoss(keras.metrics.MeanSquaredError):  # type: ignore[misc, name-defined]
-        """A mean squared error that forgets every batch as soon as the next one comes."""
+        """A mean squared error that is reset before every batch."""
 
         def update_state(self, *batch: Any, **options: Any) -> Any:
             self.reset_state()
@@ -182,11 +184,11 @@ def run(autoencoder: Any, splits: Splits, config: Config, seed: int) -> Result:
 
 
 def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Sum over the pixels of the absolute difference, both images brought from [-1, 1] back to [0, 1].
+    """Sum the absolute difference over the pixels, after scaling both images from [-1, 1] back to [0, 1].
 
     Args:
-        images: shape `(images, pixels)`.
-        reconstructions: the same shape.
+        images: images, shape `(images, pixels)`.
+        reconstructions: their reconstructions, shape `(images, pixels)`.
 
     Returns:
         Scores, shape `(images,)`, between 0 and the number of pixels.
@@ -195,14 +197,14 @@ def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarra
 
 
 def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Draw the test images that this run shows for each figure of the source: ones before nines, none of them twice.
+    """Draw the test images of this run for each figure of the source: ones before nines, without replacement.
 
     Args:
-        labels: of the test images, shape `(images,)`, 1 for an anomaly.
-        seed: of the run; the draw is from a generator of its own.
+        labels: labels of the test images, shape `(images,)`, 1 for an anomaly.
+        seed: seed of the run, for a random generator that nothing else uses.
 
     Returns:
-        Indices of test images by name of the figure.
+        Indices of test images, by name of the figure.
     """
     generator = np.random.default_rng(seed)
     return {
@@ -217,7 +219,7 @@ def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, Metric]:
-    """Sort the scores under the images of one figure by class: `<figure>.normal_1`, `<figure>.anomaly_1`."""
+    """Sort the scores of the images of one figure within each class: `<figure>.normal_1`, `<figure>.anomaly_1`, ..."""
     return {
         f"{figure}.{name}_{rank}": float(score)
         for label, name in enumerate(figures.CLASS_NAMES)
@@ -226,28 +228,30 @@ def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[s
 
 
 def as_pictures(rows: np.ndarray) -> np.ndarray:
-    """Turn rows of numbers between -1 and 1 into square pictures between 0 and 1, shape `(images, height, width)`."""
+    """Turn rows of numbers between -1 and 1 into square images between 0 and 1, shape `(images, height, width)`."""
     side = round(rows.shape[1] ** 0.5)
     return np.asarray((rows / 2 + 0.5).reshape(len(rows), side, side))
 
 
-# The figures of the source, drawn from saved arrays alone, and the two that it announces.
+# The figures of the source and the two that it announces, drawn from the saved arrays only.
 
 
 def draw_loss(arrays: Arrays) -> figures.Drawing:
-    """Training loss by epoch: the mean over the batches, and the last batch alone."""
+    """Draw the training loss by epoch: the mean over the batches, and the loss of the last batch."""
     figure, axes = figures.canvas(columns=1, height=2.8)
     epochs = np.arange(1, len(arrays["losses"]) + 1)
     axes[0].plot(epochs, arrays["losses"], marker="o", markersize=3, label="mean of all batches")
     axes[0].plot(epochs, arrays["last_batch_losses"], marker="o", markersize=3, label="last batch", linestyle="--")
     axes[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None))
     axes[0].legend()
-    caption = "Training loss by epoch: what the source draws, the mean, and what it prints, the last and partial batch."
+    caption = (
+        "Training loss by epoch: mean of all batches, as in the source's figure, and the last batch, as it prints."
+    )
     return figures.Drawing("loss", caption, figure)
 
 
 def draw_differences(arrays: Arrays) -> figures.Drawing:
-    """Six test images, their reconstructions, and the absolute difference with the score under each."""
+    """Draw six test images, their reconstructions, and their absolute differences with the score below each."""
     images = arrays["shown_images"].astype(np.float32)
     reconstructions = arrays["shown_reconstructions"].astype(np.float32)
     figure, axes = figures.canvas(columns=len(images), height=4.4, rows=3)
@@ -266,20 +270,20 @@ def draw_differences(arrays: Arrays) -> figures.Drawing:
             va="top",
         )
     caption = (
-        "Test images drawn by the run, their reconstructions, and the absolute differences with their sum as score."
+        "Test images drawn at random, their reconstructions, and their absolute differences, whose sum is the score."
     )
     return figures.Drawing("differences", caption, figure)
 
 
 def draw_roc(arrays: Arrays) -> figures.Drawing:
-    """ROC curve over all ones and nines of the test set."""
+    """Draw the ROC curve over all ones and nines of the test set."""
     figure, axes = figures.canvas(columns=1, height=4.0)
     figures.roc_curves(axes[0], arrays["labels"], {"autoencoder": arrays["scores"]})
-    return figures.Drawing("roc", "ROC curve over the whole test set, which the source announces.", figure)
+    return figures.Drawing("roc", "ROC curve over all test ones and nines, which the source announces.", figure)
 
 
 def draw_scores(arrays: Arrays) -> figures.Drawing:
-    """Histogram of the scores by class over all ones and nines of the test set."""
+    """Draw a histogram of the scores by class over all ones and nines of the test set."""
     scores, labels = arrays["scores"], arrays["labels"]
     figure, axes = figures.canvas(columns=1, height=2.8)
     bins = np.linspace(0, scores.max(), 61)
@@ -290,7 +294,7 @@ def draw_scores(arrays: Arrays) -> figures.Drawing:
         axes[0].axvline(threshold, label=f"threshold {threshold:.3g}", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="score", ylabel="test images")
     axes[0].legend()
-    return figures.Drawing("scores", "Scores of the whole test set by class.", figure)
+    return figures.Drawing("scores", "Histogram of the scores of all test ones and nines by class.", figure)
 
 
 EXPERIMENT = Experiment(
@@ -304,7 +308,7 @@ EXPERIMENT = Experiment(
     methods={"dense autoencoder": "scores"},
     figures=(draw_loss, draw_differences, draw_roc, draw_scores),
     held_out_figures=(draw_scores,),
-    # Explain a difference: the same experiment with one thing changed, run by `run mnist_dense_ae --ablate`.
+    # Each changes one setting, to explain a difference from the source; run by `run mnist_dense_ae --ablate`.
     ablations={
         "trained half as long": {"epochs": 5},
         "a learning rate of 2e-4, all that is taken from another version of the source": {"learning_rate": 2e-4},

@@ -243,10 +243,10 @@ def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
     from common.cli.progress import RunDisplay
-    from common.runs import pools, runner
+    from common.runs import executors, runner
 
     _require_writable(options.out)
-    how = pools.How(options.jobs, options.dask, options.fresh, tensorboard)
+    how = executors.How(options.jobs, options.dask, options.fresh, tensorboard)
     display = RunDisplay(tasks, options.quiet, options.verbose)
     try:
         with display:

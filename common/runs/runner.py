@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from common.runs import records, worker
-from common.runs.pools import How, Listener, Running, outcomes_of
+from common.runs.executors import How, Listener, Running, outcomes_of
 from common.runs.records import Record
 from common.runs.selection import find_records
 from common.runs.tasks import Task

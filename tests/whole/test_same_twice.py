@@ -20,7 +20,7 @@ from tests.helpers.tiny import TINY, Silent
 from common.data import stand_ins
 from common.data.datasets import Source
 from common.experiment import load_experiment
-from common.runs.pools import How
+from common.runs.executors import How
 from common.runs.runner import execute
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS

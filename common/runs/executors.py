@@ -1,4 +1,4 @@
-"""Three ways to compute tasks: one after the other here, in worker processes, or on a Dask cluster."""
+"""Three ways to execute tasks: one after the other here, in worker processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
