@@ -1,1 +1,1 @@
-"""How fast the suite is, against the notebooks' own way and against eager PyTorch: `python -m benchmarks`."""
+"""Benchmarks: the speed of the suite against the notebooks' own way and eager PyTorch, by `python -m benchmarks`."""

@@ -1,6 +1,6 @@
-"""The command line: `python -m benchmarks`, or `make bench`.
+"""Command line of the benchmarks: `python -m benchmarks`, or `make bench`.
 
-A complete run prints the tables and writes them into benchmarks/README.md; one with `--only`, `--quick` or `--full`
+A complete run prints the tables and writes them into benchmarks/README.md. A run with `--only`, `--quick` or `--full`
 only prints them.
 """
 
@@ -25,10 +25,11 @@ GROWTH = "growth"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write.
+    """Measure the chosen rows, print the tables, and write them after a complete run.
 
     Returns:
-        The exit status, 0. A missed target is in the table; what a machine's load does to a ratio is no failure.
+        The exit status, always 0. A missed target is shown in the table but is no failure, since other load on the
+        machine changes the ratios.
     """
     options = _parse(arguments)
     machine = describe(options)
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.append((row, measure(row, options)))
         print(table.ratio_table(results[-1:]), flush=True)
     if whole:
-        # An hour's work, kept before anything else can go wrong.
+        # The rows take an hour, so they are written before the growth table is measured, which may fail.
         _write(table.render(machine, results, []))
     growths = grow() if options.only == GROWTH or not (options.only or options.quick) else []
     generated = table.render(machine, results, growths)
@@ -54,7 +55,7 @@ def _write(generated: str) -> None:
 
 
 def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement]]:
-    """All ways of a row, in turn."""
+    """Measure all ways of a row, in turn."""
     epochs = _epochs(options)
     ways = [way for way in row.ways if pytorch.installed() or not way.startswith(rows.PYTORCH)]
     once = (rows.NOTEBOOK_ONE_THREAD, rows.PYTORCH_ONE_THREAD)
@@ -65,12 +66,12 @@ def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement
         print(f"{row.title}: {way}", file=sys.stderr)
         return run_in_children(row, way, epochs)
 
-    # Whole processes take minutes each; their ratio is a sum over many parts, and steadier than one of them.
+    # Whole processes take minutes each, and two rounds are enough: their times add up many parts and vary less.
     return measure_row(ways, min(2, options.repeats) if row.whole_process else options.repeats, run, once)
 
 
 def grow() -> list[tuple[Growth, Measurement, Measurement]]:
-    """Every entry at both sizes."""
+    """Measure every entry of the growth table at both sizes."""
     measured = []
     for growth in GROWTHS:
         print(f"{growth.what}: published size, and {FACTOR} times", file=sys.stderr)
@@ -85,13 +86,13 @@ def _epochs(options: argparse.Namespace) -> Mapping[str, int]:
 
 
 def describe(options: argparse.Namespace) -> dict[str, Any]:
-    """The circumstances of this run."""
+    """Describe the machine, the versions and the settings of this run."""
     found = environment.describe()
     load = os.getloadavg()[0]
     busy = (
         ""
         if load < 0.5
-        else " (**other work was going on**: with it, ways of several threads lose far more than ours of one)"
+        else " (**other work was running**: it slows ways with several threads far more than ours with one thread)"
     )
     epochs = ", ".join(f"{name} {number}" for name, number in _epochs(options).items())
     return {
@@ -107,10 +108,14 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=[*(row.name for row in ROWS), GROWTH], help="one row, or how cost grows")
-    parser.add_argument("--repeats", type=_positive, metavar="N", help="rounds (default: 3, and 1 with --quick)")
-    parser.add_argument("--quick", action="store_true", help="3 epochs and one round: to see that it runs")
-    parser.add_argument("--full", action="store_true", help="the published number of epochs: takes an hour")
+    parser.add_argument(
+        "--only", choices=[*(row.name for row in ROWS), GROWTH], help="measure one row, or the growth of cost"
+    )
+    parser.add_argument(
+        "--repeats", type=_positive, metavar="N", help="number of rounds (default: 3, or 1 with --quick)"
+    )
+    parser.add_argument("--quick", action="store_true", help="run 3 epochs and one round, as a check")
+    parser.add_argument("--full", action="store_true", help="run the published number of epochs (one hour)")
     options = parser.parse_args(arguments)
     options.repeats = options.repeats or (1 if options.quick else 3)
     return options

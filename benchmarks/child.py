@@ -1,10 +1,10 @@
-"""One measurement in a process of its own, printed as JSON.
+"""One measurement in its own process, printed as JSON.
 
     python -m benchmarks.child ROW WAY EPOCHS       a way of a row; EPOCHS is JSON, the number by experiment
-    python -m benchmarks.child growth NAME FACTOR
+    python -m benchmarks.child growth NAME FACTOR   an entry of the growth table, at FACTOR times its published size
 
-What has to be imported and which arrays it works on is settled before the clock starts, unless the row measures whole
-processes; then the parent's clock counts.
+Imports and loading of arrays come before the clock starts. In rows that measure whole processes, the parent process
+takes the time and includes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODULES = {"notebook": "notebooks", "ours": "ours", "pytorch": "pytorch"}
 
 
 def prepare(row: str, way: str, argument: str) -> Callable[[Callable[[str], None]], Any]:
-    """Import, load, and give back what is to be timed."""
+    """Import modules and load arrays, and return the function to be timed."""
     if row == "growth":
         from benchmarks import growth
 

@@ -1,7 +1,7 @@
-"""How cost grows: time and memory at the published size and at ten times as many curves, windows and seeds.
+"""Growth of cost: time and memory at the published size and at ten times as many curves, windows or seeds.
 
-The sizes are synthetic: further curves from the same generator, the paper machine's stand-in repeated end to end, and
-further seeds. Each entry is one process and one measurement, since what is asked for is an exponent and not a per cent.
+The larger sizes are synthetic: further curves from the same generator, the stand-in of the paper machine repeated end
+to end, and further seeds. Each entry is one measurement in one process, which is exact enough for an order of growth.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ FACTOR = 10
 
 @dataclass(frozen=True)
 class Growth:
-    """Something whose cost grows with a size, and what to say of it.
+    """One entry of the growth table.
 
     Attributes:
-        name: of the measurement, for `benchmarks.child`.
-        what: is done.
-        size: at the published settings, with its unit.
-        per_epoch: whether an epoch behind the first is what counts.
-        remark: what dominates, and what to do about it.
+        name: name of the measurement, for `benchmarks.child`.
+        what: title of the entry, the work that is measured.
+        size: size at the published settings, with its unit.
+        remark: what dominates the cost, and how to reduce it.
+        per_epoch: `True` if the cost is that of one epoch after the first.
     """
 
     name: str
@@ -47,8 +47,8 @@ GROWTHS = (
         "one_class_svm",
         "curves: fit OneClassSVM on the curves",
         "1760 curves",
-        "Quadratic at least: every pair of curves meets in the kernel. Beyond some 20 000 samples fit it on a sample, "
-        "or use `SGDOneClassSVM` on `Nystroem` features, which is linear and another method.",
+        "At least quadratic: the kernel is computed for every pair of curves. Beyond about 20 000 curves fit it on a "
+        "subsample, or use `SGDOneClassSVM` on `Nystroem` features, which is linear but a different method.",
     ),
     Growth(
         "curves_epoch",
@@ -61,8 +61,8 @@ GROWTHS = (
         "windows",
         "rare_event: table to scaled windows",
         "18 268 windows",
-        "Linear. Every row is held once for each of the 5 steps of a window, in 8 bytes a number and in a few copies "
-        "(split, scaled). Cutting windows batch by batch would save that once a table no longer fits.",
+        "Linear. Every row is stored once for each of the 5 steps of a window, with 8 bytes per number and in a few "
+        "copies (split, scaled). If a table does not fit into memory, windows could be cut batch by batch.",
     ),
     Growth(
         "windows_epoch",
@@ -73,15 +73,15 @@ GROWTHS = (
     ),
     Growth(
         "seeds",
-        "curves: runs of 3 epochs, no baselines, in one process",
+        "curves: runs of 3 epochs with --no-baselines, in one process",
         "1 seed",
-        "Linear in time, and each seed compiles its model anew; memory hardly grows from seed to seed.",
+        "Linear in time, since each seed compiles its own model; memory hardly grows from seed to seed.",
     ),
 )
 
 
 def prepare(name: str, factor: int) -> Work:
-    """What is to be timed of an entry, at so many times the published size."""
+    """Return the function to be timed for an entry, at `factor` times the published size."""
     if name == "seeds":
         return lambda mark: run_seeds(factor)
     if name == "windows":
@@ -96,7 +96,7 @@ def prepare(name: str, factor: int) -> Work:
 
 
 def curves(factor: int) -> tuple[Any, Any]:
-    """The split curves and their config."""
+    """Draw and split `factor` times as many curves as published, and return them with their config."""
     from experiments import curves_dense_ae
 
     config = curves_dense_ae.Config(normal_curves=2000 * factor, anomalous_curves=200 * factor)
@@ -104,7 +104,7 @@ def curves(factor: int) -> tuple[Any, Any]:
 
 
 def tiled_table(factor: int) -> Any:
-    """The table of the stand-in, end to end; as many rows as the real table has, times the factor."""
+    """Repeat the table of the stand-in end to end, to `factor` times as many rows as the real table has."""
     import pandas
 
     from common.data import datasets
@@ -118,7 +118,7 @@ def tiled_table(factor: int) -> Any:
 
 
 def scaled_windows(table: Any) -> Any:
-    """The experiment's own steps from a table to splits."""
+    """Split a table as the experiment does, into scaled windows."""
     from experiments import rare_event_lstm_ae
 
     return rare_event_lstm_ae.split(table, rare_event_lstm_ae.Config(), "published", 0)
@@ -139,7 +139,7 @@ def _epochs_of(name: str, factor: int) -> Work:
 
 
 def run_seeds(count: int) -> None:
-    """So many runs of the curves, through the runner."""
+    """Run `curves_dense_ae` for `count` seeds with the suite's runner."""
     from benchmarks.ours import Strict
     from common.runs import runner
     from common.runs.tasks import Task

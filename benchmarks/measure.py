@@ -1,7 +1,7 @@
-"""The harness: every way in a process of its own, one after the other, round after round.
+"""Measurement: every way runs in its own process, one after the other, round after round.
 
-The load of a machine changes from minute to minute. So the ways take turns, a, b, c, a, b, c, and two of them are
-compared by the ratios within a round, which saw the same load, and not by the ratio of two sums.
+The load of a machine changes from minute to minute. So the ways take turns, a, b, c, a, b, c, and two ways are compared
+by their ratio within each round, in which the load was the same, and not by the ratio of their total times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from common.files import ROOT
 
 
 class Cost(NamedTuple):
-    """What something took: on the clock, and on all processors together. The latter hardly depends on other work."""
+    """Wall-clock seconds, and processor seconds of all cores together, which hardly depend on other work."""
 
     seconds: float
     processor: float
@@ -29,13 +29,13 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one process took.
+    """Time and memory of one process.
 
     Attributes:
-        cost: of the work.
-        peak: the most memory that the process held, imports included, in MiB.
-        before: the same up to the start of the work.
-        epochs: by experiment what each epoch cost; the first one includes building and compiling the model.
+        cost: cost of the work.
+        peak: peak memory of the process in MiB, imports included.
+        before: peak memory of the process in MiB before the work started.
+        epochs: cost of each epoch, by experiment; the first includes building and compiling the model.
     """
 
     cost: Cost
@@ -44,7 +44,7 @@ class Measurement:
     epochs: Mapping[str, Sequence[Cost]] = field(default_factory=dict)
 
     def published(self) -> Cost:
-        """The cost of the published number of epochs: those that were not run count as the median later one."""
+        """Estimate the cost of the published number of epochs, with each epoch not run at the cost of a typical one."""
         seconds, processor = self.cost
         for name, costs in self.epochs.items():
             epoch, missing = epoch_cost(costs), PUBLISHED_EPOCHS[name] - len(costs)
@@ -53,13 +53,13 @@ class Measurement:
 
 
 def epoch_cost(costs: Sequence[Cost]) -> Cost:
-    """A typical epoch behind the first."""
+    """Compute the median cost of the epochs after the first."""
     later = costs[1:] or costs
     return Cost(*(statistics.median(values) for values in zip(*later, strict=True)))
 
 
 class Ratio(NamedTuple):
-    """How many times as long as ours another way took: the median over the rounds, and their range."""
+    """Time of another way divided by ours: the median over the rounds, and the range."""
 
     median: float
     lowest: float
@@ -70,7 +70,7 @@ def paired_ratios(other: Sequence[float], ours: Sequence[float]) -> Ratio:
     """Compare two ways round by round.
 
     Raises:
-        ValueError: they were not measured in the same rounds.
+        ValueError: the two ways do not have one measurement each in every round.
     """
     if len(other) != len(ours) or not ours:
         raise ValueError(f"Ratios need both ways in every round. Received: {len(other)} and {len(ours)} measurements")
@@ -79,7 +79,7 @@ def paired_ratios(other: Sequence[float], ours: Sequence[float]) -> Ratio:
 
 
 def interleave(ways: Sequence[str], rounds: int, once: Sequence[str] = ()) -> Iterator[str]:
-    """The order of the measurements: a, b, c, a, b, c; a way in `once` takes part in the first round only."""
+    """Yield the ways in the order of measurement: a, b, c, a, b, c; those in `once` in the first round only."""
     for number in range(rounds):
         yield from (way for way in ways if number == 0 or way not in once)
 
@@ -90,13 +90,13 @@ def measure_row(
     """Measure the ways in turn.
 
     Args:
-        ways: their names.
-        rounds: how often.
-        run: measures a way once.
+        ways: names of the ways.
+        rounds: number of rounds.
+        run: function that measures a way once.
         once: ways that are measured in the first round only.
 
     Returns:
-        For every way its measurements, in the order of the rounds.
+        The measurements of every way, in the order of the rounds.
     """
     measured: dict[str, list[Measurement]] = {way: [] for way in ways}
     for way in interleave(ways, rounds, once):
@@ -109,7 +109,7 @@ def time_work(
     clock: Callable[[], float] = time.perf_counter,
     processor: Callable[[], float] = time.process_time,
 ) -> Measurement:
-    """Run `work(mark)` once on the clock; it calls `mark(experiment)` at the end of every epoch."""
+    """Measure one call of `work(mark)`, which calls `mark(experiment)` at the end of every epoch."""
     epochs: dict[str, list[Cost]] = {}
     before = peak_memory()
     started = last = (clock(), processor())
@@ -125,7 +125,7 @@ def time_work(
 
 
 def peak_memory() -> float:
-    """The most memory that this process, or one that it has started and waited for, has held at any time, in MiB."""
+    """Return the peak memory in MiB: the larger of that of this process and that of its finished child processes."""
     import resource
 
     peak = max(resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -133,12 +133,13 @@ def peak_memory() -> float:
 
 
 def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measurement:
-    """Measure one way in a fresh process: TensorFlow's threads are fixed when it starts, and memory only grows.
+    """Measure one way in a new process, since TensorFlow fixes its threads at the start and peak memory only grows.
 
-    Five notebooks are five processes, one after the other; ours is one command.
+    In a row that measures whole processes, the five notebooks are five processes, one after the other, and our way is
+    one process.
 
     Raises:
-        RuntimeError: a process failed; the message holds what it wrote.
+        RuntimeError: a process failed; the message holds its error output.
     """
     if not row.whole_process:
         return _run_in_child(row.name, way, epochs)[1]
@@ -153,16 +154,16 @@ def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measuremen
 
 
 def measure_growth(name: str, factor: int) -> Measurement:
-    """One entry of `benchmarks.growth` at so many times its published size, in a fresh process.
+    """Measure one entry of `benchmarks.growth` at `factor` times its published size, in a new process.
 
     Raises:
-        RuntimeError: the process failed; the message holds what it wrote.
+        RuntimeError: the process failed; the message holds its error output.
     """
     return _child("growth", name, str(factor))
 
 
 def _run_in_child(row: str, way: str, epochs: Mapping[str, int]) -> tuple[Cost, Measurement]:
-    """What the process took from its start to its end, and what it measured itself."""
+    """Return the cost of a process from its start to its end, and the measurement that it reports."""
     started, before = time.perf_counter(), os.times()
     measurement = _child(row, way, json.dumps(dict(epochs)))
     after = os.times()
@@ -179,6 +180,6 @@ def _child(*arguments: str) -> Measurement:
 
 
 def parse(answer: Mapping[str, Any]) -> Measurement:
-    """The measurement that a child wrote as JSON."""
+    """Parse a measurement that a child process printed as JSON."""
     epochs = {name: [Cost(*cost) for cost in costs] for name, costs in answer["epochs"].items()}
     return Measurement(Cost(*answer["cost"]), answer["peak"], answer["before"], epochs)

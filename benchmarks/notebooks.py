@@ -1,9 +1,10 @@
-"""The notebooks' own way: plain Keras on arrays, loops over images and windows, files read anew every time.
+"""The notebooks' own way: plain Keras on arrays, loops over images and windows, files parsed anew every time.
 
-Written from what the sources do, not with their code. Two of them are in PyTorch; theirs is the plain Keras notebook
-that a reader would write of it. Layers and settings are the published ones, everything else is a default: threads, the
-progress of `fit` in steps, the batches of `predict`. Three things that the sources also spend time on are left out, to
-their advantage: progress bars, TensorBoard logs, and figures (one source draws a hundred box plots).
+The code is written from a description of the sources, not copied from them. For the two sources in PyTorch it is the
+plain Keras notebook that a reader would write. Layers and settings are the published ones. Everything else is a default
+of Keras: threads, the steps of `fit`, the batches of `predict`. Three things on which the sources also spend time are
+left out, which favours the notebooks: progress bars, TensorBoard logs, and figures (one source draws a hundred box
+plots).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Work = Callable[[Mark], object]
 
 
 def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
-    """What is to be timed of a row, with so many threads (default: TensorFlow's own choice)."""
+    """Return the function to be timed for a row; `threads` limits its threads (default: TensorFlow's own choice)."""
     if row.startswith("end_to_end:"):
         experiment = row.partition(":")[2]
         return lambda mark: NOTEBOOKS[experiment](epochs[experiment], lambda: mark(experiment))
@@ -64,7 +65,7 @@ def start_keras(threads: int | None = None) -> Any:
 
 
 def conv_autoencoder(keras: Any) -> tuple[Any, Any]:
-    """Encoder and autoencoder of mnist_conv_ae."""
+    """Build encoder and autoencoder of mnist_conv_ae."""
     layers = keras.layers
     encoder = keras.Sequential(
         [
@@ -88,7 +89,7 @@ def conv_autoencoder(keras: Any) -> tuple[Any, Any]:
 
 
 def latent_autoencoder(keras: Any) -> tuple[Any, Any]:
-    """Encoder and autoencoder of fashion_latent_ocsvm."""
+    """Build encoder and autoencoder of fashion_latent_ocsvm."""
     dense = keras.layers.Dense
     encoder = keras.Sequential([keras.Input((784,)), *(dense(units, activation="relu") for units in (128, 64, 32, 2))])
     decoder = [*(dense(units, activation="relu") for units in (32, 64, 128)), dense(784, activation="sigmoid")]
@@ -98,7 +99,7 @@ def latent_autoencoder(keras: Any) -> tuple[Any, Any]:
 
 
 def lstm_autoencoder(keras: Any) -> Any:
-    """The model of rare_event_lstm_ae, its layers as Keras makes them, with a loop over the steps."""
+    """Build the model of rare_event_lstm_ae with default LSTM layers, which loop over the time steps."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -116,7 +117,7 @@ def lstm_autoencoder(keras: Any) -> Any:
 
 
 def curves_autoencoder(keras: Any) -> Any:
-    """The model of curves_dense_ae."""
+    """Build the model of curves_dense_ae."""
     layers: list[Any] = [keras.Input((256,))]
     for units in (128, 64, 16, 4, 16, 64, 128, 256):
         layers += [_decaying_dense(keras, units), keras.layers.LeakyReLU(negative_slope=0.2)]
@@ -126,7 +127,7 @@ def curves_autoencoder(keras: Any) -> Any:
 
 
 def digits_autoencoder(keras: Any) -> Any:
-    """The model of mnist_dense_ae."""
+    """Build the model of mnist_dense_ae."""
     shapes = ((256, "relu"), (128, "relu"), (64, None), (128, "relu"), (256, "relu"), (784, "tanh"))
     model = keras.Sequential([keras.Input((784,)), *(_decaying_dense(keras, *shape) for shape in shapes)])
     model.compile(optimizer=keras.optimizers.Adam(3e-4), loss="mse")
@@ -139,7 +140,7 @@ def _decaying_dense(keras: Any, units: int, activation: str | None = None) -> An
 
 
 def build(experiment: str, keras: Any) -> Any:
-    """The compiled autoencoder of an experiment."""
+    """Build the compiled autoencoder of an experiment."""
     builders = {
         "mnist_conv_ae": lambda keras: conv_autoencoder(keras)[1],
         "fashion_latent_ocsvm": lambda keras: latent_autoencoder(keras)[1],
@@ -151,7 +152,7 @@ def build(experiment: str, keras: Any) -> Any:
 
 
 def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:
-    """Build and train a model; gives it back."""
+    """Build and train a model, and return it."""
     keras = start_keras()
     model = build(experiment, keras)
     fit(model, problem.inputs, epochs, problem.config.batch_size, on_epoch_end, problem.validation)
@@ -166,7 +167,7 @@ def fit(
     on_epoch_end: Callable[[], None],
     validation: np.ndarray | None = None,
 ) -> Any:
-    """Plain `fit` on arrays."""
+    """Train a model by a plain `fit` on arrays."""
     import keras
 
     return model.fit(
@@ -180,11 +181,11 @@ def fit(
     )
 
 
-# Image by image.
+# Scoring image by image.
 
 
 def score(model: Any, images: np.ndarray) -> np.ndarray:
-    """Evaluate one image after the other, each as a batch of its own."""
+    """Compute the error of one image after the other, each as a batch of its own."""
     errors = []
     for number in range(len(images)):
         image = images[number].reshape(1, 28, 28, 1)
@@ -192,27 +193,32 @@ def score(model: Any, images: np.ndarray) -> np.ndarray:
     return np.array(errors)
 
 
-# Row by row.
+# Windows row by row.
 
 
 def scaled_windows() -> tuple[np.ndarray, ...]:
-    """From the .xlsx to scaled windows: normal training, validation and its labels, test and its labels."""
+    """Make scaled windows from the .xlsx file.
+
+    Returns:
+        Normal training windows, validation windows and their labels, test windows and their labels, and normal
+        validation windows.
+    """
     x, y = make_windows(*shift_labels(read_table()))
     return split_and_scale(x, y)
 
 
 def read_table() -> Any:
-    """The whole sheet, parsed anew."""
+    """Parse the whole sheet, without a cache."""
     import pandas
 
     return pandas.read_excel(workbook(), engine="openpyxl")
 
 
 def workbook() -> Any:
-    """The owner's .xlsx.
+    """Find the .xlsx file of the paper machine.
 
     Raises:
-        FileNotFoundError: there is none, or it has been exported as .csv.
+        FileNotFoundError: there is no .xlsx file, for example only a .csv.
     """
     for found in datasets.find("processminer"):
         for path in sorted(found.parent.glob("*.xlsx")):
@@ -221,7 +227,7 @@ def workbook() -> Any:
 
 
 def shift_labels(table: Any, rows_before: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Sensors and shifted labels of the rows without a break."""
+    """Return the sensors and the shifted labels of the rows without a break."""
     before = table["y"].copy()
     for rows in range(1, rows_before + 1):
         before = before + table["y"].shift(-rows).fillna(0)
@@ -232,7 +238,7 @@ def shift_labels(table: Any, rows_before: int = 5) -> tuple[np.ndarray, np.ndarr
 
 
 def make_windows(rows: np.ndarray, labels: np.ndarray, steps: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Windows as lists of rows, filled in two loops; the first two rows are skipped, as in the source."""
+    """Cut windows as lists of rows, filled in two loops; the first two rows are skipped, as in the source."""
     windows, window_labels = [], []
     for start in range(2, len(rows) - steps + 1):
         window = []
@@ -244,7 +250,7 @@ def make_windows(rows: np.ndarray, labels: np.ndarray, steps: int = 5) -> tuple[
 
 
 def split_and_scale(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Two random splits, and a scaler fitted on the last rows of the normal training windows."""
+    """Split windows at random twice, and scale them by the last rows of the normal training windows."""
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
 
@@ -260,7 +266,7 @@ def split_and_scale(x: np.ndarray, y: np.ndarray, seed: int = 0) -> tuple[np.nda
 
 
 def last_rows(windows: np.ndarray) -> np.ndarray:
-    """The last row of every window, copied one by one."""
+    """Copy the last row of every window, one by one."""
     rows = np.empty((windows.shape[0], windows.shape[2]))
     for number in range(len(windows)):
         rows[number] = windows[number, -1]
@@ -271,7 +277,7 @@ def last_rows(windows: np.ndarray) -> np.ndarray:
 
 
 def mnist_conv_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
-    """Train, look at the code, score image by image."""
+    """Run the notebook of mnist_conv_ae: train, compute codes, score image by image."""
     keras = start_keras()
     images = read_images("mnist")
     sevens, test_sevens, test_fives = (
@@ -293,7 +299,7 @@ def mnist_conv_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
 
 
 def fashion_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
-    """Both notebooks: a one-class SVM on the pixels, and one on the code."""
+    """Run both notebooks of fashion_latent_ocsvm: a one-class SVM on the pixels, and one on the code."""
     from sklearn.metrics import classification_report, roc_auc_score
     from sklearn.svm import OneClassSVM
 
@@ -314,7 +320,7 @@ def fashion_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
 
 
 def rare_event_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
-    """From the sheet to the confusion matrix; a fixed number of epochs instead of early stopping."""
+    """Run the notebook of rare_event_lstm_ae, with a fixed number of epochs instead of early stopping."""
     from sklearn import metrics
 
     keras = start_keras()
@@ -332,7 +338,7 @@ def rare_event_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
 
 
 def curves_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
-    """Draw the curves one by one, three methods on them, the autoencoder, two forests on its residuals."""
+    """Run the notebook of curves_dense_ae: three methods on curves, the autoencoder, two forests on its residuals."""
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
     from sklearn.metrics import classification_report
     from sklearn.model_selection import train_test_split
@@ -372,7 +378,7 @@ def curves_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
 
 
 def draw_curves(generator: np.random.RandomState, count: int, second_peak: bool = False) -> np.ndarray:
-    """Bell curves in a loop, in the order of draws of the source."""
+    """Draw bell curves in a loop, in the order of the source's draws."""
     grid = np.linspace(0, 1, 256)
     curves = np.zeros((count, 256))
     for widths, height in (((0.05, 0.5), 1.0), ((0.01, 0.05), 0.12))[: 1 + second_peak]:
@@ -384,7 +390,7 @@ def draw_curves(generator: np.random.RandomState, count: int, second_peak: bool 
 
 
 def mnist_dense_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
-    """Train on ones, and score the ones and nines of the test set."""
+    """Run the notebook of mnist_dense_ae: train on ones, and score the ones and nines of the test set."""
     keras = start_keras()
     images = read_images("mnist")
     ones = scale_to_tanh(images.x_train[images.y_train == 1])
@@ -395,12 +401,12 @@ def mnist_dense_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
 
 
 def scale_to_tanh(images: np.ndarray) -> np.ndarray:
-    """Flat images with pixels from -1 to 1."""
+    """Flatten images and scale their pixels to [-1, 1]."""
     return np.asarray((images.reshape(len(images), 784).astype(np.float32) / 255 - 0.5) / 0.5)
 
 
 def read_images(name: str) -> Any:
-    """Read the files anew, as `load_data` of Keras does; a stand-in where there are none."""
+    """Read the files anew, as Keras' `load_data` does; use a stand-in if there are none."""
     from common.data.images import read_images as read
 
     files = datasets.find(name)

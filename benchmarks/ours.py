@@ -1,4 +1,4 @@
-"""Our way: the experiments as they are, each on one thread."""
+"""Our way: the experiments as they are, each run on one thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from common.training.fit import fit, reconstruct
 from common.training.keras import seeded, start_keras
 from experiments import EXPERIMENTS
 
-# The experiments behind the rows that are no training.
+# The experiments of the two rows that measure scoring and windows instead of training.
 SCORED, WINDOWED = "mnist_conv_ae", "rare_event_lstm_ae"
 
 Mark = Callable[[str], None]
@@ -29,11 +29,11 @@ Work = Callable[[Mark], object]
 
 
 def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
-    """What is to be timed of a row. The number of threads is the one that `common.training.keras` fixes."""
+    """Return the function to be timed for a row; `threads` is ignored, since `common.training.keras` sets it."""
     if row == "end_to_end":
         return lambda mark: run_all()
     if row == "windows":
-        scaled_windows()  # the first load, which parses the table and keeps the copy that the second one reads
+        scaled_windows()  # The first load parses the table and writes the cached copy that the second load reads.
         return lambda mark: scaled_windows()
     start_keras()
     if row == "scoring":
@@ -44,7 +44,7 @@ def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
 
 
 def train(problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:
-    """Build and train the autoencoder of an experiment as its `run` does; gives the model."""
+    """Build and train the autoencoder of an experiment as its `run` does, and return the model."""
     with seeded(0):
         model = problem.build()
         fit(
@@ -60,51 +60,51 @@ def train(problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> An
 
 
 def images_to_score() -> np.ndarray:
-    """The first 200 test images of each class, as in the source."""
+    """Load the first 200 test images of each class, as in the source."""
     experiment = load_experiment(EXPERIMENTS[SCORED])
     return load_splits(experiment, experiment.config()).x_test
 
 
 def score(model: Any, images: np.ndarray) -> np.ndarray:
-    """The reconstruction error of every image."""
+    """Compute the reconstruction error of every image."""
     return reconstruction_error(images, reconstruct(model, images))
 
 
 def scaled_windows() -> Any:
-    """From the table to scaled windows in training, validation and test."""
+    """Load the table and cut it into scaled training, validation and test windows."""
     experiment = load_experiment(EXPERIMENTS[WINDOWED])
     return load_splits(experiment, experiment.config())
 
 
 class Strict:
-    """A listener that lets no run fail, for a failed one would look fast."""
+    """A listener that raises an error when a run fails, since a failed run would look fast."""
 
     def skipped(self, task: Task, record: Record) -> None:
-        """Never: the folder is new."""
+        """Do nothing; never called, since the folder is new."""
 
     def damaged(self, task: Task, problem: str) -> None:
-        """Never, either."""
+        """Do nothing; never called, since the folder is new."""
 
     def started(self, task: Task) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
-        """Refuse it."""
+        """Raise an error if the run failed."""
         if record.status != OK:
             raise RuntimeError(details or record.error)
 
 
 def run_all() -> None:
-    """Run every experiment for seed 0 as the command line does: as many processes side by side as there are cores."""
+    """Run every experiment for seed 0 as the command line does: one run per core at a time."""
     with tempfile.TemporaryDirectory() as folder:
         tasks = []
         for name in EXPERIMENTS:
             experiment = load_experiment(EXPERIMENTS[name])
             changes: dict[str, Any] = {"epochs": PUBLISHED_EPOCHS[name]}
-            if hasattr(experiment.config, "patience"):  # never reached: both ways run as many epochs
+            if hasattr(experiment.config, "patience"):  # Never reached, so that both ways run equally many epochs.
                 changes["patience"] = changes["epochs"]
             config = experiment.config(**changes)
             tasks.append(Task(experiment, config, "published", 0, Path(folder)))

@@ -1,4 +1,4 @@
-"""What every way is trained on: the arrays of an experiment in its published settings, the same for all."""
+"""Training problems: the arrays of an experiment in its published settings, the same for every way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments import EXPERIMENTS
 
 
 class Problem(NamedTuple):
-    """An experiment, its config, and its training arrays, float32."""
+    """An experiment, its config, and its training and validation arrays, float32."""
 
     experiment: Experiment
     config: Any
@@ -20,13 +20,13 @@ class Problem(NamedTuple):
     validation: np.ndarray | None = None
 
     def build(self) -> Any:
-        """Build the models of the experiment for these inputs; gives the compiled one."""
+        """Build the models of the experiment for these inputs, and return the compiled autoencoder."""
         models = self.experiment.build(self.config, self.inputs.shape[1:])
         return getattr(models, "autoencoder", models)
 
 
 def load_problem(name: str) -> Problem:
-    """Load and split the data of an experiment, without TensorFlow."""
+    """Load and split the data of an experiment, without importing TensorFlow."""
     experiment = load_experiment(EXPERIMENTS[name])
     config = experiment.config()
     return problem_of(experiment, config, load_splits(experiment, config))
@@ -39,7 +39,7 @@ def load_splits(experiment: Experiment, config: Any) -> Splits:
 
 
 def problem_of(experiment: Experiment, config: Any, splits: Any) -> Problem:
-    """Take the training samples of some splits, and where there are any the normal validation samples."""
+    """Make a problem of the training samples of some splits and, if there are any, the normal validation samples."""
     validation = None
     if hasattr(splits, "x_validation"):
         validation = splits.x_validation[splits.y_validation == 0].astype(np.float32)

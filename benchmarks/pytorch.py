@@ -1,7 +1,7 @@
-"""Eager PyTorch of the same five models, with the loop that a PyTorch user writes, and PyTorch's own defaults.
+"""Eager PyTorch: the same five models with PyTorch's own defaults, in the usual training loop.
 
-The batches are slices of one shuffled tensor. The sources that are in PyTorch fetch them through a `DataLoader`, which
-takes longer; so this is PyTorch at its better.
+The batches are slices of one shuffled tensor. The sources in PyTorch load them with a `DataLoader`, which takes longer,
+so the comparison favours PyTorch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Work = Callable[[Mark], object]
 
 
 def installed() -> bool:
-    """Whether PyTorch can be imported; found without importing it."""
+    """Return `True` if PyTorch is installed, without importing it."""
     return importlib.util.find_spec("torch") is not None
 
 
 def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
-    """What is to be timed of a row, with so many threads (default: PyTorch's own choice)."""
+    """Return the function to be timed for a row; `threads` limits its threads (default: PyTorch's own choice)."""
     import torch
 
     if threads:
@@ -32,7 +32,7 @@ def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
 
 
 def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:
-    """Build and train a model; gives it back."""
+    """Build and train a model, and return it."""
     import torch
 
     config = problem.config
@@ -58,7 +58,7 @@ def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable
 
 
 def _tensor(array: Any) -> Any:
-    """A tensor of samples; images in PyTorch's order of axes, channels first."""
+    """Convert samples to a tensor; images get PyTorch's order of axes, channels first."""
     import torch
 
     tensor = torch.from_numpy(array)
@@ -66,7 +66,7 @@ def _tensor(array: Any) -> Any:
 
 
 def conv_autoencoder() -> Any:
-    """The model of mnist_conv_ae; the same shapes, at the borders padded as PyTorch can."""
+    """Build the model of mnist_conv_ae; shapes are the same, the padding at the borders is PyTorch's."""
     from torch import nn
 
     return nn.Sequential(
@@ -84,21 +84,21 @@ def conv_autoencoder() -> Any:
 
 
 def latent_autoencoder() -> Any:
-    """The model of fashion_latent_ocsvm."""
+    """Build the model of fashion_latent_ocsvm."""
     from torch import nn
 
     return _stack([784, 128, 64, 32, 2, 32, 64, 128, 784], [nn.ReLU] * 7 + [nn.Sigmoid])
 
 
 def curves_autoencoder() -> Any:
-    """The model of curves_dense_ae."""
+    """Build the model of curves_dense_ae."""
     from torch import nn
 
     return _stack([256, 128, 64, 16, 4, 16, 64, 128, 256], [lambda: nn.LeakyReLU(0.2)] * 8)
 
 
 def digits_autoencoder() -> Any:
-    """The model of mnist_dense_ae."""
+    """Build the model of mnist_dense_ae."""
     from torch import nn
 
     activations = [nn.ReLU, nn.ReLU, nn.Identity, nn.ReLU, nn.ReLU, nn.Tanh]
@@ -115,11 +115,11 @@ def _stack(widths: list[int], activations: list[Callable[[], Any]]) -> Any:
 
 
 def lstm_autoencoder() -> Any:
-    """The model of rare_event_lstm_ae, of PyTorch's own LSTM layers."""
+    """Build the model of rare_event_lstm_ae with PyTorch's own LSTM layers."""
     from torch import nn
 
     class LSTMAutoencoder(nn.Module):  # type: ignore[misc]
-        """Encoder, the last output repeated for every step, decoder, and one linear layer for all steps."""
+        """Encoder, its last output repeated for every step, decoder, and one linear layer applied to every step."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -129,7 +129,7 @@ def lstm_autoencoder() -> Any:
             self.output = nn.Linear(32, 59)
 
         def forward(self, windows: Any) -> Any:
-            """Give back the windows."""
+            """Reconstruct windows."""
             first, second, third, fourth = self.layers
             x = second(first(windows)[0])[0]
             x = x[:, -1:].expand(-1, windows.shape[1], -1)

@@ -1,4 +1,4 @@
-"""What is measured: the rows of the table, the ways that are compared in each, and how far ahead ours is to be."""
+"""Rows of the benchmark table: the ways compared in each, and the target ratios."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments import EXPERIMENTS
 NOTEBOOK = "notebook"
 OURS = "ours"
 PYTORCH = "pytorch"
-# The same, held to the one thread that ours has.
+# The same ways limited to one thread, as ours is.
 NOTEBOOK_ONE_THREAD = "notebook, one thread"
 PYTORCH_ONE_THREAD = "pytorch, one thread"
 
@@ -25,8 +25,8 @@ PUBLISHED_EPOCHS = {
     "curves_dense_ae": 100,
     "mnist_dense_ae": 10,
 }
-# Epochs that are run unless `--full` is given: enough to tell the first one, which compiles, from the others, and for
-# XLA to be used as in a whole training.
+# Epochs that are run unless `--full` or `--quick` is given: enough to separate the first epoch, which compiles the
+# model, from the others, and for XLA to be used as in a whole training.
 MEASURED_EPOCHS = {
     "mnist_conv_ae": 3,
     "fashion_latent_ocsvm": 6,
@@ -41,8 +41,9 @@ QUICK_EPOCHS = dict.fromkeys(EXPERIMENTS, 3)
 class Row:
     """One row of the table.
 
-    `experiments` are those that it trains; their epochs are counted. `targets` says for a way how many times as long as
-    ours it is to take. `whole_process` puts the start of Python and all imports on the clock.
+    `targets` holds for a way the smallest ratio of its time to ours that reaches the target. `experiments` names the
+    experiments that the row trains and whose epochs are counted. With `whole_process`, the time includes the start of
+    Python and all imports.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The tables as Markdown: pure functions of what was measured."""
+"""Tables of the measurements as Markdown, made by pure functions."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ def render(
     results: Sequence[tuple[Row, Measured]],
     growths: Sequence[tuple[Growth, Measurement, Measurement]],
 ) -> str:
-    """Everything that is generated: the circumstances, and the tables that have rows."""
+    """Render the whole generated text: the description of the run, and all tables that have rows."""
     parts = [circumstances(machine)]
     if results:
         parts += [
             ratio_table(results),
-            "Processor time, of all cores together; threads that wait for each other in a spin count too:\n\n"
+            "Processor time of all cores together; threads that wait in a busy loop count too:\n\n"
             + processor_table(results),
             memory_table(results),
         ]
     training = [(row, measured) for row, measured in results if len(row.experiments) == 1]
     if training:
         parts.append(
-            "One epoch, and what a training costs before it (building, compiling), in seconds; the last column is the "
-            "part that this takes of the published training:\n\n" + epoch_table(training)
+            "Seconds of one epoch, and of the start of a training (building and compiling the model); the last column "
+            "is the start as a fraction of the published training:\n\n" + epoch_table(training)
         )
         one_thread = one_thread_table(training)
         if one_thread:
-            parts.append("Every way held to one thread, one round:\n\n" + one_thread)
+            parts.append("Every way limited to one thread, one round:\n\n" + one_thread)
     if growths:
-        parts.append("### How cost grows\n\n" + growth_table(growths))
+        parts.append("### Growth of cost\n\n" + growth_table(growths))
     return "\n\n".join(parts) + "\n"
 
 
 def circumstances(machine: Mapping[str, Any]) -> str:
-    """The machine, the versions and the settings of the run, as a list."""
+    """Render the machine, the versions and the settings of the run as a list."""
     return "\n".join(f"- {name}: {value}" for name, value in machine.items())
 
 
 def ratio_table(results: Sequence[tuple[Row, Measured]]) -> str:
-    """The main table: ratios with their range over the rounds, targets, and median seconds."""
+    """Render the main table: ratios with their range over the rounds, targets, and median seconds."""
     header = (
         "",
         "times faster than the notebook",
@@ -73,7 +73,7 @@ def ratio_table(results: Sequence[tuple[Row, Measured]]) -> str:
 
 
 def processor_table(results: Sequence[tuple[Row, Measured]]) -> str:
-    """The same of processor time."""
+    """Render the ratios and the median seconds of processor time."""
     header = ("", "times less than the notebook", "times less than PyTorch", "notebook, s", "ours, s", "PyTorch, s")
     rows = []
     for row, measured in results:
@@ -84,7 +84,7 @@ def processor_table(results: Sequence[tuple[Row, Measured]]) -> str:
 
 
 def memory_table(results: Sequence[tuple[Row, Measured]]) -> str:
-    """The most memory that any process of a way held, and how much of it before the clock started."""
+    """Render the peak memory of the processes of each way, and the peak before the clock started."""
     rows = []
     for row, measured in results:
         cells = [row.title]
@@ -97,7 +97,10 @@ def memory_table(results: Sequence[tuple[Row, Measured]]) -> str:
 
 
 def epoch_table(results: Sequence[tuple[Row, Measured]]) -> str:
-    """For every way the first epoch beyond a later one, a later one, and the first's weight."""
+    """Render for every way the start of a training, one epoch, and the start as a fraction of the training.
+
+    The start is the extra time of the first epoch over a later one.
+    """
     rows = []
     for row, measured in results:
         for way in (NOTEBOOK, OURS, PYTORCH):
@@ -108,7 +111,7 @@ def epoch_table(results: Sequence[tuple[Row, Measured]]) -> str:
 
 
 def one_thread_table(results: Sequence[tuple[Row, Measured]]) -> str:
-    """Ratios of the first round where nobody has more than one thread."""
+    """Render the ratios of the first round with every way limited to one thread."""
     rows = []
     for row, measured in results:
         seconds = {way: values[:1] for way, values in _seconds_of(measured).items()}
@@ -119,7 +122,7 @@ def one_thread_table(results: Sequence[tuple[Row, Measured]]) -> str:
 
 
 def growth_table(growths: Sequence[tuple[Growth, Measurement, Measurement]]) -> str:
-    """Seconds and memory at both sizes, how many times as much, and the remark."""
+    """Render time and memory at both sizes, the growth of time, and the remark of every entry."""
     rows = []
     for growth, one, ten in growths:
         small, large = _growth_seconds(growth, one), _growth_seconds(growth, ten)
@@ -156,10 +159,10 @@ def _growth_seconds(growth: Growth, measurement: Measurement) -> float:
 
 
 def insert(text: str, generated: str) -> str:
-    """Replace what stands between the markers.
+    """Replace the text between the markers.
 
     Raises:
-        ValueError: the markers are not there.
+        ValueError: a marker is missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -169,7 +172,7 @@ def insert(text: str, generated: str) -> str:
 
 
 def _seconds_of(measured: Measured, which: str = "seconds") -> dict[str, list[float]]:
-    """By way, the seconds of the published number of epochs in every round."""
+    """Return by way the seconds of the published number of epochs in every round."""
     return {way: [getattr(value.published(), which) for value in values] for way, values in measured.items() if values}
 
 

@@ -1,4 +1,4 @@
-"""The experiments: their names in the order of the report, and where each is."""
+"""Names of the experiments in the order of the report, and the path of each module."""
 
 EXPERIMENTS = {
     name: f"{__name__}.{name}"

@@ -1,4 +1,4 @@
-"""`python -m experiments`: hands the experiments over to the command line."""
+"""Entry point of `python -m experiments`: the command line with the experiments of this package."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from experiments import EXPERIMENTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command of the command line, with the experiments of this package.
+    """Run one command of the command line with the experiments of this package.
 
     Args:
-        arguments: without the program's name; `sys.argv` unless given.
+        arguments: command-line arguments without the program's name. Default: those of `sys.argv`.
 
     Returns:
         The exit status.

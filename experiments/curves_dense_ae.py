@@ -86,7 +86,7 @@ class Config(BaseConfig):
     epochs: int = option(100, "number of passes over the normal training curves", minimum=1)
     batch_size: int = option(32, "number of curves in one training step", minimum=1)
     learning_rate: float = option(1e-3, "learning rate of the Adam optimizer", minimum=0.0)
-    weight_decay: float = option(1e-5, "factor times the weight that is added to its gradient", minimum=0.0)
+    weight_decay: float = option(1e-5, "factor of the weight decay, which is added to the gradient", minimum=0.0)
     histogram_bins: int = option(10, "number of bins of a residual histogram", minimum=1)
     histogram_limit: float = option(0.3, "largest absolute residual that a histogram counts", minimum=1e-6)
     histogram_trees: int = option(10, "number of trees of the forest on histograms", minimum=1)

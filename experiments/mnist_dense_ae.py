@@ -70,7 +70,7 @@ class Config(BaseConfig):
     epochs: int = option(10, "number of passes over the training images", minimum=1)
     batch_size: int = option(16, "number of images in one training step", minimum=1)
     learning_rate: float = option(3e-4, "learning rate of the Adam optimizer", minimum=0.0)
-    weight_decay: float = option(1e-5, "factor times the weight that is added to its gradient", minimum=0.0)
+    weight_decay: float = option(1e-5, "factor of the weight decay, which is added to the gradient", minimum=0.0)
 
     def check(self) -> None:
         """Refuse the same digit as normal and as anomaly."""
@@ -244,9 +244,7 @@ def draw_loss(arrays: Arrays) -> figures.Drawing:
     axes[0].plot(epochs, arrays["last_batch_losses"], marker="o", markersize=3, label="last batch", linestyle="--")
     axes[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None))
     axes[0].legend()
-    caption = (
-        "Training loss by epoch: mean of all batches, as in the source's figure, and the last batch, as it prints."
-    )
+    caption = "Training loss by epoch: the mean of all batches (in the source's figure) and the last batch (printed)."
     return figures.Drawing("loss", caption, figure)
 
 

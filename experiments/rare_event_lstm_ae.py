@@ -1,53 +1,56 @@
-"""LSTM autoencoder with curve shifting, on sheet breaks of a paper machine.
+"""LSTM autoencoder with curve shifting on sheet breaks of a paper machine.
 
 Source: "LSTM Autoencoder for Anomaly Detection", a Korean blog post with its notebook, about 2020,
     https://ilvnax24er.github.io/Anomaly-Detection (document 002). Written in Keras, after
     https://towardsdatascience.com/lstm-autoencoder-for-extreme-rare-event-classification-in-keras-ce209a224cfb.
     Data: sheet breaks of a paper machine, handed out by ProcessMiner (Ranjan et al., https://arxiv.org/abs/1809.10717).
 
-Claim: A reconstruction error of windows that end within the ten minutes before a sheet break stands out, for an
-    autoencoder trained on normal windows only. So a threshold on it, set where precision equals recall, predicts
-    breaks.
+Claim: For an autoencoder trained on normal windows only, windows that end within the ten minutes before a sheet break
+    have larger reconstruction errors than others. So a threshold on the error, set where precision equals recall,
+    predicts breaks.
 
-Method: Every row holds 61 sensors of a paper machine, two minutes after the one before; 59 of them are used, without a
+Method: The table has one row every two minutes with 61 sensors of a paper machine; 59 of them are used, without a
     category and a flag. The curve shift labels the five rows before each break as positive and drops the rows of
-    breaks. Windows of five rows take the label of their last row. They are split at random, twice, into training,
-    validation and test windows, and scaled by mean and standard deviation of the normal training windows' last rows.
-    The autoencoder learns the normal training windows until the error of the normal validation windows stops falling.
-    The score of a window is the squared error of its last row, on average over the sensors.
-    The threshold is the break-even point of precision and recall on the validation windows; test windows strictly above
-    it are flagged. Windows overlap, and the random split puts neighbours on both sides: that leak is the source's own.
+    breaks. Windows of five rows have the label of their last row. They are split at random, twice, into training,
+    validation and test windows, and scaled by mean and standard deviation of the last rows of the normal training
+    windows. The autoencoder is trained on the normal training windows until the error of the normal validation windows
+    stops falling. The score of a window is the squared error of its last row, averaged over the sensors. The threshold
+    is the break-even point of precision and recall on the validation windows; test windows strictly above it are
+    flagged. Windows overlap, and the random split puts overlapping windows into different parts: the source has this
+    leak.
 
 Deviations:
     1. Keras 3 instead of TensorFlow 2's `tf.keras`. Every default that the source relied on is written out.
-    2. Splits, weights and batch order derive from the seed of the run. The source seeded none of them, so its numbers
-       are one draw over splits and trainings together, and so is each of our runs.
+    2. Splits, weights and batch order derive from the seed of the run. The source set no seed for any of them, so its
+       numbers are those of one random split and training, and so are those of each of our runs.
     3. The LSTM layers are unrolled over their five steps, and XLA compiles the training step: the same formulas in less
-       time, rounded in another order.
-    4. Curve shift, windows and scaling are computed on whole arrays, not row by row. The windows are the same, the
-       source's loop over them included: it begins at the third row, so that two possible windows are never made.
+       time, with another order of rounding.
+    4. Curve shift, windows and scaling are computed on whole arrays, not row by row. The windows are the same as those
+       of the source's loop, which begins at the third row and so leaves out the first two possible windows.
     5. The validation loss is computed in one batch instead of 128 windows at a time: the same mean.
-    6. scikit-learn of today, whose precision-recall curve reaches down to the smallest score, where older ones stopped
+    6. A current scikit-learn, whose precision-recall curve reaches down to the smallest score; older versions stopped
        at full recall. The figure shows more on its left; the break-even point is the same.
-    7. Where the only threshold at which precision equals recall is one at which both are zero, the source would print
-       zeros without a word. We keep them and say so in `break_even.degenerate`. Where there is none, it would fail; our
-       numbers then have no value.
-    8. The TensorBoard log is written on demand (`run rare_event_lstm_ae --tensorboard`), and by epoch only.
-    9. The model graph is drawn by matplotlib instead of Graphviz, with output shapes and parameters added.
-    10. Figures: errors and thresholds on logarithmic axes, the threshold drawn among precision and recall.
+    7. If precision equals recall only at thresholds where both are zero, the source would print zeros without comment.
+       We keep the zeros and mark them by `break_even.degenerate`. If there is no such threshold at all, the source
+       would fail; our metrics are then undefined.
+    8. The TensorBoard log is written on request (`run rare_event_lstm_ae --tensorboard`), and by epoch only.
+    9. The model graph is made by matplotlib instead of Graphviz, with output shapes and parameter counts added.
+    10. Figures: errors and thresholds have logarithmic axes; the threshold is marked in the figure of precision and
+       recall.
     11. Added: average precision of the test scores; confusion counts and AUROC as numbers, which the source shows in
        figures only.
 
 Protocols:
-    1. Published: windows that overlap are split at random, so nearly every test window shares rows with a training
-       window. Held out: time runs forward. 64 % of the rows train, the next 16 % validate, the rest is scored, the
-       fractions of the source; then each boundary moves on to the next break, so that no run-up to a break is cut.
-    2. Published: breaks are removed first, so windows run across them, and across gaps in time. Held out: a window is
-       made of five rows two minutes apart, with no break among them, and it is positive when a break follows within ten
-       minutes by the clock, where five rows of the table may span hours.
-    3. Published: validation windows, which share rows with test windows too, decide when training stops and where the
-       threshold lies. Held out: the same rules, on the past alone.
-    4. Both: the scaler sees training windows only.
+    1. Published: overlapping windows are split at random, so nearly every test window shares rows with a training
+       window. Held out: the split is along time. The first 64 % of the rows are for training, the next 16 % for
+       validation and the rest for scoring, the fractions of the source. Each boundary is then moved on to the next
+       break, so that no run-up to a break is cut.
+    2. Published: the rows of breaks are removed before windows are cut, so windows run across breaks, and across gaps
+       in time. Held out: a window consists of five rows that are two minutes apart, without a break among them. It is
+       positive when a break follows within ten minutes by the clock; five rows of the table may span hours.
+    3. Published: the validation windows, which also share rows with test windows, decide when training stops and set
+       the threshold. Held out: the same rules, applied to past rows only.
+    4. Both: the scaler is fitted on training windows only.
 """
 
 from __future__ import annotations
@@ -87,11 +90,11 @@ from common.training.keras import start_keras
 if TYPE_CHECKING:
     import pandas
 
-# Not features: the time, the label, and the two columns that are categories (x28, a type of paper, and x61, a flag).
+# Columns that are not features: the time, the label, and two categories (x28, a type of paper, and x61, a flag).
 NOT_FEATURES = ["time", "y", "x28", "x61"]
-# The source's loop over windows begins with the one whose first row is this.
+# Index of the first row of the first window in the source's loop.
 FIRST_ROW = 2
-# From one row to the next where none is missing.
+# Time from one row to the next where no row is missing.
 STEP = np.timedelta64(2, "m")
 
 
@@ -99,22 +102,31 @@ STEP = np.timedelta64(2, "m")
 class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
-    rows_before_break: int = option(5, "rows of two minutes before a break that become positive", minimum=1)
-    timesteps: int = option(5, "rows of a window", minimum=1)
-    test_fraction: float = option(0.2, "part of the windows set aside as test set", minimum=0.05, maximum=0.95)
-    validation_fraction: float = option(0.2, "part of the rest set aside for validation", minimum=0.05, maximum=0.95)
-    units: tuple[int, ...] = option((32, 16), "width of the encoder's LSTM layers, mirrored", minimum=1)
-    epochs: int = option(200, "passes over the normal training windows, at most", minimum=1)
-    batch_size: int = option(128, "windows of one training step", minimum=1)
-    learning_rate: float = option(1e-3, "of Adam", minimum=0.0)
-    patience: int = option(5, "epochs without a lower validation loss before training stops", minimum=1)
-    split_seed: int | None = option(None, "one split for all runs, of this seed (default: each run its own)", minimum=0)
+    rows_before_break: int = option(5, "number of two-minute rows before a break labelled positive", minimum=1)
+    timesteps: int = option(5, "number of rows of a window", minimum=1)
+    test_fraction: float = option(
+        0.2, "fraction of the windows (held out: rows) for the test", minimum=0.05, maximum=0.95
+    )
+    validation_fraction: float = option(
+        0.2, "fraction of the remaining windows (held out: rows) for the validation", minimum=0.05, maximum=0.95
+    )
+    units: tuple[int, ...] = option(
+        (32, 16), "width of each LSTM layer of the encoder, mirrored in the decoder", minimum=1
+    )
+    epochs: int = option(200, "largest number of passes over the normal training windows", minimum=1)
+    batch_size: int = option(128, "number of windows in one training step", minimum=1)
+    learning_rate: float = option(1e-3, "learning rate of the Adam optimizer", minimum=0.0)
+    patience: int = option(5, "number of epochs without a lower validation loss before training stops", minimum=1)
+    split_seed: int | None = option(
+        None, "seed of one random split for all runs (default: the seed of each run)", minimum=0
+    )
 
 
 class Table(NamedTuple):
-    """The table as it was recorded: features, shape `(rows, features)`, and of every row its time and whether a break.
+    """The recorded table: features, shape `(rows, features)`, and for every row its time and a flag for a break.
 
-    `sensors` are the numbers of the features, 1 for x1; `columns` is how many the table has, features or not.
+    `sensors` holds the sensor numbers of the features, 1 for x1; `columns` is the number of columns of the table,
+    including those that are not features.
     """
 
     features: np.ndarray
@@ -125,9 +137,9 @@ class Table(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Windows, shape `(windows, timesteps, features)`, their labels, 1 before a break, and the rows they are made of.
+    """Windows, shape `(windows, timesteps, features)`, their labels, 1 before a break, and their rows.
 
-    `rows` are indices into the table, shape `(windows, timesteps)`.
+    `rows` holds indices into the table, shape `(windows, timesteps)`.
     """
 
     x: np.ndarray
@@ -137,10 +149,10 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSplits(Splits):
-    """Scaled windows, shape `(windows, timesteps, features)`; `x_train` holds normal ones only, the rest both classes.
+    """Scaled windows, shape `(windows, timesteps, features)`; `x_train` is normal only, the others have both classes.
 
-    `rows` are those of the windows of each part ("train", "validation", "test"), in their order. `metrics` counts them.
-    `scaler` is fitted on the last rows of `x_train`.
+    `rows` holds the table rows of the windows of each part ("train", "validation", "test"), in the order of the
+    windows. `metrics` counts rows and windows. `scaler` is fitted on the unscaled last rows of `x_train`.
     """
 
     x_validation: np.ndarray
@@ -156,9 +168,10 @@ class WindowSplits(Splits):
 
 
 def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> WindowSplits:
-    """Cut the table into windows, split these, and scale them all by the normal training windows.
+    """Cut the table into windows, split them, and scale all of them by the normal training windows.
 
-    Published: at random, twice, over all windows; what leaks is said above. Held out: along time.
+    Published: two random splits of all windows, with the leaks listed in the module docstring. Held out: a split along
+    time.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -188,7 +201,7 @@ def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> W
 
 
 def features_of(data: pandas.DataFrame) -> Table:
-    """Take the features, the breaks and the times from the table of the paper machine."""
+    """Extract features, breaks and times from the table of the paper machine."""
     features = data.drop(columns=NOT_FEATURES)
     sensors = np.array([int(name.removeprefix("x")) for name in features.columns])
     x = features.to_numpy(np.float64)
@@ -196,7 +209,7 @@ def features_of(data: pandas.DataFrame) -> Table:
 
 
 def count_metrics(table: Table, config: Config, made: Windows, windows_of: Mapping[str, Windows]) -> dict[str, Metric]:
-    """Count rows and windows, of all and of each part."""
+    """Count the rows of the table and the windows, in total and by part."""
     metrics: dict[str, Metric] = {
         "data.rows": len(table.breaks),
         "data.columns": table.columns,
@@ -215,7 +228,7 @@ def count_metrics(table: Table, config: Config, made: Windows, windows_of: Mappi
 
 
 def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, dict[str, np.ndarray]]:
-    """Cut the source's windows, made after the breaks were removed, and split them at random twice, as it does."""
+    """Cut windows after removing the rows of breaks, and split them at random twice, as in the source."""
     from sklearn.model_selection import train_test_split
 
     shifted = curve_shift(data.breaks, config.rows_before_break)
@@ -228,7 +241,7 @@ def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, di
 
 
 def split_along_time(data: Table, config: Config) -> tuple[Windows, dict[str, np.ndarray]]:
-    """Cut windows of rows that follow each other without a gap or a break, and split them, past before future."""
+    """Cut windows of consecutive rows without a gap or a break, and split them along time."""
     labels = event_within(data.times, data.breaks, config.rows_before_break * STEP)
     rows = windows_within(stretches(data.times, data.breaks, STEP), data.breaks, config.timesteps)
     made = Windows(data.features[rows], labels[rows[:, -1]], rows)
@@ -239,12 +252,12 @@ def split_along_time(data: Table, config: Config) -> tuple[Windows, dict[str, np
 
 
 def last_step(x: np.ndarray) -> np.ndarray:
-    """Take the last row of every window, shape `(windows, features)`."""
+    """Return the last row of every window, shape `(windows, features)`."""
     return np.asarray(x[:, -1, :])
 
 
 def scaled(x: np.ndarray, scaler: Any) -> np.ndarray:
-    """Scale every row of every window alike, in a copy."""
+    """Return windows with every row scaled by the same fitted scaler."""
     return np.asarray(scaler.transform(x.reshape(-1, x.shape[-1])).reshape(x.shape))
 
 
@@ -252,7 +265,7 @@ def scaled(x: np.ndarray, scaler: Any) -> np.ndarray:
 
 
 def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
-    """Build the LSTM autoencoder, compiled: the code of a window is repeated once for every step to be decoded."""
+    """Build and compile the LSTM autoencoder: the decoder receives the code of a window at every time step."""
     keras = start_keras()
     inputs = keras.Input(shape, name="window")
     x = inputs
@@ -295,9 +308,9 @@ def lstm(units: int, return_sequences: bool) -> Any:
 
 
 def break_even_metrics(point: Threshold | None, y_test: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
-    """Judge the break-even point on the validation windows, and its threshold on the test windows.
+    """Compute metrics of the break-even point on the validation windows, and of its threshold on the test windows.
 
-    The source counts precision and recall of `score >= threshold`, and flags what lies strictly above.
+    The source computes precision and recall for `score >= threshold`, but flags test windows for `score > threshold`.
     """
     flagged = (test_scores > (np.inf if point is None else point.value)).astype(int)
     method = "break_even.test"
@@ -360,7 +373,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
 
 
 def other_rules(splits: WindowSplits, validation_scores: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
-    """Judge two more rules, fitted on the validation windows, on the test windows: is the break-even to blame?"""
+    """Compute test metrics of two other threshold rules, both fitted on the validation windows, for comparison."""
     normal = validation_scores[splits.y_validation == 0]
     rules = {
         "best_f1": best_f1(splits.y_validation, validation_scores, "validation windows"),
@@ -373,7 +386,12 @@ def other_rules(splits: WindowSplits, validation_scores: np.ndarray, test_scores
 
 
 def parts_along_time(splits: WindowSplits, *errors: np.ndarray) -> dict[str, drift.Part]:
-    """Gather the last rows of all windows by part, with their squared errors of training, validation and test."""
+    """Gather the last rows of all windows by part.
+
+    Args:
+        splits: the windows.
+        errors: squared errors of the last rows of the training, validation and test windows, in this order.
+    """
     inputs = {
         "train": (splits.x_train, np.zeros(len(splits.x_train), dtype=int)),
         "validation": (splits.x_validation, splits.y_validation),
@@ -392,38 +410,38 @@ def last_step_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
 
 
 def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
-    """Name the losses by epoch, and those of the last one, after which training stopped."""
+    """Collect the number of epochs trained, and the losses of every epoch and of the last one."""
     metrics: dict[str, Metric] = {"training.epochs": len(history["loss"])}
     for name, losses in (("loss", history["loss"]), ("validation_loss", history["val_loss"])):
         metrics |= {**by_epoch(name, losses), f"{name}.last": losses[-1]}
     return metrics
 
 
-# The figures of the source, drawn from saved arrays alone.
+# The figures of the source, drawn from the saved arrays only.
 
 
 def draw_model(arrays: Arrays) -> figures.Drawing:
-    """The layers of the autoencoder, from input to output."""
+    """Draw the layers of the autoencoder, from input to output."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     figures.model_graph(axes[0], arrays["layer_names"], arrays["layer_shapes"], arrays["layer_parameters"])
-    caption = f"The autoencoder, layer by layer: {arrays['layer_parameters'].sum():,} parameters."
+    caption = f"The layers of the autoencoder: {arrays['layer_parameters'].sum():,} parameters."
     return figures.Drawing("model", caption, figure)
 
 
 def draw_loss(arrays: Arrays) -> figures.Drawing:
-    """Training and validation loss over the epochs."""
+    """Draw the training and the validation loss by epoch."""
     figure, axes = figures.canvas(columns=1, height=2.8)
     epochs = np.arange(1, len(arrays["loss"]) + 1)
     axes[0].plot(epochs, arrays["loss"], label="training")
     axes[0].plot(epochs, arrays["validation_loss"], label="validation")
     axes[0].set(xlabel="epoch", ylabel="mean squared error")
     axes[0].legend()
-    caption = f"Loss on the normal windows of training and validation, over the {len(epochs)} epochs trained."
+    caption = f"Loss on the normal training and validation windows, over the {len(epochs)} epochs trained."
     return figures.Drawing("loss", caption, figure)
 
 
 def draw_precision_and_recall(arrays: Arrays) -> figures.Drawing:
-    """Precision and recall of the validation windows over the threshold, shifted by one as in the source."""
+    """Draw precision and recall of the validation windows over the threshold, shifted by one as in the source."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, thresholds = precision_recall_curve(arrays["validation_labels"], arrays["validation_scores"])
@@ -434,23 +452,23 @@ def draw_precision_and_recall(arrays: Arrays) -> figures.Drawing:
     axes[0].set(xlabel="threshold", ylabel="precision, recall", xscale="log")
     axes[0].legend()
     caption = (
-        "Precision and recall on the validation windows over the threshold. As in the source, each threshold is drawn "
-        "with the values of the next higher one."
+        "Precision and recall on the validation windows over the threshold. As in the source, each threshold is shown "
+        "with the precision and recall of the next higher threshold."
     )
     return figures.Drawing("precision_and_recall", caption, figure)
 
 
 def draw_test_errors(arrays: Arrays) -> figures.Drawing:
-    """Errors of the test windows by class, with the threshold."""
+    """Draw the errors of the test windows by class, with the threshold."""
     figure, axes = figures.canvas(columns=1, height=3.2)
     figures.scores_by_index(axes[0], arrays["scores"], arrays["labels"], float(arrays["threshold"]))
     axes[0].set_yscale("log")
-    caption = "Reconstruction error of every test window by class; an anomaly ends within ten minutes before a break."
+    caption = "Reconstruction error of each test window by class; anomalies end within the ten minutes before a break."
     return figures.Drawing("test_errors", caption, figure)
 
 
 def draw_confusion_matrix(arrays: Arrays) -> figures.Drawing:
-    """What is flagged among the test windows."""
+    """Draw the confusion matrix of the test windows at the threshold."""
     figure, axes = figures.canvas(columns=1, height=3.2)
     flagged = (arrays["scores"] > arrays["threshold"]).astype(int)
     figures.confusion_matrix(axes[0], arrays["labels"], flagged)
@@ -458,7 +476,7 @@ def draw_confusion_matrix(arrays: Arrays) -> figures.Drawing:
 
 
 def draw_roc(arrays: Arrays) -> figures.Drawing:
-    """ROC curve of the test scores."""
+    """Draw the ROC curve of the test scores."""
     figure, axes = figures.canvas(columns=1, height=3.6)
     figures.roc_curves(axes[0], arrays["labels"], {"LSTM autoencoder": arrays["scores"]})
     return figures.Drawing("roc", "ROC curve of the test windows' reconstruction errors.", figure)
@@ -475,9 +493,9 @@ EXPERIMENT = Experiment(
     methods={"LSTM autoencoder": "scores"},
     figures=(draw_model, draw_loss, draw_precision_and_recall, draw_test_errors, draw_confusion_matrix, draw_roc),
     held_out_figures=(draw_loss, draw_confusion_matrix, figures.errors_by_time, figures.sensors_by_time),
-    # The source's random split is drawn by the seed of the run, so that no two runs score the same samples.
+    # In the published protocol the random split derives from the seed of the run, so each run scores other windows.
     split_by_seed=(PUBLISHED,),
-    # Explains a spread: the same experiment with one thing changed, run by `run rare_event_lstm_ae --ablate`.
+    # Changes one setting, to explain the spread over the seeds; run by `run rare_event_lstm_ae --ablate`.
     ablations={"the same split for every seed, so that the training alone varies": {"split_seed": 0}},
 )
 
