@@ -1,4 +1,4 @@
-"""What the experiments share: training, metrics, records, the comparison and the report.
+"""The code that all experiments share: data, training, metrics, records, comparison and report.
 
-One rule holds everywhere: a higher score means more anomalous, and the anomaly is the positive class (label 1).
+Everywhere, a higher score means more anomalous, and the anomaly is the positive class (label 1).
 """

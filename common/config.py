@@ -1,7 +1,7 @@
-"""One dataclass is configuration, defaults and command line at once.
+"""The base of all configs: one dataclass defines hyperparameters, defaults, bounds and command-line options.
 
-An experiment's `Config` is a frozen dataclass derived from `BaseConfig`, each field made by `option`: its default is
-what the source used, its help becomes the command line's, its bounds are checked wherever a config is made.
+An experiment's `Config` is a frozen dataclass derived from `BaseConfig`. Each field is made by `option`, with the value
+of the source as default, a help text for the command line, and bounds that are checked whenever a config is made.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ def option(
     maximum: float | None = None,
     choices: Any = None,
 ) -> Any:
-    """A field of a `Config`.
+    """Make a field of a `Config`.
 
     Args:
-        default: the published value; `None` for what the source leaves open, an option that is unset unless given.
-        help: what it is, with its unit, in a few words.
-        minimum: the smallest value that makes sense, inclusive; of every entry when the field is a tuple.
-        maximum: the largest one, inclusive.
-        choices: the values allowed, for a field that is one of a few words.
+        default: the published value; `None` for an optional setting that the source does not have.
+        help: short description, with the unit.
+        minimum: smallest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
+        maximum: largest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
+        choices: the allowed strings. Default: any value.
     """
     return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum, "choices": choices})
 
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """What every config can do: refuse impossible values, and come from a command line."""
+    """Base class of all configs; checks the bounds of the fields."""
 
     def __post_init__(self) -> None:
         """Check the bounds of every field.
 
         Raises:
-            ConfigError: naming the option, what it must be and what was received.
+            ConfigError: a value is out of bounds; the message names the field, the bound and the value.
         """
         for spec in fields(self):
             value = getattr(self, spec.name)
@@ -59,14 +59,14 @@ class BaseConfig:
         self.check()
 
     def check(self) -> None:
-        """Check what no field can tell by itself; a config that has such rules overrides this.
+        """Check rules that involve several fields; overridden by configs that have such rules.
 
         Raises:
-            ConfigError: naming the options that do not go together.
+            ConfigError: the values of some fields contradict each other; the message names them.
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are set, as JSON has them: tuples as lists."""
+        """Convert the fields that are not `None` to a dict for JSON, with tuples as lists."""
         return {
             spec.name: list(value) if isinstance(value, tuple) else value
             for spec in fields(self)
@@ -74,7 +74,7 @@ class BaseConfig:
         }
 
     def changes(self) -> dict[str, Any]:
-        """The fields that differ from the published defaults."""
+        """Collect the fields that differ from the published defaults, in the form of `to_dict`."""
         defaults = type(self)().to_dict()
         return {name: value for name, value in self.to_dict().items() if value != defaults.get(name)}
 
@@ -92,7 +92,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) -> None:
-    """Give a parser one option for every field of a config: `batch_size` becomes `--batch-size`."""
+    """Add one option to a parser for every field of a config: `batch_size` becomes `--batch-size`."""
     group = parser.add_argument_group("hyperparameters (defaults as published)")
     hints = typing.get_type_hints(config_type)
     for spec in fields(config_type):
@@ -106,7 +106,7 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
             )
             continue
         several = typing.get_origin(hint) is tuple
-        # The type of an entry where there are several, and of `int | None` the first.
+        # The type of one entry of a tuple, or the first type of a union such as `int | None`.
         hint = (typing.get_args(hint) or (hint,))[0]
         default = " ".join(str(entry) for entry in default) if isinstance(default := spec.default, tuple) else default
         group.add_argument(
@@ -125,7 +125,7 @@ def _flag(name: str) -> str:
 
 
 def from_options(config_type: type[ConfigT], options: argparse.Namespace) -> ConfigT:
-    """Make a config of the options that were given; the rest keep their defaults.
+    """Make a config from parsed command-line options; fields that were not given keep their defaults.
 
     Raises:
         ConfigError: a value is out of bounds.

@@ -1,12 +1,12 @@
-"""The errors that a user can cause, so that the command line can tell them from our own mistakes."""
+"""Errors that a user can cause and correct, as opposed to errors in the code."""
 
 
 class SuiteError(Exception):
-    """Something that the user can mend: the message says what was found, what was expected, what to do."""
+    """Base class of errors that the user can correct; the message says what was found and expected, and what to do."""
 
 
 class ConfigError(SuiteError):
-    """An option has a value that the experiment cannot run with."""
+    """An option has an invalid value."""
 
 
 class RecordError(SuiteError):
@@ -18,8 +18,8 @@ class PublishedError(SuiteError):
 
 
 class DataError(SuiteError):
-    """A data set is absent, damaged, or not what it should be."""
+    """A data set is missing or damaged, or does not have the expected content."""
 
 
 class ThresholdError(SuiteError):
-    """Scores that no threshold can be fitted on or applied to, or a rate that they cannot show."""
+    """A threshold cannot be fitted on the given scores or applied to them, or the requested rate is out of bounds."""

@@ -1,8 +1,8 @@
-"""The contract of an experiment: what a module declares, what a run is given, and what it returns.
+"""The interface of an experiment: its declaration, the samples that a run gets, and the results that it returns.
 
-Every experiment runs in two protocols. `published` is what the source did, leaks included and named. `held_out` is the
-same model, evaluated honestly: nothing is fitted or chosen on what is scored. Each experiment's `split` and docstring
-say what that means for it.
+Every experiment runs in two protocols. `published` is the evaluation of the source, including its data leaks, which are
+documented. `held_out` evaluates the same model without leaks: nothing is fitted or chosen on the test samples. The
+docstring of each experiment describes its two protocols, and its `split` implements them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from common.metrics.scores import Metrics
 PUBLISHED, HELD_OUT = "published", "held_out"
 PROTOCOLS = (PUBLISHED, HELD_OUT)
 
-# The part of the normal training samples that `held_out` keeps back from training, to fit thresholds on.
+# Fraction of the normal training samples that `held_out` excludes from training, to fit thresholds on.
 HELD_BACK = 0.2
-# The false-positive rate that `held_out` asks of a threshold fitted on them.
+# Intended false-positive rate of a threshold that is fitted on these samples.
 FALSE_POSITIVE_RATE = 0.05
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -33,16 +33,16 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The samples by the part that they play; an experiment that needs more parts derives from this.
+    """The training, test and held-back samples of a run; an experiment that needs more parts derives from this.
 
     Attributes:
         x_train: normal samples that the autoencoder and the detectors are trained on, shape `(samples, ...)`.
-        x_test: samples that are scored, shape `(samples, ...)`.
-        y_test: their labels, shape `(samples,)`, 1 for an anomaly.
-        code_size: how many numbers the autoencoder's code has.
-        held_back: normal samples that nothing is trained on, for thresholds; `None` in the published protocol.
-        groups: for every scored sample the number of its group, shape `(samples,)`: samples of one group, like the
-            windows before one event, are resampled together. Default: each sample by itself.
+        x_test: test samples, which are scored, shape `(samples, ...)`.
+        y_test: labels of the test samples, shape `(samples,)`, 1 for an anomaly.
+        code_size: number of values in the autoencoder's code.
+        held_back: normal samples that are not trained on, to fit thresholds on; `None` in the published protocol.
+        groups: group number of each test sample, shape `(samples,)`. Samples of one group, such as the windows before
+            one event, are resampled together by the bootstrap. Default: each sample is its own group.
     """
 
     x_train: NDArray[Any]
@@ -54,7 +54,7 @@ class Splits:
 
 
 class Result(NamedTuple):
-    """What an experiment's `run` returns: a flat mapping of metrics, and the arrays that its figures need."""
+    """The results of a run: a flat mapping of metrics, and the arrays that the figures need."""
 
     metrics: Metrics
     arrays: Arrays
@@ -65,24 +65,27 @@ class Experiment:
     """One published experiment, declared at the end of its module as `EXPERIMENT`.
 
     Attributes:
-        module: the module's `__name__`; its last part names the experiment everywhere.
-        config: the dataclass of the hyperparameters; its defaults are the published ones.
-        split: `split(data, config, protocol, seed)` divides the loaded data (`None` without a `dataset`); the one place
-            where the two protocols differ in what may be seen.
-        build: `build(config, shape)` makes a compiled Keras model for normal training samples of this shape; where
-            there are several models that share layers, a named tuple whose `autoencoder` is the compiled one.
-        run: `run(models, splits, config, seed)` trains what `build` gave, scores and decides.
-        methods: the source's methods, and the name of the array that holds their scores of the test samples. The first
-            is the one that the source is quoted for, and that the detectors are compared with.
-        figures: functions that draw one figure of the source each, from the saved arrays alone, in its order.
-        dataset: the name of the data set that it reads. Default: none, its samples are drawn by `split`.
-        revision: raised whenever the same settings give other numbers.
-        once: `once(splits, config)` computes what does not depend on the seed; it runs once for all seeds of a config,
-            and its metrics and arrays become part of the result of each. Default: nothing.
-        held_out_figures: as `figures`, of the held-out runs. Default: none.
-        ablations: configs that change one thing each, to explain a difference: by title the fields that change.
-        split_by_seed: protocols in which each seed has its own split, so that detectors are fitted anew for each.
-        published_only: beginnings of the names of metrics that mean something in the published protocol alone.
+        module: the module's `__name__`; its last part is the name of the experiment.
+        config: the dataclass of the hyperparameters; its defaults are the published values.
+        split: `split(data, config, protocol, seed)` divides the loaded data (`None` without a `dataset`). This alone
+            decides which samples are used for training and for thresholds in each protocol.
+        build: `build(config, shape)` makes a compiled Keras model for samples of this shape, without the batch axis. If
+            several models share layers, it makes a named tuple whose `autoencoder` is the compiled one.
+        run: `run(models, splits, config, seed)` trains the result of `build`, scores the test samples, fits thresholds
+            and computes the metrics.
+        methods: for each method of the source, the name of the array with its scores of the test samples. The first one
+            is the main method of the source, with which the detectors are compared.
+        figures: functions that each draw one figure of the source from the saved arrays, in the source's order.
+        dataset: name of the data set that is loaded. Default: none, `split` generates the samples.
+        revision: version number of the computation; raise it when the same settings give other results. Default: 1.
+        once: `once(splits, config)` computes results that do not depend on the seed. It runs once for all seeds of a
+            config, and its metrics and arrays are added to those of each seed. Default: nothing.
+        held_out_figures: like `figures`, for the held-out runs. Default: none.
+        ablations: the fields that each ablation changes, by title. An ablation changes one thing to explain a
+            difference from the source. Default: none.
+        split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
+            Default: none.
+        published_only: prefixes of metric names that are meaningful in the published protocol only. Default: none.
     """
 
     module: str
@@ -107,42 +110,42 @@ class Experiment:
 
     @property
     def docstring(self) -> str:
-        """The docstring of its module: source, claim, method, deviations, protocols."""
+        """The docstring of the module: source, claim, method, deviations and protocols."""
         return sys.modules[self.module].__doc__ or ""
 
     def source_code(self) -> bytes:
-        """Read the text of its module."""
+        """Read the source code of the module."""
         return Path(str(sys.modules[self.module].__file__)).read_bytes()
 
     def ablated(self) -> dict[str, Any]:
-        """The configs of its ablations, by title."""
+        """Make the configs of the ablations, by title."""
         return {title: self.config(**changes) for title, changes in self.ablations.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as the path of the module, which is imported there."""
+        """Pickle the experiment as the path of its module, which the other process imports."""
         return load_experiment, (self.module,)
 
 
 def load_experiment(module: str) -> Experiment:
-    """Import an experiment by the path of its module. The module imports nothing heavy.
+    """Import an experiment.
 
     Args:
-        module: dotted path of a module with an `EXPERIMENT`.
+        module: dotted path of a module that defines `EXPERIMENT`. It must import TensorFlow only inside functions.
     """
     experiment: Experiment = importlib.import_module(module).EXPERIMENT
     return experiment
 
 
 def hold_back(samples: NDArray[Any], seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Keep the part `HELD_BACK` of the samples, drawn at random, back from training.
+    """Exclude a random fraction `HELD_BACK` of the samples from training.
 
     Args:
         samples: normal training samples, shape `(samples, ...)`.
-        seed: of the draw. Where the data are the same for every run, so is this: a method that does not train on a
-            seed, such as a deterministic detector, then needs to be computed only once.
+        seed: seed of the random selection. If all runs use the same data, keep the default 0: then the split is the
+            same too, and a deterministic detector needs to be computed only once.
 
     Returns:
-        The samples to train on and those held back, both in their first order.
+        The remaining samples and those held back, both in their original order.
     """
     drawn = np.zeros(len(samples), dtype=bool)
     count = round(HELD_BACK * len(samples))

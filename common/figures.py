@@ -1,4 +1,4 @@
-"""The plots that the experiments share, and the one visual style of them all."""
+"""Plots that several experiments use, and the visual style of all figures."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from common.experiment import Arrays
 
 WIDTH = 8.0
 DOTS_PER_INCH = 110
-# Blue and orange of the colour-blind safe palette after Okabe and Ito: normal, anomaly.
+# Blue for normal and orange for anomaly, from the colour-blind-safe palette of Okabe and Ito.
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 CLASS_NAMES = ("normal", "anomaly")
-# The parts of a time series that was split along time.
+# Colours of the parts of a time series that is split along time.
 PART_COLOURS = {"train": "#56B4E9", "validation": "#009E73", "test": CLASS_COLOURS[0]}
 THRESHOLD_LINE: Mapping[str, Any] = {"color": "black", "linewidth": 1, "linestyle": "--"}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the name of its file, and a caption that says what it shows."""
+    """A figure with its caption and the name of its file.
+
+    Attributes:
+        name: file name without extension.
+        caption: sentence that says what the figure shows.
+        figure: Matplotlib figure.
+    """
 
     name: str
     caption: str
@@ -32,7 +38,7 @@ class Drawing:
 
 
 def style() -> Any:
-    """The visual style, as a context manager: seaborn's white grid with the class colours first."""
+    """Make a context manager that sets the visual style: seaborn's white grid with the class colours first."""
     import matplotlib.rcsetup
     import seaborn
 
@@ -49,19 +55,19 @@ def style() -> Any:
 
 
 def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **shared: Any) -> tuple[Any, NDArray[Any]]:
-    """A figure of the report's width, and its axes side by side, row after row.
+    """Create a figure with a grid of axes.
 
-    Built without pyplot, so that no global state remains and any backend will do.
+    It is built without pyplot, which would keep global state and need a backend.
 
     Args:
-        columns: how many axes.
-        height: of the figure, in inches.
-        rows: how many rows of axes.
-        wide: whether a single axes takes the whole width.
-        **shared: `sharex` and `sharey`, as in `Figure.subplots`.
+        columns: number of axes in a row.
+        height: height of the figure in inches.
+        rows: number of rows of axes. Default: 1.
+        wide: true to use the full width `WIDTH` for a single column too. Default: false, 70 % of it.
+        **shared: `sharex` and `sharey`, passed to `Figure.subplots`.
 
     Returns:
-        The figure, and its axes as a vector of length `rows * columns`.
+        The figure, and its axes row by row, as a vector of length `rows * columns`.
     """
     from matplotlib.figure import Figure
 
@@ -71,11 +77,11 @@ def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **sha
 
 
 def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
-    """Box plots of values by class, normal before anomaly.
+    """Draw box plots of values by class, normal before anomaly.
 
     Args:
-        axis: where to draw.
-        values: shape `(samples,)`.
+        axis: Matplotlib axes to draw on.
+        values: values of the samples, shape `(samples,)`.
         labels: shape `(samples,)`, 1 for an anomaly.
     """
     boxes = axis.boxplot(
@@ -91,11 +97,11 @@ def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.i
 
 
 def scatter_by_class(axis: Any, points: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
-    """Points of the plane, coloured by class, anomalies on top.
+    """Draw a scatter plot of points in the plane, coloured by class, anomalies on top.
 
     Args:
-        axis: where to draw.
-        points: shape `(samples, 2)`.
+        axis: Matplotlib axes to draw on.
+        points: coordinates of the samples, shape `(samples, 2)`.
         labels: shape `(samples,)`, 1 for an anomaly.
     """
     for label in (0, 1):
@@ -105,13 +111,13 @@ def scatter_by_class(axis: Any, points: NDArray[np.floating], labels: NDArray[np
 
 
 def scores_by_index(axis: Any, scores: NDArray[np.floating], labels: NDArray[np.integer], threshold: float) -> None:
-    """Anomaly scores over the index of the sample, coloured by class, with the threshold as a line.
+    """Plot anomaly scores over the index of the sample, coloured by class, with the threshold as a line.
 
     Args:
-        axis: where to draw.
-        scores: shape `(samples,)`.
+        axis: Matplotlib axes to draw on.
+        scores: anomaly scores, shape `(samples,)`.
         labels: shape `(samples,)`, 1 for an anomaly.
-        threshold: scores above it are flagged.
+        threshold: threshold above which scores are flagged.
     """
     for label in (0, 1):
         index = np.flatnonzero(labels == label)
@@ -122,12 +128,12 @@ def scores_by_index(axis: Any, scores: NDArray[np.floating], labels: NDArray[np.
 
 
 def roc_curves(axis: Any, labels: NDArray[np.integer], scores: Mapping[str, NDArray[np.floating]]) -> None:
-    """ROC curves of several methods on the same samples, with their AUROC in the legend.
+    """Plot the ROC curves of several methods on the same samples, with their AUROC in the legend.
 
     Args:
-        axis: where to draw.
+        axis: Matplotlib axes to draw on.
         labels: shape `(samples,)`, 1 for an anomaly.
-        scores: by method, each of shape `(samples,)`, higher = more anomalous.
+        scores: anomaly scores by method, each of shape `(samples,)`, higher = more anomalous.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -141,13 +147,13 @@ def roc_curves(axis: Any, labels: NDArray[np.integer], scores: Mapping[str, NDAr
 
 
 def image(axis: Any, pixels: NDArray[Any], title: str = "", **style: Any) -> None:
-    """One grey picture without axes, on the scale of 0 to 1 unless told otherwise.
+    """Show one greyscale image without axis lines, 0 as black and 1 as white by default.
 
     Args:
-        axis: where to draw.
-        pixels: shape `(height, width)`.
-        title: above the picture.
-        **style: of `imshow`.
+        axis: Matplotlib axes to draw on.
+        pixels: pixels of the image, shape `(height, width)`.
+        title: title above the image. Default: none.
+        **style: arguments of `imshow` that override the defaults.
     """
     axis.imshow(pixels, **{"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"} | style)
     axis.set_title(title)
@@ -155,12 +161,12 @@ def image(axis: Any, pixels: NDArray[Any], title: str = "", **style: Any) -> Non
 
 
 def confusion_matrix(axis: Any, labels: NDArray[np.integer], predictions: NDArray[np.integer]) -> None:
-    """Counts of true against predicted class as a heat map.
+    """Draw the confusion matrix as a heat map of counts.
 
     Args:
-        axis: where to draw.
-        labels: shape `(samples,)`, 1 for an anomaly.
-        predictions: the same shape, 1 where one was flagged.
+        axis: Matplotlib axes to draw on.
+        labels: true classes, shape `(samples,)`, 1 for an anomaly.
+        predictions: predicted classes, the same shape, 1 for a flagged sample.
     """
     import seaborn
     from sklearn import metrics
@@ -174,19 +180,19 @@ def confusion_matrix(axis: Any, labels: NDArray[np.integer], predictions: NDArra
 
 
 def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters: NDArray[np.integer]) -> None:
-    """The layers of a model without branches as boxes from top to bottom, with an arrow from each to the next.
+    """Draw the layers of a model without branches as boxes from top to bottom, with an arrow from each to the next.
 
     Args:
-        axis: where to draw.
-        names: of the layers, shape `(layers,)`.
-        shapes: of their outputs, as text, the same shape.
-        parameters: number of their weights, the same shape.
+        axis: Matplotlib axes to draw on.
+        names: names of the layers, shape `(layers,)`.
+        shapes: output shapes of the layers as text, the same shape.
+        parameters: number of weights of each layer, the same shape.
     """
     box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3f7", "edgecolor": CLASS_COLOURS[0]}
     above = None
     for row, (name, shape, count) in enumerate(zip(names, shapes, parameters, strict=True)):
         words = [str(name), f"output {shape}", *([f"{count:,} parameters"] if count else [])]
-        # The arrow joins the centres of two boxes and is cut off at their edges.
+        # The arrow connects the centres of two boxes and is clipped at their edges.
         arrow = {"arrowstyle": "<-", "color": "#606060", "shrinkA": 0, "shrinkB": 0, "patchB": above}
         label = axis.annotate(
             "   ".join(words),
@@ -203,13 +209,16 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
     axis.set_axis_off()
 
 
-# Along time.
+# Figures along time.
 
 
 def errors_by_time(arrays: Arrays) -> Drawing:
-    """Errors of all normal samples along time by part, those before a break on top, and the breaks of the test period.
+    """Plot reconstruction errors along time: normal samples of all parts, test samples before a break, and the breaks.
 
-    Whoever looks for a signal before breaks must first see how the process itself wanders.
+    The figure shows if the errors of normal samples drift more than they rise before a break.
+
+    Args:
+        arrays: arrays of a run, including those of `drift.drift_arrays`.
     """
     figure, axes = canvas(columns=1, height=3.4, wide=True)
     for part, colour in PART_COLOURS.items():
@@ -232,7 +241,11 @@ def errors_by_time(arrays: Arrays) -> Drawing:
 
 
 def sensors_by_time(arrays: Arrays) -> Drawing:
-    """The sensors that make most of the error of normal samples in validation and test, along time."""
+    """Plot the sensors with the largest share of the error of normal samples in validation and test along time.
+
+    Args:
+        arrays: arrays of a run, including those of `drift.drift_arrays`.
+    """
     numbers = arrays["drifting_sensors"]
     figure, axes = canvas(columns=1, rows=len(numbers), height=1.9 * len(numbers) + 0.4, wide=True, sharex=True)
     for row, number in enumerate(numbers):
@@ -255,7 +268,7 @@ def _times(arrays: Arrays, part: str) -> NDArray[np.datetime64]:
 
 
 def png(drawing: Drawing) -> bytes:
-    """A drawing as PNG, reduced to 128 colours: a third of the size, and no eye sees it."""
+    """Convert a figure to PNG, reduced to 128 colours, a third of the file size without visible loss."""
     from PIL import Image
 
     drawn, reduced = io.BytesIO(), io.BytesIO()

@@ -1,4 +1,4 @@
-"""Folders and files: where the suite reads and writes, whole files or none, and results kept under a key."""
+"""Folders of the suite, atomic writing of files, and cached results."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from numpy.typing import NDArray
 
 from common.errors import DataError
 
-# The folder that holds common/, experiments/ and data/: a checkout, or where a wheel was installed.
+# The folder that contains common/, experiments/ and data/: a checkout, or site-packages for an installed wheel.
 ROOT = Path(__file__).resolve().parents[1]
 IS_CHECKOUT = (ROOT / "pyproject.toml").is_file()
-# What the suite writes goes into the checkout, and without one into the current folder.
+# The folder that the suite writes to: the checkout, or the current folder if there is none.
 HOME = ROOT if IS_CHECKOUT else Path.cwd()
 RAW_DATA = HOME / "data" / "raw"
 CACHE = HOME / "data" / "cache"
 REPORTS = HOME / "reports"
 
-# Every file has a name that begins like this while it is being written.
+# Prefix of the temporary name of a file that is being written.
 TEMPORARY = ".unfinished-"
 
 
-# Whole files or none.
+# Atomic writing.
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing into a folder, and remove unfinished files that a killed one has left there."""
+    """Lock a folder against other processes that use this function, and remove temporary files of killed processes."""
     try:
         import fcntl
-    except ImportError:  # On Windows each file is still whole, only two files might come from two processes.
+    except ImportError:  # Windows: each file is still complete, but two files may come from two processes.
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Where a file system knows no locks, it is as on Windows.
+        # A file system without locks is treated like Windows.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for leftover in folder.glob(f"{TEMPORARY}*"):
@@ -58,10 +58,10 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name in its own folder, and rename it when it is complete and on the disk.
+    """Write a file under a temporary name in the same folder, and rename it once it is complete and on the disk.
 
     Raises:
-        OSError: of the disk, with the path of the file; the file that was there before is unchanged.
+        OSError: the file cannot be written; an existing file is unchanged. `filename` is `path`.
     """
     write_together({path: content})
 
@@ -69,8 +69,11 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Write several files that belong together: all are complete and on the disk before the first is renamed.
 
+    Args:
+        files: content by path. The files are renamed in this order.
+
     Raises:
-        OSError: of the disk, with the path of the file; the files that were there before are unchanged.
+        OSError: a file cannot be written; existing files are unchanged. `filename` is the path of that file.
     """
     temporaries: dict[Path, Path] = {}
     path = Path()
@@ -82,7 +85,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes private files; a report is for everybody who may read its folder.
+            # mkstemp creates files that only their owner can read; give them the usual permissions instead.
             umask = os.umask(0)
             os.umask(umask)
             Path(name).chmod(0o666 & ~umask)
@@ -97,20 +100,21 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-# Results kept under a key. All of these files can be deleted at any time: what cannot be read is computed again, and
-# where nothing can be written, nothing is kept.
+# Cached results. These files can be deleted at any time. A file that cannot be read is computed again, and a result
+# that cannot be written is not cached.
 
 
 def kept(path: Path, key: Any, compute: Callable[[], Any]) -> Any:
-    """Read a result from a file, or compute it and keep it there for the next time.
+    """Read a result from its cache file, or compute it and write it there.
 
     Args:
-        path: of the file, which holds one result together with the key that it was computed for.
-        key: everything that the result depends on, as plain data; with another key it is computed again.
-        compute: gives the result, as plain data.
+        path: path of the file, which contains one result and the digest of its key.
+        key: everything that the result depends on, as JSON-serialisable data. If it has changed, the result is computed
+            again.
+        compute: computes the result, as JSON-serialisable data.
 
     Returns:
-        The result as JSON gives it back, whether it was kept or has just been computed.
+        The result after conversion to JSON and back, also if it was just computed.
     """
     digest = digest_of(key)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -124,19 +128,19 @@ def kept(path: Path, key: Any, compute: Callable[[], Any]) -> Any:
 
 
 def kept_arrays(path: Path, key: str, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Read arrays from an .npz file, or compute them and keep them there: `kept` for what is too large for JSON.
+    """Read arrays from their cache file, or compute them and write them there; like `kept`, for large arrays.
 
     Args:
-        path: of the file.
-        key: everything that the arrays depend on.
-        compute: gives the arrays by name; none is named `key`.
+        path: path of the .npz file.
+        key: text that identifies everything that the arrays depend on.
+        compute: computes the arrays by name; the name `key` is reserved.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
         if arrays.pop("key").item() == key:
             return arrays
-    except Exception:  # noqa: BLE001  damage goes through three libraries, each with exceptions of its own
+    except Exception:  # noqa: BLE001  a damaged file can raise any exception of numpy, zipfile and zlib
         pass
     arrays = dict(compute())
     content = io.BytesIO()
@@ -146,7 +150,7 @@ def kept_arrays(path: Path, key: str, compute: Callable[[], Mapping[str, NDArray
 
 
 def sha256_of(path: Path) -> str:
-    """Compute the digest of a file; it is kept as long as path, size and time of change stay the same.
+    """Compute the sha256 digest of a file; cached until its path, size or modification time changes.
 
     Raises:
         DataError: the file cannot be read.
@@ -165,7 +169,7 @@ def sha256_of(path: Path) -> str:
 
 
 def digest_of(content: Any) -> str:
-    """Compute the sha256 of plain data, whatever the order of its keys, as hexadecimal digits."""
+    """Compute the sha256 digest of JSON-serialisable data in hexadecimal; the order of keys has no influence."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

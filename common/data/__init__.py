@@ -1,1 +1,1 @@
-"""The data sets: found, verified, downloaded, parsed, cut into windows, or replaced by a stand-in."""
+"""The data sets: find, verify, download and parse them, cut them into windows, or generate a stand-in."""

@@ -1,9 +1,9 @@
-"""Finds, verifies and loads the data sets: MNIST, Fashion-MNIST, and ProcessMiner's paper machine.
+"""Find, verify and load the data sets: MNIST, Fashion-MNIST, and ProcessMiner's paper machine.
 
-data/datasets.toml says which files a data set comes in, what their digests are and where they can be had. They are
-looked for, in this order, in the folder given, in `$ANOMALY_DATA`, in `data/raw/`, in `../shared/data/` beside this
-checkout, and where Keras keeps what it has fetched. Images that are found nowhere are downloaded to `data/raw/`.
-Where a data set cannot be had, a stand-in is drawn, unless the caller refuses it.
+data/datasets.toml lists the files of each data set, their digests and their download addresses. The files are searched
+for in this order: the folder given by the caller, `$ANOMALY_DATA`, `data/raw/`, `../shared/data/` beside this checkout,
+and the download folder of Keras. Images that are found in none of them are downloaded to `data/raw/`. If a data set
+cannot be obtained, a stand-in is generated, unless the caller allows real data only.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARED = files.HOME.parent / "shared" / "data"
-# Raise it when the parsed copies change their form.
+# Version of the parsed copies in the cache; raise it when their form changes.
 FORMAT = 1
 MODES = ("auto", "real", "stand-in")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from.
+    """The choice between real data and a stand-in, and the folder to search first.
 
-    `mode` is "auto" (a stand-in where the real data cannot be had), "real" (never a stand-in) or "stand-in" (always
-    one). `data_dir` is looked at before all other places.
+    Attributes:
+        mode: "auto" (a stand-in if the real data cannot be obtained), "real" (never a stand-in) or "stand-in" (always).
+        data_dir: folder that is searched before all others. Default: none.
     """
 
     mode: str = "auto"
@@ -47,7 +48,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise DataError(f"the data are one of {', '.join(MODES)}. Received: {self.mode!r}")
+            raise DataError(f"the data mode must be one of {', '.join(MODES)}. Received: {self.mode!r}")
 
 
 AUTO = Source()
@@ -62,7 +63,7 @@ class File(NamedTuple):
 
 
 class Form(NamedTuple):
-    """One way in which a data set comes: all its files together make it whole."""
+    """One of the forms in which a data set is published: files that together hold all of it, and their addresses."""
 
     files: tuple[File, ...]
     addresses: tuple[str, ...]
@@ -70,7 +71,7 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """An entry of data/datasets.toml, which explains the fields."""
+    """An entry of data/datasets.toml; the fields are explained there."""
 
     name: str
     title: str
@@ -83,17 +84,17 @@ class DataSet:
     ask: str = ""
 
     def digests(self) -> set[str]:
-        """The digests of all files, of all forms."""
+        """Collect the sha256 digests of all files in all forms."""
         return {file.sha256 for form in self.forms for file in form.files}
 
     @property
     def downloadable(self) -> bool:
-        """Whether it has an address, or must be asked for."""
+        """True if the data set has a download address; if not, it must be requested from its owner."""
         return any(form.addresses for form in self.forms)
 
 
 class Found(NamedTuple):
-    """The verified files of a data set, and the digest that stands for their content."""
+    """The verified files of a data set, and the sha256 digest that identifies its content."""
 
     files: tuple[Path, ...]
     digest: str
@@ -114,22 +115,22 @@ def _parse(name: str, entry: Mapping[str, Any]) -> DataSet:
 DATASETS = _read_datasets()
 
 
-# What the runs and the command line use.
+# The public functions, used by the runs and the command line.
 
 
 def load(name: str, source: Source = AUTO) -> Any:
-    """Load a data set, from its files or as its stand-in.
+    """Load a data set from its files, or generate its stand-in.
 
     Args:
         name: "mnist", "fashion_mnist" or "processminer".
-        source: where the data come from.
+        source: real data or stand-in, and the folder to search first. Default: real data if they can be obtained.
 
     Returns:
-        `Images`, pixels as in the files; or for the paper machine a pandas `DataFrame` of 63 columns: `time`
-        (datetime64), `y` (int64, 1 where the sheet broke), and `x1` to `x61` (float64).
+        `Images` with unscaled pixels; for the paper machine a pandas `DataFrame` of 63 columns: `time` (datetime64),
+        `y` (int64, 1 in the rows where the paper sheet broke), and the sensors `x1` to `x61` (float64).
 
     Raises:
-        DataError: the files are damaged, or there are none and the source refuses stand-ins.
+        DataError: the files are damaged, or they cannot be obtained and the source allows no stand-in.
     """
     found = _resolve(_dataset(name), source)
     if found is None:
@@ -142,33 +143,36 @@ def load(name: str, source: Source = AUTO) -> Any:
 
 
 def identify(name: str, source: Source = AUTO) -> str:
-    """Name what would be loaded: the digest of a data set, or "stand-in: " and what it is.
+    """Identify the data that `load` would return: the sha256 digest of the data set, or "stand-in: <description>".
 
-    The digest of images is that of their content, the same for every form in which they come; the digest of the
-    paper machine's table is that of its file. What is absent is downloaded, as loading would; nothing is parsed.
+    The digest of images is computed from pixels and labels, so it is the same for every file format; the digest of the
+    paper machine's table is that of its file. Missing files are downloaded, as by `load`, but no file is parsed.
 
     Raises:
-        DataError: as from loading.
+        DataError: under the same conditions as `load`.
     """
     found = _resolve(_dataset(name), source)
     return found.digest if found else stand_ins.STAND_IN + stand_ins.NAMES[name]
 
 
 def find(name: str, source: Source = AUTO) -> list[Path]:
-    """The verified files of a data set, where they are now: nothing is downloaded. Empty when there are none.
+    """Find the files of a data set on this machine and verify them, without downloading anything.
+
+    Returns:
+        The paths of the files; an empty list if there are none.
 
     Raises:
-        DataError: there are files, but not the right ones.
+        DataError: a file has the expected name but another content.
     """
     found = _find(_dataset(name), source)
     return list(found.files) if found else []
 
 
 def fetch(name: str, folder: Path) -> list[Path]:
-    """Download a data set into its folder under `folder`. Files that are already there and right are kept.
+    """Download a data set into its own subfolder of `folder`. Files that are there with the right digest are kept.
 
     Raises:
-        DataError: it cannot be downloaded; the message says what stood in the way, or where to ask for it.
+        DataError: the download failed, and why; or the data set must be requested from its owner, and how.
     """
     dataset = _dataset(name)
     folder = folder / dataset.folder
@@ -183,7 +187,7 @@ def fetch(name: str, folder: Path) -> list[Path]:
     raise DataError(f"{name}: {'; '.join(problems)}")
 
 
-# From a name to verified files.
+# From the name of a data set to its verified files.
 
 
 def _dataset(name: str) -> DataSet:
@@ -193,7 +197,7 @@ def _dataset(name: str) -> DataSet:
 
 
 def _resolve(dataset: DataSet, source: Source) -> Found | None:
-    """The files of a data set, downloaded if need be; `None` for its stand-in."""
+    """Find the files of a data set, and download them if they are missing; `None` means to use the stand-in."""
     if source.mode == "stand-in":
         return None
     found = _find(dataset, source)
@@ -203,7 +207,7 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     found = None if trouble else _find(dataset, source)
     if found is not None:
         return found
-    problem = f"{trouble or dataset.name + ' has vanished'} (looked in {', '.join(map(str, _places(source)))})"
+    problem = f"{trouble or dataset.name + ' is missing'} (looked in {', '.join(map(str, _places(source)))})"
     if source.mode == "real":
         raise DataError(problem)
     _warn_once(f"{problem}. Going on with a stand-in: {stand_ins.NAMES[dataset.name]}")
@@ -212,7 +216,10 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
 
 @functools.cache
 def _try_to_fetch(name: str, folder: Path) -> str | None:
-    """Fetch a data set, or say why not. Asked once in a process, for a missing network costs a wait."""
+    """Download a data set; return the error message if that fails.
+
+    Cached, because without a network every attempt waits for a time-out.
+    """
     try:
         fetch(name, folder)
     except DataError as error:
@@ -221,7 +228,7 @@ def _try_to_fetch(name: str, folder: Path) -> str | None:
 
 
 def _places(source: Source) -> list[Path]:
-    """Where data sets are looked for, in this order; those that a user named must exist."""
+    """List the folders to search, in order. Folders that the user named must exist."""
     named = []
     if source.data_dir is not None:
         named.append(Path(source.data_dir))
@@ -258,7 +265,7 @@ def _find_in(dataset: DataSet, folder: Path) -> Found | None:
 
 
 def _belongs_to_another(dataset: DataSet, path: Path) -> bool:
-    """MNIST and Fashion-MNIST have the same file names, so a directory that holds one set may hold either."""
+    """Check if a file belongs to another data set: MNIST and Fashion-MNIST use the same file names."""
     digest = files.sha256_of(path)
     return any(digest in other.digests() for other in DATASETS.values() if other is not dataset)
 
@@ -278,14 +285,14 @@ def _verify(dataset: DataSet, form: Form, paths: tuple[Path, ...]) -> Found:
 def _accept_table(dataset: DataSet, path: Path) -> Found:
     digest = files.sha256_of(path)
     if digest not in dataset.digests():
-        _warn_once(f"{path} has an unknown digest ({digest}): its columns and cells decide whether it is taken")
+        _warn_once(f"{path} has an unknown digest ({digest}): it is accepted if its columns and cells match the schema")
     return Found((path,), digest)
 
 
 def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     path = folder / file.name
     if not path.is_file() or files.sha256_of(path) != file.sha256:
-        from common.data.download import download  # here, since the network library is slow to import and seldom needed
+        from common.data.download import download  # imported here: slow to import, seldom needed
 
         try:
             download([address + file.name for address in addresses], path, file.size, file.sha256)

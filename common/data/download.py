@@ -1,7 +1,7 @@
-"""Downloads one file whose size and digest are known beforehand.
+"""Download one file whose size and digest are known beforehand.
 
-A file appears under its name only when it is complete and its digest is right. Only https is spoken, redirections
-included, and never more is read than the file is known to hold.
+A file gets its final name only when it is complete and its digest is right. Only https is used, also after a
+redirection, and at most one byte more than the known size is read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _CHUNK = 1 << 16
 
 
 class _WrongContentError(Exception):
-    """What came is not the file."""
+    """The downloaded bytes differ from the expected file in size or digest."""
 
 
 class _HttpsRedirects(HTTPRedirectHandler):
-    """Follows redirections as long as they stay on https."""
+    """Redirect handler that refuses addresses other than https."""
 
     def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Any:
         _require_https(newurl)
@@ -36,22 +36,22 @@ class _HttpsRedirects(HTTPRedirectHandler):
 
 
 def open_address(address: str) -> Any:
-    """Open an https address for reading, with a time-out for every step."""
+    """Open an https address for reading, with a time-out of `SECONDS_TO_WAIT` for connecting and for each read."""
     _require_https(address)
     return build_opener(_HttpsRedirects).open(address, timeout=SECONDS_TO_WAIT)
 
 
 def download(addresses: Sequence[str], target: Path, size: int, sha256: str) -> None:
-    """Download one file, from the first address that gives it.
+    """Download one file from the first address that works.
 
     Args:
-        addresses: where the file can be had, in order of preference.
-        target: its path when complete; the folder is made where it is missing.
-        size: of the file, in bytes.
-        sha256: of the file, as hexadecimal digits.
+        addresses: https addresses of the file, tried in this order.
+        target: path of the complete file; its folder is created if missing.
+        size: size of the file in bytes.
+        sha256: digest of the file, as hexadecimal digits.
 
     Raises:
-        DataError: no address gave it, or the folder cannot be written; what each said is in the message.
+        DataError: every address failed, with the error of each; or the folder cannot be written to.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _download_from_any(addresses: Sequence[str], file: IO[bytes], size: int, sha
 
 
 def _download_with_retries(address: str, file: IO[bytes], size: int, sha256: str) -> str | None:
-    """Download from one address; what went wrong at the last try, or `None`."""
+    """Download from one address, in up to `TRIES` attempts; return the error of the last one, `None` on success."""
     problem = None
     for _ in range(TRIES):
         try:
@@ -90,7 +90,7 @@ def _download_with_retries(address: str, file: IO[bytes], size: int, sha256: str
             if error.code < 500:
                 break
         except URLError as error:
-            # No connection: without a network the next try would only cost the same wait again.
+            # No further attempt: without a network it would only wait for the same time-out again.
             return f"no connection ({error.reason})"
         except (OSError, HTTPException, _WrongContentError) as error:
             problem = str(error) or type(error).__name__
@@ -103,7 +103,7 @@ def _transfer(address: str, file: IO[bytes], size: int, sha256: str) -> None:
     digest = hashlib.sha256()
     left = size
     with open_address(address) as response:
-        # One byte more than expected is enough to know that the file is too long.
+        # One byte more than expected is enough to see that the file is too long.
         while chunk := response.read(min(_CHUNK, left + 1)):
             left -= len(chunk)
             if left < 0:

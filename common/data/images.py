@@ -1,4 +1,4 @@
-"""Reads images and labels from idx files, as MNIST was first published, and from Keras' mnist.npz."""
+"""Read images and labels from idx files, the format in which MNIST was first published, and from Keras' mnist.npz."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import numpy as np
 
 from common.errors import DataError
 
-# The two zero bytes of an idx file, and its code for unsigned bytes; the number of dimensions follows.
+# An idx file begins with two zero bytes and the code of its data type (8: unsigned byte); the number of dimensions
+# follows.
 _IDX_MAGIC = b"\x00\x00\x08"
 _MOST_BYTES = 1 << 28
 
 
 class Images(NamedTuple):
-    """Training and test images, uint8 pixels of shape `(n, 28, 28)`, and their labels, shape `(n,)`."""
+    """Training and test images, uint8 pixels of shape `(n, 28, 28)`, and their uint8 labels, shape `(n,)`."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -28,13 +29,13 @@ class Images(NamedTuple):
 
 
 def read_images(files: Sequence[Path]) -> Images:
-    """Read a data set of images.
+    """Read an image data set.
 
     Args:
         files: one .npz file, or the four idx files: training images, training labels, test images, test labels.
 
     Raises:
-        DataError: a file is damaged, or the files do not belong together.
+        DataError: a file is damaged, or images and labels differ in number.
     """
     images = read_npz(files[0]) if len(files) == 1 else Images(*map(read_idx, files))
     place = files[0] if len(files) == 1 else files[0].parent
@@ -44,19 +45,19 @@ def read_images(files: Sequence[Path]) -> Images:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one gzipped idx file of unsigned bytes, and no further than its header promises.
+    """Read one gzipped idx file of unsigned bytes.
 
     Returns:
         uint8 array of the shape that the header states.
 
     Raises:
-        DataError: it is not such a file, or it is shorter or longer than its header promises.
+        DataError: the file is not of this format, or is shorter or longer than its header states.
     """
     try:
         with gzip.open(path, "rb") as file:
             shape = _read_idx_shape(path, file)
             size = math.prod(shape)
-            # The byte after the last one: there must be none, and asking for it makes gzip check its sum.
+            # One byte beyond the end: it must not exist, and reading to the end makes gzip verify its checksum.
             content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is no whole gzip file: {error}. {_begins(path)}") from error
@@ -70,14 +71,14 @@ def read_npz(path: Path) -> Images:
     """Read Keras' mnist.npz, without unpickling anything.
 
     Raises:
-        DataError: it is not such a file, or an array is missing.
+        DataError: the file is no .npz file of plain arrays, or an array is missing.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return Images(*(archive[name] for name in Images._fields))
     except KeyError as error:
         raise DataError(f"{path}: expected arrays {', '.join(Images._fields)}. {error.args[0]}") from error
-    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+    except Exception as error:  # a damaged file can raise any exception of numpy, zipfile and zlib
         raise DataError(
             f"{path} is no .npz file of plain arrays: {' '.join(str(error).split())}. {_begins(path)}"
         ) from error

@@ -1,8 +1,8 @@
-"""Reads the table of the paper machine, from its owner's .xlsx or from a .csv.
+"""Read the table of the paper machine, from its owner's .xlsx file or from a .csv export.
 
-The table has 63 columns, in any order: `time`, `y` (1 where the sheet broke) and the sensors `x1` to `x61`. Everyone
-exports it in their own way, so the schema decides whether a file is taken: every cell is checked, and the first one
-that is wrong is named by its row and column.
+The table has 63 columns, in any order: `time`, `y` (1 in the rows where the paper sheet broke) and the sensors `x1` to
+`x61`. Exports differ in date format, separators and column order, so a file is accepted if it matches this schema:
+every cell is checked, and the error message gives row and column of the first wrong one.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ COLUMNS = ("time", "y", *SENSORS)
 _DATE_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S")
 
 
-# With fewer there is nothing to be split into three parts with both classes in each.
+# A smaller table cannot be split into training, validation and test parts with both classes in each.
 FEWEST_ROWS = 100
 
 
 class Table(NamedTuple):
-    """Time of each row (datetime64[s]), `y` (int64), and the sensors, shape `(rows, 61)`."""
+    """The columns of the table: `time` (datetime64[s]), `y` (int64), and the sensors `x`, shape `(rows, 61)`."""
 
     time: np.ndarray
     y: np.ndarray
@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """The cells of a file as they stand there, row by row, each with its number in the file."""
+    """The unconverted cells of a file, row by row, with the number of each row in the file."""
 
     path: Path
     header: list[str]
@@ -49,7 +49,8 @@ def read_table(path: Path) -> Table:
     """Read and check the table.
 
     Args:
-        path: a .csv (commas, or semicolons with decimal commas or points) or an .xlsx (sheet `data`, or the first).
+        path: a .csv file, separated by commas, or by semicolons or tabs with decimal points or commas; or an .xlsx
+            file, of which the sheet `data` is read, or the first sheet if none has this name.
 
     Raises:
         DataError: the file cannot be read or breaks the schema; the message names file, row and column.
@@ -64,7 +65,7 @@ def read_table(path: Path) -> Table:
     )
 
 
-# From a file to its cells.
+# Reading the cells of a file.
 
 
 def _read_csv(path: Path) -> _Cells:
@@ -87,7 +88,7 @@ def _read_csv(path: Path) -> _Cells:
 
 
 def _header(row: Sequence[Any]) -> list[str]:
-    """The names in the first row, without the empty cells that spreadsheets leave behind the last one."""
+    """Extract the column names from the first row, without the empty cells that spreadsheets append."""
     names = ["" if name is None else str(name).strip() for name in row]
     while names and not names[-1]:
         names.pop()
@@ -105,21 +106,21 @@ def _read_xlsx(path: Path) -> _Cells:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             sheet = book["data"] if "data" in book.sheetnames else book.worksheets[0]
-            # The size that a sheet states of itself is wrong in the files of some programs.
+            # Some programs write a wrong sheet size into the file.
             sheet.reset_dimensions()
             lines = [*enumerate(sheet.iter_rows(values_only=True), start=1)]
         finally:
             book.close()
-    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+    except Exception as error:  # a damaged file can raise any exception of openpyxl, zipfile and the XML parser
         raise DataError(f"{path} cannot be read as .xlsx: {' '.join(str(error).split())}") from error
     header = _header(lines[0][1]) if lines else []
     filled = [(number, row) for number, row in lines[1:] if any(cell is not None for cell in row)]
-    # Empty cells at the end of a row may be left out.
+    # A row may lack its trailing empty cells.
     padded = [(*row, *[None] * (len(header) - len(row))) for _, row in filled]
     return _Cells(path, header, [number for number, _ in filled], padded)
 
 
-# The schema.
+# Checking the schema.
 
 
 def _require_columns(cells: _Cells) -> None:
@@ -171,7 +172,7 @@ def _breaks(cells: _Cells) -> np.ndarray:
 
 
 def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.ndarray:
-    """One column, every cell of it converted; the first that cannot be is named."""
+    """Convert every cell of one column; raise `DataError` for the first cell that cannot be converted."""
     index = cells.header.index(column)
     values = []
     for row, line in enumerate(cells.rows):
@@ -188,7 +189,7 @@ def _refuse(cells: _Cells, row: int, column: str, expected: str) -> NoReturn:
     raise DataError(f"{cells.path}, row {cells.numbers[row]}, column {column}: found {found}, expected {expected}")
 
 
-# One cell. Each function raises ValueError with what it expected.
+# Converting one cell. Each function raises ValueError with a description of the expected value.
 
 
 def _time(cell: Any) -> np.datetime64:
@@ -198,7 +199,7 @@ def _time(cell: Any) -> np.datetime64:
         moment = _parse_time(cell.strip())
     else:
         raise ValueError("a date and time (in a spreadsheet: a cell that is formatted as a date)")
-    # A spreadsheet counts in fractions of days, which may miss the second by a little.
+    # A spreadsheet stores times as fractions of a day, so they need rounding to the second.
     return np.datetime64((moment + timedelta(milliseconds=500)).replace(microsecond=0), "s")
 
 
@@ -227,7 +228,7 @@ def _decimal(cells: _Cells) -> Callable[[Any], float]:
 def _number(cell: Any) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         raise ValueError("a finite number")
-    # Python would also read 1_000 as a number.
+    # Python's float() would also accept 1_000.
     number = math.nan if isinstance(cell, str) and "_" in cell else _float(cell)
     if not math.isfinite(number):
         raise ValueError("a finite number with a decimal point")

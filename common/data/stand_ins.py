@@ -1,7 +1,7 @@
-"""Data to run on where the real data cannot be had: drawn in memory, always the same.
+"""Stand-ins for data sets that cannot be obtained: synthetic data, generated in memory with a fixed seed.
 
-They have the shapes, types and labels of the real data, and something in them to detect, but nothing that is
-measured on them says anything about a published number.
+They have the shapes, types and labels of the real data and contain anomalies to detect, but results on them must not be
+compared with published numbers.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from common.data.images import Images
 from common.data.paper_machine import SENSORS, Table
 
 SEED = 20260101
-# Recorded with every run on a stand-in: whoever changes what is drawn raises the number in it.
+# Recorded with every run on a stand-in. Raise the number in a name when the generated data change.
 NAMES = {
     "mnist": "scikit-learn's bundled digits, scaled and shifted (1)",
     "fashion_mnist": "drawn sandals and sneakers (1)",
     "processminer": "generated paper machine (1)",
 }
-# What the digest of a data set begins with where a stand-in was used.
+# Prefix that marks a stand-in wherever the digest of a data set is expected.
 STAND_IN = "stand-in: "
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6000, 1000
 SANDAL, SNEAKER = 5, 7
 
 
 def is_stand_in(digest: str) -> bool:
-    """Tell if the digest of a data set, as a record holds it, names a stand-in."""
+    """Check if the digest of a data set, as stored in a record, is the name of a stand-in."""
     return digest.startswith(STAND_IN)
 
 
 def stand_in_of(data: Mapping[str, str]) -> str | None:
-    """Name the stand-ins among the data sets of a run, or give `None` where all are real or drawn by the experiment."""
+    """Join the names of the stand-ins among the data sets of a run; `None` if it used none."""
     return ", ".join(filter(is_stand_in, data.values())) or None
 
 
 def draw(name: str) -> Images | Table:
-    """Draw the stand-in for a data set, the same every time."""
+    """Generate the stand-in for a data set, the same every time."""
     if name == "processminer":
         return draw_paper_machine()
     return draw_digits() if name == "mnist" else draw_fashion()
@@ -48,9 +48,10 @@ def draw(name: str) -> Images | Table:
 
 
 def draw_digits() -> Images:
-    """Handwritten digits 0 to 9, 6000 + 1000 of each: scikit-learn's, in three sizes, shifted by up to 3 pixels.
+    """Generate handwritten digits from scikit-learn's, in three sizes and shifted by up to 3 pixels.
 
-    A tenth of the original digits is set aside for the test images, so that no digit is in both parts.
+    Each of the ten classes has 6000 training and 1000 test images. A tenth of scikit-learn's digits is reserved for the
+    test images, so that no original digit occurs in both parts.
     """
     from sklearn.datasets import load_digits
 
@@ -81,7 +82,7 @@ def _vary_digits(
 
 
 def _enlarge(digits: np.ndarray, size: int) -> np.ndarray:
-    """Digits of 8 x 8 and values 0 to 16 as uint8 images of 28 x 28, linearly interpolated, in the middle."""
+    """Enlarge 8 x 8 digits with values 0 to 16 by linear interpolation, and centre them in 28 x 28 uint8 images."""
     positions = np.linspace(0, 7, size)
     weights = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(8)))
     margin = (28 - size) // 2
@@ -95,7 +96,10 @@ def _enlarge(digits: np.ndarray, size: int) -> np.ndarray:
 
 
 def draw_fashion() -> Images:
-    """Sandals (5) and sneakers (7), 6000 + 1000 of each, as silhouettes with noise; the other classes are absent."""
+    """Generate sandals (label 5) and sneakers (label 7) as silhouettes with noise; the other classes are absent.
+
+    Each of the two classes has 6000 training and 1000 test images.
+    """
     rng = np.random.default_rng(SEED)
     return Images(*_draw_shoes(TRAIN_PER_CLASS, rng), *_draw_shoes(TEST_PER_CLASS, rng))
 
@@ -104,7 +108,7 @@ def _draw_shoes(per_class: int, rng: np.random.Generator) -> tuple[np.ndarray, n
     y = rng.permutation(np.repeat(np.array([SANDAL, SNEAKER], np.uint8), per_class))
     sole, upper = _silhouettes(len(y), rng)
     brightness = rng.uniform(0.4, 1, (len(y), 1, 1)).astype(np.float32)
-    # A sandal is a sneaker of which only the sole and some straps are left.
+    # A sandal has the same outline as a sneaker, but only the sole and some straps of the upper.
     straps = _straps(len(y), rng) | (y == SNEAKER)[:, None, None]
     shoe = np.where(sole, 0.8 * brightness, np.where(upper & straps, brightness, 0))
     noise = rng.standard_normal(shoe.shape, np.float32) * 0.1
@@ -112,7 +116,7 @@ def _draw_shoes(per_class: int, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 
 def _silhouettes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where the sole and the upper of each shoe are, toe at the left: two boolean arrays `(count, 28, 28)`."""
+    """Generate masks of the sole and of the upper of each shoe, toe at the left: two boolean `(count, 28, 28)`."""
     along = np.arange(28, dtype=np.float32)[None, None, :] / 27
     height = 21 - np.arange(28, dtype=np.float32)[None, :, None]
     toe, heel, instep = (
@@ -140,14 +144,14 @@ _WARNING_ROWS = 6
 
 
 def draw_paper_machine() -> Table:
-    """A paper machine: two-minute rows with gaps, sensors that drift together, and 124 breaks in 18398 rows.
+    """Generate a paper machine: a row every two minutes with gaps, correlated sensors, and 124 breaks in 18398 rows.
 
-    In the last rows before a break a few sensors leave their course, each time a little further. `x28` is the grade of
-    paper, which changes seldom, and `x61` a switch that is hardly ever on, as in the real table.
+    A few sensors deviate increasingly over the last rows before a break. As in the real table, `x28` is the grade of
+    paper, which changes seldom, and `x61` is a switch that is hardly ever on.
     """
     rng = np.random.default_rng(SEED)
     y = np.zeros(_ROWS, np.int64)
-    # One break somewhere in each stretch of equal length, never close to its ends.
+    # One break in each stretch of equal length, at a random row but not among its first ones, so that breaks lie apart.
     stretch = _ROWS // _BREAKS
     breaks = np.arange(_BREAKS) * stretch + rng.integers(2 * _WARNING_ROWS, stretch, _BREAKS)
     y[breaks] = 1
@@ -155,7 +159,7 @@ def draw_paper_machine() -> Table:
 
 
 def _draw_times(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A row every two minutes, and after each break none until the machine runs again."""
+    """Generate times at steps of two minutes, with a random gap of up to an hour after each break."""
     steps = np.full(_ROWS, 2)
     steps[0] = 0
     after = breaks[breaks + 1 < _ROWS] + 1
@@ -177,7 +181,7 @@ def _draw_sensors(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _drift(columns: int, memory: float, rng: np.random.Generator) -> np.ndarray:
-    """Random courses of variance 1, each row `memory` times the row before and something new."""
+    """Generate autoregressive series of variance 1: each row is `memory` times the row before plus Gaussian noise."""
     new: np.ndarray = rng.standard_normal((_ROWS, columns)) * np.sqrt(1 - memory**2)
     new[0] = rng.standard_normal(columns)
     for row in range(1, _ROWS):

@@ -1,4 +1,4 @@
-"""Labels and windows of time series: what turns rows of a table into samples of a sequence model."""
+"""Labels and windows of time series: turn rows of a table into samples of a sequence model."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from common.errors import DataError
 
 
 class Shifted(NamedTuple):
-    """The rows that a curve shift keeps, as indices into the table, and their new labels."""
+    """The rows that `curve_shift` keeps, as indices into the table, and their new labels."""
 
     rows: NDArray[np.intp]
     labels: NDArray[np.int_]
 
 
 def curve_shift(labels: NDArray[Any], rows_before: int) -> Shifted:
-    """Turn the detection of an event into its prediction.
+    """Relabel a time series for the prediction of events instead of their detection ("curve shift").
 
-    The rows before an event become positive, and the rows of events themselves are dropped: by then it is too late.
-    Rows are counted in the table as it is, so where events follow each other closely, the rows before the later one
-    may be dropped as events of their own, and an event at the start has fewer rows before it.
+    The last `rows_before` rows before an event become positive, and the rows of events themselves are dropped, since a
+    prediction would come too late there. Rows are counted in the original table: if one of the rows before an event is
+    itself an event it is dropped, and an event near the start has fewer rows before it.
 
     Args:
-        labels: shape `(rows,)`, in order of time, 1 for a row of an event.
-        rows_before: how many rows before an event become positive.
+        labels: labels of the rows in order of time, shape `(rows,)`, 1 for a row of an event.
+        rows_before: number of rows before an event that become positive.
+
+    Raises:
+        ValueError: `rows_before` is less than 1.
     """
     if rows_before < 1:
         raise ValueError(f"A curve shift needs at least one row before the event. Received: rows_before={rows_before}")
     events = np.asarray(labels) == 1
-    # How many events there are in the rows up to each one: the difference over rows_before rows counts those ahead.
+    # Cumulative number of events; its difference over rows_before rows counts the events ahead of a row.
     seen = np.concatenate([np.cumsum(events), np.full(rows_before, events.sum())])
     ahead = seen[rows_before:] - seen[: len(events)]
     rows = np.flatnonzero(~events)
@@ -40,38 +43,41 @@ def curve_shift(labels: NDArray[Any], rows_before: int) -> Shifted:
 
 
 def windows(rows: NDArray[Any], steps: int, first: int = 0) -> NDArray[Any]:
-    """All runs of consecutive rows, each beginning one row after the other.
+    """Cut a table into overlapping windows of consecutive rows, each beginning one row after the one before.
 
     Args:
-        rows: shape `(rows, features)`.
-        steps: rows of a window.
-        first: the row at which the first window begins.
+        rows: the table, shape `(rows, features)`.
+        steps: number of rows in a window.
+        first: index of the row at which the first window begins. Default: 0.
 
     Returns:
-        Shape `(rows - first - steps + 1, steps, features)`: a view, to be copied before anything is written to it.
+        A read-only view of shape `(rows - first - steps + 1, steps, features)`.
+
+    Raises:
+        ValueError: `steps` or `first` is too small, or the table is too short for one window.
     """
     if steps < 1 or first < 0 or len(rows) < first + steps:
         raise ValueError(
-            f"Windows need at least one step, and one of them must fit behind the first row. "
+            f"Windows need at least one step, and one of them must fit into the rows from `first` on. "
             f"Received: {len(rows)} rows, steps={steps}, first={first}"
         )
     view = np.lib.stride_tricks.sliding_window_view(rows[first:], steps, axis=0)
     return view.transpose(0, 2, 1)
 
 
-# Along time: what a held-out evaluation needs.
+# Functions for the held-out evaluation, which respects gaps in time.
 
 
 def stretches(times: NDArray[np.datetime64], events: NDArray[Any], step: np.timedelta64) -> NDArray[np.intp]:
-    """Number the unbroken stretches of a table: a row of an event is one by itself, and a gap in time begins another.
+    """Number the stretches of a table that are interrupted neither by an event nor by a gap in time.
 
     Args:
-        times: shape `(rows,)`, ascending.
-        events: the same shape, 1 for a row of an event.
-        step: the time from one row to the next where nothing is missing.
+        times: times of the rows, shape `(rows,)`, ascending.
+        events: 1 for a row of an event, the same shape.
+        step: time from one row to the next if no row is missing.
 
     Returns:
-        Shape `(rows,)`: rows of the same number follow each other without a gap or an event between them.
+        The number of the stretch of each row, shape `(rows,)`. Each row of an event is a stretch of its own.
     """
     events = np.asarray(events) == 1
     begins = events.copy()
@@ -80,17 +86,18 @@ def stretches(times: NDArray[np.datetime64], events: NDArray[Any], step: np.time
 
 
 def event_within(times: NDArray[np.datetime64], events: NDArray[Any], span: np.timedelta64) -> NDArray[np.int_]:
-    """The curve shift by the clock: 1 for a row that an event follows within `span`, however few rows lie between.
+    """Label the rows that are followed by an event within a span of time.
 
-    Where no row is missing this is `curve_shift`; where some are, a row before the gap is not close to what follows it.
+    Without gaps these are the labels of `curve_shift`. That function counts rows, so it would also label rows before a
+    gap that are far from the event in time; this one does not.
 
     Args:
-        times: shape `(rows,)`, ascending.
-        events: the same shape, 1 for a row of an event.
-        span: how far ahead an event may lie.
+        times: times of the rows, shape `(rows,)`, ascending.
+        events: 1 for a row of an event, the same shape.
+        span: longest time from a row to the event.
 
     Returns:
-        Shape `(rows,)`.
+        Labels, shape `(rows,)`, 1 for a row that is followed by an event within `span`.
     """
     of_events = np.asarray(times)[np.asarray(events) == 1]
     following = np.searchsorted(of_events, times, side="right")
@@ -101,15 +108,15 @@ def event_within(times: NDArray[np.datetime64], events: NDArray[Any], span: np.t
 
 
 def windows_within(stretch: NDArray[np.intp], events: NDArray[Any], steps: int) -> NDArray[np.intp]:
-    """All windows of consecutive rows that lie within one stretch and hold no row of an event.
+    """List all windows of consecutive rows that lie within one stretch and contain no row of an event.
 
     Args:
-        stretch: of `stretches`, shape `(rows,)`.
-        events: the same shape, 1 for a row of an event.
-        steps: rows of a window.
+        stretch: number of the stretch of each row, from `stretches`, shape `(rows,)`.
+        events: 1 for a row of an event, the same shape.
+        steps: number of rows in a window.
 
     Returns:
-        Indices of rows, shape `(windows, steps)`, in order of time.
+        Row indices, shape `(windows, steps)`, in order of time.
     """
     last = np.arange(steps - 1, len(stretch))
     within = (stretch[last] == stretch[last - steps + 1]) & (np.asarray(events)[last] != 1)
@@ -117,19 +124,19 @@ def windows_within(stretch: NDArray[np.intp], events: NDArray[Any], steps: int) 
 
 
 def boundaries_after_events(events: NDArray[Any], fractions: Sequence[float], rows_before: int) -> list[int]:
-    """Where to cut a table along time without cutting what leads up to an event.
+    """Choose rows at which to split a table along time, so that no event is separated from the rows before it.
 
     Args:
-        events: shape `(rows,)`, in order of time, 1 for a row of an event.
-        fractions: after which part of the rows each cut is wanted, ascending.
-        rows_before: how many rows lead up to an event.
+        events: 1 for a row of an event, shape `(rows,)`, in order of time.
+        fractions: fraction of the rows after which each split is wanted, ascending.
+        rows_before: number of rows before an event that must stay in one part with it.
 
     Returns:
-        For each fraction the index of the row that begins the next part: the one behind the first event from there on
-        that no other event follows within `rows_before` rows.
+        For each fraction the index of the row that begins the next part: the first row, at or after that fraction of
+        the rows, that directly follows an event which is not followed by another one within `rows_before` rows.
 
     Raises:
-        DataError: there is no such event, or none between two cuts.
+        DataError: there is no such event, or two splits would fall on the same one.
     """
     rows = np.flatnonzero(np.asarray(events) == 1)
     apart = np.diff(rows, append=len(events) + rows_before) > rows_before
@@ -145,10 +152,13 @@ def boundaries_after_events(events: NDArray[Any], fractions: Sequence[float], ro
 
 
 def episodes(events: NDArray[Any]) -> NDArray[np.intp]:
-    """Number what lies between events: each row gets the number of events before it, so a run-up goes with its event.
+    """Count the events before each row, so that an event and the rows that lead up to it get the same number.
 
     Args:
-        events: shape `(rows,)`, in order of time, 1 for a row of an event.
+        events: 1 for a row of an event, shape `(rows,)`, in order of time.
+
+    Returns:
+        Number of earlier events, shape `(rows,)`.
     """
     events = np.asarray(events) == 1
     return np.asarray(np.cumsum(events) - events)

@@ -1,1 +1,1 @@
-"""The detectors that every autoencoder is compared with on the same samples."""
+"""Classical detectors that every autoencoder is compared with on the same samples."""

@@ -1,18 +1,18 @@
-"""The classical detectors that every experiment is held against.
+"""Classical detectors that every experiment is compared with.
 
-Each is a scikit-learn estimator with that library's default settings, fitted on what the autoencoder was trained on:
-normal samples, flattened. Nothing is tuned, and no label of a test sample is ever looked at. One entry of `CLASSICAL`
-says all there is to say about a detector, so that another one is one more entry.
+Each is a scikit-learn estimator with the library's default settings, except where its `note` says otherwise. It is
+fitted on the training samples of the autoencoder: normal samples, flattened. Nothing is tuned, and no test label is
+used. To add a detector, add an entry to `CLASSICAL`.
 
-Three rules, laid down before any detector was scored on these data:
-    - Inputs of more than `MOST_COMPONENTS` features reach the detectors that model a density through PCA: the leading
-      components that hold `KEPT_VARIANCE` of the variance, but at most `MOST_COMPONENTS`. A covariance of hundreds of
-      features, many of them constant or copies of their neighbours, is singular. scikit-learn's advice for a covariance
-      is to have more samples than squared features, and 30 components keep to it from 900 samples on.
-    - Detectors that would keep a reader waiting, more than about ten seconds of a processor on one data set, are fitted
-      on at most `SLOW_FIT_LIMIT` training samples. Which ones does not depend on the seed of the run.
-    - Scores that rest on a computation that did not converge are not handed out: any warning from scikit-learn or NumPy
-      about the numbers becomes an error.
+Three rules, fixed before any detector was scored on these data:
+    - The detectors that model a density get inputs of more than `MOST_COMPONENTS` features through PCA: the leading
+      components that hold `KEPT_VARIANCE` of the variance, but at most `MOST_COMPONENTS`. The covariance of hundreds of
+      features, many of them constant or copies of their neighbours, is singular. scikit-learn advises to estimate a
+      covariance from more samples than squared features; with 30 components, 900 samples are enough.
+    - A detector that needs more than about ten seconds of processor time on one data set is fitted on at most
+      `SLOW_FIT_LIMIT` training samples. Their selection does not depend on the seed of the run.
+    - No scores are returned from a computation that did not converge: a warning from scikit-learn or NumPy about the
+      numbers becomes an error.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ KEPT_VARIANCE = 0.95
 SLOW_FIT_LIMIT = 2000
 
 
-# How each detector is built, and how it scores where it has no `score_samples`.
+# Functions that build the estimator of each detector, and scoring functions for those without `score_samples`.
 
 
 class _RandomScores:
-    """The detector that looks at nothing: uniform numbers, one for each sample in the order in which they come."""
+    """Estimator that ignores its inputs and scores each sample with a uniform random number."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -98,16 +98,16 @@ def _one_class_svm(training: Training, seed: int) -> Any:
 def _gaussian_mixture(training: Training, seed: int) -> Any:
     from sklearn.mixture import GaussianMixture
 
-    # A single component takes all samples from the start, so that its random start changes nothing.
+    # With a single component, the random initialisation has no effect on the result.
     return _behind_pca_if_wide(training, GaussianMixture(random_state=0))
 
 
 def _kernel_density(training: Training, seed: int) -> Any:
     from sklearn.neighbors import KernelDensity
 
-    # All samples in one leaf, which is a plain sum. The tree's bounds are subtracted from each other again and lose the
-    # density of far samples: on the paper machine log densities came out wrong by up to 270 (scikit-learn 1.9.1).
-    # Open upstream: https://github.com/scikit-learn/scikit-learn/issues/27186
+    # All samples in one leaf, so that the density is a plain sum. With a tree, cancellation between its bounds loses
+    # the density of distant samples: log densities on the paper machine were wrong by up to 270 (scikit-learn 1.9.1).
+    # Open issue: https://github.com/scikit-learn/scikit-learn/issues/27186
     return _behind_pca_if_wide(training, KernelDensity(leaf_size=max(len(training.x), 1)))
 
 
@@ -128,7 +128,7 @@ def _nearest_centre_distance(kmeans: Any, x: NDArray[np.float64]) -> Scores:
 
 
 def _behind_pca_if_wide(training: Training, estimator: Any) -> Any:
-    """The estimator alone, or for wide inputs a pipeline that gives it their leading principal components."""
+    """Return the estimator, or for more than `MOST_COMPONENTS` features a pipeline of PCA and the estimator."""
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer

@@ -1,4 +1,4 @@
-"""What a detector is: how its estimator is built, fitted and asked for scores."""
+"""The declaration of a detector: its estimator, its settings and its scoring function."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Scores = NDArray[np.float64]
 
 
 class Training(NamedTuple):
-    """What an estimator is built for; nothing of what is scored is in here.
+    """The information that an estimator is built from; it contains nothing about the test samples.
 
-    `x` holds the training samples, flattened to shape `(samples, features)`; `code_size` counts the numbers in the
-    autoencoder's code.
+    Attributes:
+        x: training samples, flattened to shape `(samples, features)`.
+        code_size: number of values in the autoencoder's code.
     """
 
     x: NDArray[np.floating]
@@ -24,7 +25,14 @@ class Training(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """Scores of the test samples, shape `(samples,)`, higher = more anomalous; seconds; training samples used."""
+    """The scores of a detector and the cost of computing them.
+
+    Attributes:
+        scores: anomaly scores of the test samples, shape `(samples,)`, higher = more anomalous.
+        fit_seconds: seconds spent on fitting.
+        score_seconds: seconds spent on scoring.
+        fitted_on: number of training samples that the detector was fitted on.
+    """
 
     scores: Scores
     fit_seconds: float
@@ -33,22 +41,23 @@ class Detection(NamedTuple):
 
 
 def _improbability(estimator: Any, x: NDArray[np.float64]) -> Scores:
-    """scikit-learn's convention turned round: its `score_samples` is higher for what is more normal."""
+    """Negate `score_samples`, which in scikit-learn is higher for more normal samples."""
     return np.asarray(-estimator.score_samples(x))
 
 
 @dataclass(frozen=True)
 class Detector:
-    """One way to score samples by how little they resemble the training samples.
+    """A detector, which scores test samples by their distance from the training samples or their improbability.
 
-    Args:
-        title: for tables.
-        build: makes the unfitted estimator or pipeline for the training samples, from the seed of the run.
-        random: whether its scores depend on the seed where the data are the same.
-        fit_limit: it is fitted on at most so many training samples. Default: all.
-        revision: raised when what it computes changes.
-        note: settings other than scikit-learn's defaults, and why.
-        score: anomaly scores by the fitted estimator. Default: its `score_samples`, negated.
+    Attributes:
+        title: name of the detector in tables.
+        build: `build(training, seed)` makes the unfitted estimator or pipeline.
+        random: true if the scores depend on the seed even when the data are the same.
+        fit_limit: largest number of training samples to fit on. Default: all.
+        revision: version number of the computation; raise it when the scores change. Default: 1.
+        note: settings other than scikit-learn's defaults, and why. Default: none.
+        score: `score(estimator, x)` computes anomaly scores by the fitted estimator. Default: its negated
+            `score_samples`.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The registry of detectors, and the one way to fit one and score by it."""
+"""The registry of detectors, and the function that fits a detector and scores the test samples."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ DETECTORS: dict[str, Detector] = {**CLASSICAL}
 
 
 def detect(name: str, splits: Splits, seed: int) -> Detection:
-    """Fit one detector on the training samples and score the test samples by it.
+    """Fit one detector on the training samples and score the test samples.
 
-    Everything is computed in double precision and on the suite's fixed number of threads, so that the same inputs and
-    seed give the same scores.
+    The computation uses double precision and the suite's fixed number of threads, so that the same inputs and seed give
+    the same scores.
 
     Args:
         name: a key of `DETECTORS`.
-        splits: of a run; only its training samples are fitted on, and no label is looked at.
-        seed: of the run; changes the scores of detectors marked as random only.
+        splits: the splits of a run. Only `x_train` is fitted on, and no label is used.
+        seed: seed of the run; it changes the scores only of detectors marked as random.
 
     Raises:
         ConfigError: there is no such detector.
-        DataError: it cannot be fitted on these samples, or does not give every test sample a finite score.
-        ValueError: the shapes of the inputs do not agree.
+        DataError: the detector cannot be fitted on these samples, or a score is not finite.
+        ValueError: training and test samples differ in their number of features.
     """
     from threadpoolctl import threadpool_limits
 
@@ -47,7 +47,7 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
         raise ValueError(f"Training {x_train.shape} and test samples {x_test.shape} must agree in features")
     x_fit = x_train[fitted_rows(len(x_train), detector.fit_limit)]
     try:
-        # Built before the threads are limited, since the limit only holds for libraries that are loaded.
+        # Build the estimator first: the thread limit affects only libraries that are already loaded.
         estimator = detector.build(Training(x_train, splits.code_size), seed)
         with threadpool_limits(THREADS), _warnings_as_errors():
             started = time.perf_counter()
@@ -63,7 +63,15 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
 
 
 def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:
-    """Which of the training samples a detector is fitted on: all, or `limit` of them, always the same, in order."""
+    """Select the training samples that a detector is fitted on: all of them, or a fixed random subset.
+
+    Args:
+        samples: number of training samples.
+        limit: largest number of samples to select; `None` for all.
+
+    Returns:
+        Ascending indices of the selected samples.
+    """
     if limit is None or samples <= limit:
         return np.arange(samples)
     return np.sort(np.random.default_rng(SUB_SAMPLE_SEED).choice(samples, limit, replace=False))
@@ -83,9 +91,9 @@ def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float6
 
 @contextlib.contextmanager
 def _warnings_as_errors() -> Iterator[None]:
-    """Within this context, remarks on the numbers are errors; those on how a library is called stay warnings.
+    """Raise warnings about the numbers as errors within this context; deprecation warnings stay warnings.
 
-    A `ConvergenceWarning` is a `UserWarning`, and so is what LocalOutlierFactor says when it has too few neighbours;
+    scikit-learn's `ConvergenceWarning` and LocalOutlierFactor's warning about too few neighbours are `UserWarning`s;
     NumPy's overflows and divisions by zero are `RuntimeWarning`s.
     """
     with warnings.catch_warnings():

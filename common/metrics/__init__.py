@@ -1,1 +1,1 @@
-"""Scores, thresholds and metrics: what turns reconstruction errors into numbers."""
+"""Anomaly scores, thresholds, and the metrics computed from them."""

@@ -1,6 +1,6 @@
-"""Whether what is normal stays what it was, where time runs forward: a drift is the first thing to look for.
+"""Measure how the errors of normal samples drift over the parts of a time series.
 
-All of this looks at what is scored, to explain it; nothing here decides anything.
+These metrics use the scored samples and their labels to explain a result; no threshold or setting is chosen from them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ NO_ERROR = "no normal sample has an error"
 class Part(NamedTuple):
     """Samples of one part of a time series, in order of time.
 
-    `times` and `labels`, 1 for an anomaly, have the shape `(samples,)`. `values` are the inputs in standard deviations
-    of what was trained on and `errors` their squared reconstruction errors, both of shape `(samples, features)`.
+    Attributes:
+        times: times of the samples, shape `(samples,)`.
+        labels: shape `(samples,)`, 1 for an anomaly.
+        values: inputs in standard deviations of the training samples, shape `(samples, features)`.
+        errors: squared reconstruction errors of the inputs, the same shape.
     """
 
     times: NDArray[np.datetime64]
@@ -31,21 +34,23 @@ class Part(NamedTuple):
 
     @property
     def normal_errors(self) -> NDArray[np.floating]:
-        """Of the normal samples alone."""
+        """The errors of the normal samples, shape `(normal samples, features)`."""
         return np.asarray(self.errors[self.labels == 0])
 
 
 def drift_metrics(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> dict[str, Metric]:
-    """How far the score of normal samples moves, which sensors move it, and what would be left without these.
+    """Compute metrics of the drift: medians of the score, the sensors that contribute most, and results without them.
 
     Args:
-        parts: by the names of `PARTS`.
+        parts: the samples of each part; the keys are those of `PARTS`.
         sensors: number of the sensor behind each feature, shape `(features,)`.
 
     Returns:
-        `score.<part>_normal_median` and `score.test_anomaly_median`; `test_third_<1|2|3>.auroc` in order of time; for
-        validation and test `drift.<part>_sensor`, the one with the largest share of the error of normal samples, and
-        `drift.<part>_share`; and below `without_sensors` medians and AUROC of the score without these one or two.
+        - `score.<part>_normal_median` and `score.test_anomaly_median`: medians of the score;
+        - `test_third_<1|2|3>.auroc` and `.average_precision`: for each third of the test part, in order of time;
+        - `drift.<validation|test>_sensor`: the sensor with the largest share of the error of normal samples;
+        - `drift.<validation|test>_share`: that share, from 0 to 1;
+        - `without_sensors.*`: medians, AUROC and average precision of the score without these sensors (one or two).
     """
     test = parts["test"]
     metrics = medians("score", parts)
@@ -63,13 +68,22 @@ def drift_metrics(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> di
 
 
 def drifting_sensors(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The sensors with the largest share of the normal error in validation and in test: one number or two."""
+    """Find the sensor with the largest share of the error of normal samples, in validation and in test.
+
+    Returns:
+        Their numbers, shape `(2,)`, or `(1,)` if both parts have the same one.
+    """
     largest = [parts[name].normal_errors.sum(axis=0).argmax() for name in ("validation", "test")]
     return np.asarray(sensors[np.unique(largest)])
 
 
 def medians(name: str, parts: Mapping[str, Part]) -> dict[str, Metric]:
-    """The median score of normal samples in each part, and that of the anomalies of the test part."""
+    """Compute the median score of the normal samples of each part and of the anomalies of the test part.
+
+    Args:
+        name: prefix of the metric names.
+        parts: the samples of each part; the keys are those of `PARTS`.
+    """
     test = parts["test"]
     errors = {f"{part}_normal": parts[part].normal_errors for part in PARTS}
     errors["test_anomaly"] = test.errors[test.labels == 1]
@@ -82,7 +96,11 @@ def medians(name: str, parts: Mapping[str, Part]) -> dict[str, Metric]:
 
 
 def drift_arrays(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> dict[str, NDArray[Any]]:
-    """What the figures below are drawn from: times as seconds since 1970, scores, and the sensors that drift most."""
+    """Collect the arrays that `figures.errors_by_time` and `figures.sensors_by_time` need.
+
+    Returns:
+        Times in seconds since 1970, values of the sensors that drift most, their numbers, and the training scores.
+    """
     drifting = drifting_sensors(parts, sensors)
     arrays: dict[str, NDArray[Any]] = {"drifting_sensors": drifting}
     for name, part in parts.items():

@@ -1,9 +1,9 @@
-"""Scores and detection metrics.
+"""Anomaly scores and detection metrics.
 
-The contract: a higher score is more anomalous, label 1 is the anomaly and the positive class, label 0 is normal.
-Metrics come as a flat mapping of dotted names, the names that data/published/ uses: `<method>.accuracy`,
-`<method>.<normal|anomaly>.<precision|recall|f1>`, `<method>.auroc`. A metric that is undefined is an
-`Undefined` with its reason, never NaN and never 0.
+A higher score means more anomalous; label 1 is the anomaly and the positive class, label 0 is normal. Metrics are
+returned as a flat mapping of dotted names, the same names as in data/published/: `<method>.accuracy`,
+`<method>.<normal|anomaly>.<precision|recall|f1>`, `<method>.auroc`. The value of an undefined metric is an `Undefined`
+with the reason, never NaN or 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLASSES = ("normal", "anomaly")
 
 @dataclass(frozen=True)
 class Undefined:
-    """A metric without a value, and why it has none."""
+    """A metric that has no value, and the reason."""
 
     reason: str
 
@@ -30,21 +30,29 @@ Metrics = Mapping[str, Metric]
 
 
 def with_labels(normal: NDArray[Any], anomalous: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
-    """Normal samples before anomalous ones, images or scores of them, and their labels, 1 for an anomaly."""
+    """Concatenate normal and anomalous samples (or their scores), normal ones first, and make labels for them.
+
+    Args:
+        normal: shape `(normal samples, ...)`.
+        anomalous: shape `(anomalies, ...)`.
+
+    Returns:
+        The samples, shape `(samples, ...)`, and their labels, shape `(samples,)`, 1 for an anomaly.
+    """
     return np.concatenate([normal, anomalous]), np.repeat([0, 1], [len(normal), len(anomalous)])
 
 
 def by_epoch(name: str, values: Iterable[float]) -> dict[str, Metric]:
-    """A loss of every epoch as metrics: `<name>.epoch_001` and so on."""
+    """Name the values of successive epochs as metrics: `<name>.epoch_001`, `<name>.epoch_002` and so on."""
     return {f"{name}.epoch_{epoch:03d}": value for epoch, value in enumerate(values, start=1)}
 
 
 def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mean squared error of each sample, over all its axes but the first.
+    """Compute the mean squared error of each sample.
 
     Args:
-        inputs: what the autoencoder was given, shape `(samples, ...)`.
-        outputs: what it gave back, the same shape.
+        inputs: inputs of the autoencoder, shape `(samples, ...)`.
+        outputs: its reconstructions, the same shape.
 
     Returns:
         Errors, shape `(samples,)`, in squared units of the input.
@@ -55,12 +63,12 @@ def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.float
 
 
 def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
-    """Accuracy, and precision, recall and F1 of both classes: the numbers of a classification report.
+    """Compute the numbers of a classification report: accuracy, and precision, recall and F1 of both classes.
 
     Args:
-        method: what the names begin with.
+        method: prefix of the metric names.
         labels: true classes, shape `(samples,)`, 1 for an anomaly.
-        predictions: predicted classes, the same shape, 1 where an anomaly was flagged.
+        predictions: predicted classes, the same shape, 1 for a flagged sample.
 
     Returns:
         Seven metrics; a ratio without a denominator is `Undefined`.
@@ -81,7 +89,16 @@ def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLik
 
 
 def confusion_counts(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
-    """True and false negatives and positives, the anomaly being the positive class: `<method>.tn fp fn tp`."""
+    """Count true and false negatives and positives, the anomaly being the positive class.
+
+    Args:
+        method: prefix of the metric names.
+        labels: true classes, shape `(samples,)`, 1 for an anomaly.
+        predictions: predicted classes, the same shape, 1 for a flagged sample.
+
+    Returns:
+        `<method>.tn`, `<method>.fp`, `<method>.fn` and `<method>.tp`.
+    """
     labels, predictions = _binary("labels", labels), _binary("predictions", predictions)
     outcomes = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
     return {
@@ -91,10 +108,10 @@ def confusion_counts(method: str, labels: ArrayLike, predictions: ArrayLike) -> 
 
 
 def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
-    """Area under the ROC curve and average precision of scores, without any threshold.
+    """Compute the threshold-free metrics of scores: area under the ROC curve and average precision.
 
     Args:
-        method: what the names begin with.
+        method: prefix of the metric names.
         labels: true classes, shape `(samples,)`, 1 for an anomaly.
         scores: anomaly scores, the same shape, finite, higher = more anomalous.
 
@@ -114,16 +131,19 @@ def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[s
 
 
 def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
-    """How well scores tell anomalies from normal samples, whatever the threshold.
+    """Compute how well scores separate anomalies from normal samples, independently of a chosen threshold.
 
     Args:
         labels: true classes, shape `(samples,)`, 1 for an anomaly.
         scores: anomaly scores, the same shape, finite, higher = more anomalous.
 
     Returns:
-        `auroc`; `average_precision`; `fpr_at_95_recall`, the lowest false-positive rate of a threshold, flagging what
-        is not below it, that catches at least 95 % of the anomalies; and the `prevalence` of anomalies, which is what
-        the average precision of random scores would be. Without both classes the first three are `Undefined`.
+        - `auroc` and `average_precision`;
+        - `fpr_at_95_recall`: the lowest false-positive rate at a recall of at least 95 %, where a sample is flagged if
+          its score is at or above the threshold;
+        - `prevalence`: the fraction of anomalies, which is the expected average precision of random scores.
+
+        If only one class is present, all but `prevalence` are `Undefined`.
 
     Raises:
         ValueError: labels other than 0 and 1, shapes that differ, scores that are not finite.

@@ -1,7 +1,8 @@
-"""Rules that turn scores into decisions, each fitted on a named split.
+"""Rules that choose a threshold for anomaly scores, each fitted on a named split.
 
-Scores are higher for what is more anomalous, and a sample is flagged when its score lies strictly above the threshold.
-A rule never sees what is scored by it later; `published` protocols that do otherwise say so where they call it.
+A higher score means more anomalous, and a sample is flagged if its score lies strictly above the threshold. The scores
+that a rule is fitted on are not those that it is evaluated on; where the `published` protocol of a source fits and
+evaluates on the same samples, the experiment says so at the call.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from common.metrics.scores import Metric, Undefined, classification_metrics, con
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold, and where it comes from.
+    """A threshold, the rule that chose it, and the split that the rule was fitted on.
 
     Attributes:
-        value: scores strictly above it are flagged; infinite where nothing is ever flagged.
-        rule: how it was chosen, in words.
-        fitted_on: the name of the split whose scores it was chosen on.
-        n: how many scores those were; 0 for one that was fixed beforehand.
-        intended_rate: the false-positive rate that was asked for, where the rule takes one.
-        achieved_rate: the part of the normal samples of that split that lie above it, where there are any.
-        precision: of the rule's own scores, where it looks at labels; counted as the rule counts.
-        recall: likewise.
+        value: scores strictly above it are flagged; infinity flags no sample, minus infinity every sample.
+        rule: description of the rule.
+        fitted_on: name of the split that the rule was fitted on.
+        n: number of scores that the rule was fitted on; 0 for a fixed threshold.
+        intended_rate: the requested false-positive rate; `None` if the rule takes none.
+        achieved_rate: the false-positive rate on the split that the rule was fitted on; `None` without normal samples.
+        precision: precision on that split, as defined by the rule; `None` if the rule uses no labels.
+        recall: recall on that split, likewise.
     """
 
     value: float
@@ -40,35 +41,41 @@ class Threshold:
     recall: float | None = None
 
     def flag(self, scores: ArrayLike) -> NDArray[np.int_]:
-        """1 where a score lies above the threshold, shape `(samples,)`.
+        """Flag the scores above the threshold.
+
+        Args:
+            scores: anomaly scores, shape `(samples,)`.
+
+        Returns:
+            1 for a score above the threshold, 0 for the others, the same shape.
 
         Raises:
-            ThresholdError: a score is not a number.
+            ThresholdError: there are no scores, or one is NaN.
         """
         return (_numbers("scores", scores) > self.value).astype(int)
 
 
 def fixed(value: float) -> Threshold:
-    """A threshold that was known before any score was."""
+    """Make a threshold of a value that was not fitted on any scores."""
     return Threshold(float(_numbers("a fixed threshold", [value])[0]), f"fixed at {value:g}", "nothing", 0)
 
 
 def percentile_of_normals(scores: ArrayLike, rate: float, fitted_on: str) -> Threshold:
-    """The smallest score of normal samples above which at most the part `rate` of them lies.
+    """Choose the smallest score such that at most the fraction `rate` of the normal samples lies above it.
 
-    Ties at the threshold are not flagged, so constant scores flag nothing.
+    Ties at the threshold are not flagged, so if all scores are equal, none is flagged.
 
     Args:
-        scores: of normal samples alone, shape `(samples,)`.
-        rate: the false-positive rate intended, between 0 and 1.
-        fitted_on: the name of their split.
+        scores: scores of normal samples only, shape `(samples,)`.
+        rate: intended false-positive rate, at least 1/n for n samples and below 1.
+        fitted_on: name of the split that the scores belong to.
 
     Raises:
-        ThresholdError: no scores, a score that is not a number, or a rate that so few samples cannot show.
+        ThresholdError: there are no scores, one is NaN, or the rate is out of bounds.
     """
     scores = np.sort(_numbers("scores of normal samples", scores))
     n = len(scores)
-    # A rate written in decimals is seldom exact: 0.05 of 20 samples is one of them.
+    # Tolerance for decimals that binary numbers cannot represent: 0.05 of 20 samples must count as 1.
     allowed = int(np.floor(rate * n + 1e-9)) if 0 < rate < 1 else 0
     if allowed < 1:
         raise ThresholdError(
@@ -81,20 +88,23 @@ def percentile_of_normals(scores: ArrayLike, rate: float, fitted_on: str) -> Thr
 
 
 def break_even(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold | None:
-    """The lowest threshold among the scores at which precision equals recall, both of `score >= threshold`.
+    """Choose the lowest score at which precision equals recall, where `score >= threshold` counts as flagged.
 
     Precision tp / (tp + fp) and recall tp / (tp + fn) are equal when as many samples are flagged as there are
-    positives, or when tp is zero. Both are compared as whole numbers, so no rounding decides. With distinct scores and
-    n positives this is the n-th largest score, unless none of the n largest is a positive; then it is the first score
-    above that of every positive, and both are zero.
+    positives, or when tp is zero. These counts are compared as whole numbers, so rounding has no influence. With
+    distinct scores and n positives the threshold is the n-th largest score, unless none of the n largest belongs to a
+    positive; then it is the smallest score above those of all positives, and precision and recall are zero.
 
     Args:
         labels: shape `(samples,)`, 1 for a positive.
-        scores: the same shape.
-        fitted_on: the name of their split.
+        scores: anomaly scores, the same shape.
+        fitted_on: name of the split that the scores belong to.
 
     Returns:
-        The threshold with its precision and recall, or `None` where there is none: no positives, or ties that skip it.
+        The threshold with its precision and recall; `None` without positives, or if ties leave no such score.
+
+    Raises:
+        ThresholdError: labels other than 0 and 1, shapes that differ, no scores, or a score that is NaN.
     """
     labels, scores = _labelled(labels, scores)
     thresholds = np.unique(scores)
@@ -117,22 +127,25 @@ def break_even(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshol
 
 
 def best_f1(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold | None:
-    """The threshold with the highest F1 of the anomaly; of several, the one that flags least.
+    """Choose the threshold with the highest F1 of the anomaly class; of several, the one that flags fewest samples.
 
     Args:
         labels: shape `(samples,)`, 1 for an anomaly.
-        scores: the same shape.
-        fitted_on: the name of their split.
+        scores: anomaly scores, the same shape.
+        fitted_on: name of the split that the scores belong to.
 
     Returns:
-        The threshold with its precision and recall, or `None` without any anomaly to find.
+        The threshold with its precision and recall; `None` if there are no anomalies.
+
+    Raises:
+        ThresholdError: labels other than 0 and 1, shapes that differ, no scores, or a score that is NaN.
     """
     labels, scores = _labelled(labels, scores)
     positives = int(np.sum(labels == 1))
     if positives == 0:
         return None
-    # Between two neighbouring scores every threshold decides alike, so the scores themselves are all there are to try,
-    # and one below them all, which flags everything.
+    # All thresholds between two neighbouring scores flag the same samples, so it is enough to try each score, and one
+    # value below all of them, which flags every sample.
     candidates = np.concatenate([[-np.inf], np.unique(scores)])
     flagged = len(scores) - np.searchsorted(np.sort(scores), candidates, side="right")
     caught = positives - np.searchsorted(np.sort(scores[labels == 1]), candidates, side="right")
@@ -160,20 +173,20 @@ def _of_labelled(
 def threshold_metrics(
     method: str, threshold: Threshold | None, labels: ArrayLike, scores: ArrayLike
 ) -> dict[str, Metric]:
-    """A threshold, and what it does on samples that it was not fitted on.
+    """Evaluate a threshold on samples that it was not fitted on.
 
     Args:
-        method: what the names begin with.
-        threshold: `None` where its rule found none: every metric is then `Undefined`.
-        labels: of the scored samples, shape `(samples,)`, 1 for an anomaly.
-        scores: of the scored samples, the same shape.
+        method: prefix of the metric names.
+        threshold: the threshold; `None` if its rule found none, which makes every metric `Undefined`.
+        labels: labels of the test samples, shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores of the test samples, the same shape.
 
     Returns:
-        `.threshold`, `.fitted_on_n`, `.intended_rate` where there is one, `.false_positive_rate` among the scored
-        normal samples, and below `.test` the counts and ratios of its decisions.
+        Below `method`: `threshold`, `fitted_on_n`, `intended_rate` if the rule takes one, `false_positive_rate` on the
+        test samples, and below `test` the results of `classification_metrics` and `confusion_counts`.
 
     Raises:
-        ThresholdError: labels other than 0 and 1, shapes that differ, a score that is not a number.
+        ThresholdError: labels other than 0 and 1, shapes that differ, no scores, or a score that is NaN.
     """
     labels, scores = _labelled(labels, scores)
     flagged = (Threshold(np.inf, "", "", 0) if threshold is None else threshold).flag(scores)

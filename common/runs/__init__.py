@@ -1,1 +1,1 @@
-"""Runs and their records: which are missing, how they are computed, what they leave on disk."""
+"""Runs of experiments: find the missing ones, compute them, and read and write their records."""

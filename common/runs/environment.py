@@ -1,4 +1,4 @@
-"""Where a run was made: versions, processor, threads, commit. Stored with every record."""
+"""The environment of a run, stored with its record: package versions, processor, threads and commit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "
 
 @functools.cache
 def describe() -> dict[str, Any]:
-    """Everything about this machine that may change a number, and the commit that made it."""
+    """Describe everything about this machine that may influence a result, and the commit of the code."""
     return {
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
@@ -49,7 +49,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout, marked when files differ from it; None outside a checkout."""
+    """Read the commit of the checkout, marked "-dirty" if tracked files were changed; `None` outside a checkout."""
     if not IS_CHECKOUT:
         return None
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]

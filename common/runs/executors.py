@@ -1,4 +1,4 @@
-"""Three ways to execute tasks: one after the other here, in worker processes, or on a Dask cluster."""
+"""Execute tasks in one of three ways: sequentially in this process, in worker processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from common.runs.records import Record
 from common.runs.tasks import Task
 from common.runs.worker import Outcome
 
-# How often events of worker processes are looked at, in seconds.
+# Seconds between two checks for events of the worker processes.
 POLL = 0.1
 
 
 class Listener(Protocol):
-    """Who is told how the runs go."""
+    """Interface of an object that receives the progress of runs, for example to display it."""
 
     def skipped(self, task: Task, record: Record) -> None:
-        """A run was finished before."""
+        """Report a run that is skipped because it was finished earlier."""
 
     def damaged(self, task: Task, problem: str) -> None:
-        """The record of a run was damaged; it has been set aside, and the run comes again."""
+        """Report a damaged record, which was renamed; the run is computed again."""
 
     def started(self, task: Task) -> None:
-        """A run begins."""
+        """Report the start of a run."""
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
-        """A run has trained one more epoch."""
+        """Report the end of an epoch; epochs count from 1."""
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
-        """A run has ended, well or not; `details` is the traceback of a failure."""
+        """Report the end of a run, finished or failed; `details` is the traceback of a failure."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How tasks are run.
+    """Options for the execution of tasks.
 
     Attributes:
-        jobs: how many processes side by side; 1 for none but this one.
-        dask: the address of a Dask cluster to run them on instead.
-        fresh: run again what is finished.
-        tensorboard: also write a TensorBoard log of each run into `tensorboard/` beside its record.
+        jobs: number of parallel worker processes; 1 runs everything in this process. Default: 1.
+        dask: address of a Dask scheduler, whose cluster is used instead. Default: none.
+        fresh: true to run finished tasks again. Default: false.
+        tensorboard: true to write a TensorBoard log of each run to `tensorboard/` beside its record. Default: false.
     """
 
     jobs: int = 1
@@ -59,12 +59,12 @@ class How:
 
 
 class Running:
-    """Passes events on to a listener, and knows which tasks have begun and not ended.
+    """The set of running tasks; forwards events to a listener.
 
-    A part that several seeds share is no run: the listener hears nothing of it.
+    The start of a computation that several seeds share (`Experiment.once`) is not forwarded, since it is no run.
 
     Args:
-        listener: is told of every run and detector.
+        listener: receives the events of all runs and detectors.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -72,26 +72,26 @@ class Running:
         self.tasks: dict[Task, None] = {}
 
     def started(self, task: Task) -> None:
-        """Note that a task begins, or that it was begun when this comes a second time."""
+        """Add a task to the running ones and report its start; does nothing if it is already running."""
         interruption.check()
         if task.seed is not None and task not in self.tasks:
             self.tasks[task] = None
             self._listener.started(task)
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
-        """Pass on that an epoch has ended."""
+        """Report the end of an epoch to the listener."""
         interruption.check()
         self._listener.epoch(task, epoch, epochs, loss)
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
-        """Note that a task has ended."""
+        """Remove a task from the running ones and report its end, unless several seeds share it."""
         self.started(task)
         if self.tasks.pop(task, self) is not self:
             self._listener.finished(task, record, details)
 
 
 def _log_folder(task: Task, how: How) -> Path | None:
-    """An empty folder for the log: the events of an earlier attempt would be drawn into the same curve."""
+    """Empty the folder of the TensorBoard log, which would mix an earlier attempt into the same curves."""
     if not how.tensorboard:
         return None
     folder = task.folder / "tensorboard"
@@ -103,7 +103,7 @@ Outcomes = Generator[tuple[Task, Outcome], None, None]
 
 
 def outcomes_of(tasks: Sequence[Task], running: Running, how: How) -> Outcomes:
-    """Compute tasks, and yield the outcome of each as soon as it is there."""
+    """Compute tasks, and yield each with its outcome as soon as it is available."""
     if how.dask is not None:
         return _on_a_cluster(tasks, running, how.dask)
     if how.jobs > 1 and len(tasks) > 1:
@@ -120,11 +120,15 @@ def _one_after_the_other(tasks: Sequence[Task], running: Running, how: How) -> O
 
 
 def _side_by_side(tasks: Sequence[Task], running: Running, how: How) -> Outcomes:
-    """In worker processes. One that dies takes its pool with it, so the suspects are tried again, each by itself."""
+    """Compute tasks in worker processes.
+
+    A worker that dies breaks its whole pool. The tasks that may have killed it are then repeated in a pool of their
+    own each, so that only the responsible one fails.
+    """
     waiting = list(tasks)
     while waiting:
         lost = yield from _in_a_pool(waiting, running, how)
-        # Tasks are begun in their order, so whatever killed a worker is among the first that are not done.
+        # Tasks are started in order, so the one that killed the worker is among the first unfinished ones.
         suspects, waiting = lost[: how.jobs + 1], lost[how.jobs + 1 :]
         for suspect in suspects:
             if (yield from _in_a_pool([suspect], running, how)):
@@ -132,7 +136,7 @@ def _side_by_side(tasks: Sequence[Task], running: Running, how: How) -> Outcomes
 
 
 def _in_a_pool(tasks: Sequence[Task], running: Running, how: How) -> Generator[tuple[Task, Outcome], None, list[Task]]:
-    """Yield the outcome of each task; return those that were lost with their process, in their order."""
+    """Yield each task with its outcome; return the tasks that were lost with a dead process, in their order."""
     context = multiprocessing.get_context("spawn")
     events = context.SimpleQueue()
     lost: list[Task] = []
@@ -156,15 +160,15 @@ def _in_a_pool(tasks: Sequence[Task], running: Running, how: How) -> Generator[t
                         lost.append(futures[future])
         finally:
             if pending:
-                # Killed, for they hold nothing that must be saved, and may have been started deaf to a termination. The
-                # pool, which has lost its processes, then ends by itself, and is waited for.
+                # Kill the workers: they have nothing to save, and may have inherited that SIGTERM is ignored. The pool
+                # then ends by itself, and the `with` statement waits for it.
                 for process in multiprocessing.active_children():
                     process.kill()
     return sorted(lost, key=tasks.index)
 
 
 def _tell(events: Any, tasks: Sequence[Task], running: Running) -> None:
-    """Pass on what the worker processes have told: that a task begins, or an epoch of one has ended."""
+    """Forward the events of the worker processes: starts of tasks and ends of epochs."""
     while not events.empty():
         number, *progress = events.get()
         if len(progress) == 1:
@@ -174,7 +178,7 @@ def _tell(events: Any, tasks: Sequence[Task], running: Running) -> None:
 
 
 def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outcomes:
-    """On the workers of a Dask cluster, which need the suite and the data, but no file of this machine."""
+    """Compute tasks on a Dask cluster, whose workers need the suite and the data, but no access to this machine."""
     if not tasks:
         return
     try:
@@ -192,7 +196,7 @@ def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outc
                 running.started(futures[future])
                 try:
                     yield futures[future], future.result()
-                except Exception as error:  # noqa: BLE001  whatever a cluster raises is the failure of this task
+                except Exception as error:  # noqa: BLE001  any exception from the cluster is a failure of this task
                     yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
         finally:
-            executor.shutdown(wait=False)  # Nothing is left to wait for, or nobody is left who would.
+            executor.shutdown(wait=False)  # all tasks are done, or the caller has stopped

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, and that cannot get lost."""
+"""Turn SIGINT and SIGTERM into exceptions, and raise them again if an exception got lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody has asked this process to end (SIGTERM), which is an interruption like any other."""
+    """Raised on SIGTERM; a `KeyboardInterrupt`, so that it is handled like Ctrl-C."""
 
 
 _INTERRUPTIONS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
@@ -19,10 +19,10 @@ _asked: list[type[KeyboardInterrupt]] = []
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Within this context SIGINT raises `KeyboardInterrupt` and SIGTERM `Terminated`, so what runs can be recorded.
+    """Make SIGINT raise `KeyboardInterrupt` and SIGTERM raise `Terminated` within this context.
 
-    A signal that is ignored stays ignored. In a thread that is not the main one, to which signals never come, this does
-    nothing.
+    A signal that was ignored before stays ignored. Outside the main thread, which alone receives signals in Python,
+    this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,10 +46,10 @@ def _ask(number: int, frame: Any) -> NoReturn:
 
 
 def check() -> None:
-    """Raise the interruption that a signal has asked for and whose own exception got lost.
+    """Raise the exception of a received signal again, in case it got lost.
 
-    Python raises what a handler raises wherever the main thread happens to be. Within a destructor or a callback from C
-    it goes nowhere, and the work goes on. So whatever works for long calls this now and then.
+    Python raises an exception from a signal handler wherever the main thread is at that moment. Inside a destructor or
+    a callback from C it is discarded, and the program continues. So long computations must call this regularly.
     """
     if _asked:
         raise _asked[-1]

@@ -1,10 +1,10 @@
-"""What one run leaves behind: write, read, list.
+"""Write and read the record of a run.
 
-A run leaves one folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
-Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json` is
-a run that did not finish, and counts for nothing. A record holds the digest of its arrays and of itself, and counts
-only as long as both are what they were. In the same two files, what the seeds share lies beside them in
-`<digest>/once/`, and a detector in `<digest>/detectors/<name>/seed-0000/`.
+Each run has a folder, `<out>/runs/<experiment>/<protocol>/<digest>/seed-0000/`, with `record.json` and `arrays.npz`.
+Both are written under a temporary name and renamed when complete, the record last: a folder without `record.json`
+belongs to an unfinished run and is ignored. A record contains sha256 digests of its arrays and of itself, and is
+rejected if one of them does not match. The results that all seeds share have the same two files in `<digest>/once/`,
+those of a detector in `<digest>/detectors/<name>/seed-0000/`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,31 @@ from common.metrics.scores import Metrics, Undefined
 SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 RECORD, ARRAYS = "record.json", "arrays.npz"
-# A file that is not there is damage; one that cannot be read just now, for want of rights or handles, is not.
+# Errors that mean the file is missing, which counts as a damaged record. Others, such as missing permissions or too
+# many open files, do not.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run, as `record.json` holds it.
+    """The content of `record.json`: settings, results and environment of one run.
 
-    `seed` is `None` for the part that all seeds share. `metrics` is flat; an undefined metric is `None` there and has
-    its reason in `undefined`. `data` maps the data set to its sha256 or to the name of its stand-in; it is empty where
-    the experiment draws its data itself.
+    Attributes:
+        experiment: name of the experiment.
+        protocol: "published" or "held_out".
+        digest: digest of config, protocol, data and revision (`Task.digest`).
+        seed: seed of the run; `None` for the results that all seeds share.
+        status: "ok", "failed" or "interrupted".
+        config: hyperparameters of the experiment.
+        revision: revision of the code of the experiment or detector.
+        data: the name of the data set and its sha256 digest or the name of its stand-in; empty if it reads none.
+        metrics: values by metric name; `None` for an undefined metric.
+        undefined: the reason for each undefined metric.
+        error: error message of a run that did not finish.
+        environment: versions, processor and commit (`environment.describe`).
+        durations: seconds by part of the run, with "total" for all of it.
+        arrays_sha256: digest of `arrays.npz`; `None` without arrays.
+        schema: version of this format.
     """
 
     experiment: str
@@ -60,31 +74,31 @@ class Record:
 
 
 def digest_folder(out: Path, experiment: str, protocol: str, digest: str) -> Path:
-    """The folder of all seeds of one digest."""
+    """Give the folder that contains the seeds of one digest."""
     return out / "runs" / experiment / protocol / digest
 
 
 def detector_folder(digest_folder: Path, detector: str) -> Path:
-    """The folder of a detector under the splits of the runs of one digest."""
+    """Give the folder of a detector that is fitted on the splits of the runs of one digest."""
     return digest_folder / "detectors" / detector
 
 
 def seed_folder(folder: Path, seed: int | None) -> Path:
-    """The folder of one record; without a seed that of what all seeds share."""
+    """Give the folder of one record: that of a seed, or for `None` that of the results which all seeds share."""
     return folder / ("once" if seed is None else f"seed-{seed:04d}")
 
 
 def seed_of(record: Record) -> int:
-    """Give the seed of the record of a run or a detector, which always has one."""
+    """Give the seed of a record of a run or a detector, where it is never `None`."""
     assert record.seed is not None
     return record.seed
 
 
 def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, str]]:
-    """Split metrics into JSON's numbers and nulls, and the reasons of the nulls.
+    """Split metrics into values for JSON, with `None` for an undefined metric, and the reasons for the latter.
 
     Raises:
-        ValueError: a metric is NaN or infinite, which no metric may be.
+        ValueError: a metric is NaN or infinite.
     """
     values: dict[str, float | int | None] = {}
     undefined: dict[str, str] = {}
@@ -101,19 +115,19 @@ def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, 
 def write_run(
     folder: Path, record: Record, arrays: Mapping[str, NDArray[Any]] | None = None, unless_finished: bool = False
 ) -> Record:
-    """Write the arrays and the record that makes them count.
+    """Write the record and the arrays of a run.
 
     Args:
-        folder: of the run; made if need be.
-        record: without `arrays_sha256`, which is filled in here.
-        arrays: what figures are drawn from; none for a failed run.
-        unless_finished: write nothing where a finished run has left its record.
+        folder: folder of the run; created if missing.
+        record: the record without `arrays_sha256`, which is filled in here.
+        arrays: arrays by name, for figures and comparisons. Default: none, for a failed run.
+        unless_finished: true to write nothing if the folder has the record of a finished run. Default: false.
 
     Returns:
-        The record as written, or the one that was there.
+        The record as written, or the existing one.
 
     Raises:
-        OSError: of the disk; what was there before is as it was.
+        OSError: a file cannot be written; the existing files are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = asdict(record)
@@ -139,7 +153,7 @@ def read_record(folder: Path) -> Record:
     """Read the `record.json` of a run.
 
     Raises:
-        RecordError: it is missing, damaged, or of another schema version.
+        RecordError: the record is missing, damaged, in the wrong folder, or of another schema version.
     """
     path = folder / RECORD
     try:
@@ -148,7 +162,7 @@ def read_record(folder: Path) -> Record:
             raise RecordError(f"{path} has schema version {content['schema']}, this suite reads version {SCHEMA}")
         if content.pop("checksum") != digest_of(content):
             raise RecordError(f"{path} is not as it was written; run the seed again with --fresh")
-        # Older records of what the seeds share have neither; they were written only when it was finished.
+        # Older records of shared results lack these two fields; they were written only for finished ones.
         record = Record(**{"seed": None, "status": OK, **content})
         _require_types(record)
     except (*ABSENT, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -165,7 +179,7 @@ def read_record(folder: Path) -> Record:
     return record
 
 
-# What the entries of a record's mappings may be.
+# The types that are allowed for the entries of each mapping of a record.
 _ENTRIES: Mapping[str, tuple[type, ...]] = {
     "config": (object,),
     "data": (str,),
@@ -177,10 +191,10 @@ _ENTRIES: Mapping[str, tuple[type, ...]] = {
 
 
 def _require_types(record: Record) -> None:
-    """What comes from a file may hold anything, and must not fail later, where nobody expects it.
+    """Check the types of all fields, so that a malformed file fails here and not later in a report.
 
     Raises:
-        ValueError: a field holds what it cannot hold.
+        ValueError: a field has a value that is not allowed.
     """
     for name, value in vars(record).items():
         if name in _ENTRIES:
@@ -206,16 +220,20 @@ def _is_entry(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def read_arrays(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
-    """Read `arrays.npz`, without pickle, and make sure that it is the file which the record was written with.
+    """Read `arrays.npz`, without pickle, and verify its digest.
+
+    Args:
+        folder: folder of the run.
+        record: record of the run, which contains the digest.
 
     Raises:
-        RecordError: the file is missing or another one.
+        RecordError: the file is missing, or is not the one that the record was written with.
     """
     content = _arrays_content(folder, record)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
-    except Exception as error:  # damage goes through three libraries, and each has its own words for it
+    except Exception as error:  # a damaged file can raise any exception of numpy, zipfile and zlib
         raise RecordError(f"{folder / ARRAYS} holds no plain arrays: {error}") from error
 
 
@@ -231,13 +249,13 @@ def _arrays_content(folder: Path, record: Record) -> bytes:
 
 
 def set_aside(folder: Path) -> str | None:
-    """Give a damaged record another name, so that it counts for nothing and can still be looked at.
+    """Rename the files of a damaged record to `*.damaged`, so that they are ignored but can still be inspected.
 
     Args:
-        folder: of the record.
+        folder: folder of the record.
 
     Returns:
-        What is wrong with it; `None` where there is no record, or a whole one.
+        Description of the damage; `None` if there is no record, or an undamaged one.
     """
     if not (folder / RECORD).exists():
         return None

@@ -1,6 +1,7 @@
-"""Which runs are missing; run them, one after the other, side by side, or on a cluster; tell how it goes.
+"""Execute the missing runs, report their progress, and write their records.
 
-However they are run, the results are the same: a run depends on its task alone, and all records are written here.
+The results are the same for sequential, parallel and cluster execution: a run depends only on its task, and all records
+are written here.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from common.runs.worker import Outcome
 
 
 def expected_seconds(tasks: Sequence[Task]) -> float | None:
-    """How long these runs will take, going by the medians of earlier runs with the same settings.
+    """Estimate the computing time of runs from the median durations of earlier runs with the same settings.
 
-    Runs with settings that were never run count as long as the others, detectors as nothing; `None` when none was ever
-    run.
+    Runs without earlier ones are assumed to take the mean of the others; detectors are not counted.
+
+    Returns:
+        Seconds, summed over all runs; `None` if there are no earlier runs.
     """
     known: dict[str, list[float]] = {}
     for out, name in {(task.out, task.name) for task in tasks}:
@@ -35,23 +38,26 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
 
 
 def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -> list[Record]:
-    """Run what is not finished yet, and leave a record of each.
+    """Execute all tasks that are not finished yet, and write a record of each.
 
-    A run that fails is recorded as failed, with its reason, and the others go on. When an interruption comes, what runs
-    is recorded as interrupted before the interruption goes on its way.
+    A run that fails is recorded as failed, with its error, and the others continue. On `KeyboardInterrupt`, unfinished
+    runs are recorded as interrupted before it is raised again.
 
     Args:
-        tasks: what to run.
-        listener: who is told.
-        how: one after the other unless told otherwise.
+        tasks: the runs and detectors.
+        listener: receives the progress.
+        how: options for the execution. Default: sequential, in this process.
 
     Returns:
-        The record of every task, in their order.
+        The records of all tasks, in their order.
+
+    Raises:
+        DataError: the data of a task are missing or damaged.
     """
     how = how or How()
     tasks = list(tasks)
     for task in tasks:
-        task.data  # noqa: B018  found now, so that missing data stop nothing half-way
+        task.data  # noqa: B018  find all data first, so that missing data fail before any run
     found = {task: None if how.fresh else task.finished() for task in tasks}
     for task, record in found.items():
         if record is not None:
@@ -63,7 +69,7 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
             listener.damaged(task, problem)
     running = Running(listener)
     try:
-        # Closed in any case, or worker processes would live as long as somebody holds on to an error.
+        # Close the generator explicitly: after an error, a reference to its traceback would keep the workers alive.
         with contextlib.closing(outcomes_of(missing_parts, running, how)) as outcomes:
             for task, outcome in outcomes:
                 _write(task, outcome)
@@ -80,11 +86,11 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
     return [record for record in found.values() if record is not None]
 
 
-# The part that several seeds share.
+# Results that several seeds share.
 
 
 def _shared_parts(tasks: Iterable[Task], fresh: bool) -> tuple[dict[Task, Outcome], list[Task]]:
-    """Read the finished parts that some runs share with other seeds, and list those that are missing."""
+    """Read the finished results that the seeds of these runs share, and list the tasks of those that are missing."""
     parts: dict[Task, Outcome] = {}
     missing = []
     for task in dict.fromkeys(task.shared for task in tasks):
@@ -100,7 +106,7 @@ def _shared_parts(tasks: Iterable[Task], fresh: bool) -> tuple[dict[Task, Outcom
 
 
 def _merged(outcome: Outcome, part: Outcome) -> Outcome:
-    """Put the outcome of a run together with the part that it shares; a failure of either is one of the run."""
+    """Merge the outcome of a run with the results that its seeds share; if either failed, the run failed."""
     if outcome.status != records.OK:
         return outcome
     if part.status != records.OK:
@@ -128,7 +134,7 @@ def _write(task: Task, outcome: Outcome) -> Record:
 
 
 def _write_unfinished(task: Task, record: Record) -> None:
-    """Leave word of a run that did not finish, unless an earlier one did: finished work is never lost."""
+    """Write the record of an unfinished run, without overwriting a finished one."""
     records.write_run(task.folder, record, unless_finished=True)
 
 

@@ -1,4 +1,4 @@
-"""Finds the records of an experiment and sorts them by what a report may do with them."""
+"""Find the records of an experiment, and select those that a report may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.runs.records import OK, Record, read_record, seed_of
 
 
 class Found(NamedTuple):
-    """A run folder, and its record or what is wrong with it."""
+    """The folder of a run with its record, or if that is damaged, with a description of the problem."""
 
     folder: Path
     record: Record | None
@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 def find_records(out: Path, experiment: str) -> Iterator[Found]:
-    """Every run folder of an experiment that holds a record, whole or damaged, in order of path."""
+    """Yield every run folder of an experiment that has a record, damaged ones included, in order of path."""
     for path in sorted((out / "runs" / experiment).glob("*/*/seed-*/record.json")):
         if not re.fullmatch(r"seed-\d{4,}", path.parent.name):
             continue
@@ -34,11 +34,14 @@ def find_records(out: Path, experiment: str) -> Iterator[Found]:
 
 @dataclass
 class Selection:
-    """The records of one experiment, protocol and config, sorted by what a report may do with them.
+    """The records of one experiment and protocol, sorted by their use in a report.
 
-    `runs` are finished, by seed, all on the same `data`.
-    `failed` tells why the other seeds are not finished; `others` counts finished runs of other configs, other data or
-    older code by their digest; `damaged` names records that cannot be read.
+    Attributes:
+        runs: folder and record of every finished run by seed, all with the selected config and on the same data.
+        data: the data set of these runs, as in their records.
+        failed: the reason why a seed is not finished, by seed.
+        others: number of finished runs of other configs, other data or older code, by their digest.
+        damaged: description of every record of the experiment that cannot be read, in any protocol.
     """
 
     runs: dict[int, tuple[Path, Record]] = field(default_factory=dict)
@@ -49,19 +52,26 @@ class Selection:
 
     @property
     def stand_in(self) -> str | None:
-        """What stood in for the real data, if anything did."""
+        """The name of the stand-in that the runs used; `None` for real data."""
         return stand_in_of(self.data)
 
     def metrics(self) -> dict[int, Mapping[str, float | int | None]]:
-        """The metrics of every finished seed."""
+        """Collect the metrics of every finished seed."""
         return {seed: record.metrics for seed, (_, record) in sorted(self.runs.items())}
 
 
 def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
-    """Find what may be compared and reported: records of this very config, made by this revision of the code.
+    """Select the records that may be reported: those of one config and one revision of the code.
 
-    Runs on real data are preferred to those on stand-ins, and where the same data set came in several files, those with
-    the most runs: what is reported together was made from one file.
+    All selected runs used the same data. If there are runs on several versions of the data, real data are preferred to
+    stand-ins, then the version with the most finished runs.
+
+    Args:
+        out: folder that contains `runs/`.
+        experiment: name of the experiment.
+        protocol: "published" or "held_out".
+        config: hyperparameters, as returned by `BaseConfig.to_dict`.
+        revision: revision of the experiment.
     """
     selection = Selection()
     matching: dict[str, list[tuple[Path, Record]]] = {}

@@ -1,4 +1,4 @@
-"""Tasks: what there is to compute, each of which leaves one record."""
+"""Tasks: the computations of the suite, each of which results in one record."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from common.runs.records import Record
 
 @dataclass(frozen=True)
 class Task:
-    """One computation and the place of its record: an experiment, its settings, a protocol, and a seed.
+    """One computation and the location of its record.
+
+    A task is a run of an experiment, the results that all its seeds share, or a detector on the split of a run.
 
     Attributes:
-        experiment: which.
+        experiment: the experiment.
         config: its hyperparameters.
         protocol: "published" or "held_out".
-        seed: of the run; `None` for what all seeds share (`Experiment.once`).
-        out: the folder that `runs/` is in.
-        source: where the data come from.
-        detector: the name of a detector that is fitted and scored under the split of this run instead.
+        seed: seed of the run; `None` for the results that all seeds share (`Experiment.once`).
+        out: folder that contains `runs/`.
+        source: real data or stand-in. Default: real data if they can be obtained.
+        detector: name of the detector to fit and score on the split of this run. Default: none, run the experiment.
     """
 
     experiment: Experiment
@@ -43,7 +45,7 @@ class Task:
     detector: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process with the decision for a stand-in, so that it is not made and reported twice."""
+        """Pickle the task; if this process uses a stand-in, the other one does so without searching again."""
         decided = self.data and all(map(is_stand_in, self.data.values()))
         source = replace(self.source, mode="stand-in") if decided else self.source
         return Task, (self.experiment, self.config, self.protocol, self.seed, self.out, source, self.detector)
@@ -55,12 +57,12 @@ class Task:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a run of the experiment itself: no detector, and nothing that the seeds share."""
+        """True for a run of the experiment itself, false for a detector and for results that all seeds share."""
         return self.detector is None and self.seed is not None
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name everything the run depends on besides its seed."""
+        """Twelve hexadecimal digits that identify config, protocol, data and revision."""
         content = {
             "config": self.config.to_dict(),
             "protocol": self.protocol,
@@ -71,22 +73,22 @@ class Task:
 
     @property
     def data(self) -> dict[str, str]:
-        """The digest of the data set that the run reads, or the name of its stand-in; empty where it reads none."""
+        """The name of the data set with its digest or the name of its stand-in; empty if the experiment reads none."""
         return _identify(self.experiment.dataset, self.source)
 
     @property
     def stand_in(self) -> str | None:
-        """The stand-in for the real data, if there is one."""
+        """The name of the stand-in; `None` for real data."""
         return stand_in_of(self.data)
 
     @property
     def revision(self) -> int:
-        """The revision of the code that computes it."""
+        """The revision of the code of the experiment or the detector."""
         return self.experiment.revision if self.detector is None else DETECTORS[self.detector].revision
 
     @property
     def folder(self) -> Path:
-        """The folder of its record."""
+        """The folder of the record."""
         below = records.digest_folder(self.out, self.name, self.protocol, self.digest)
         if self.detector is not None:
             below = records.detector_folder(below, self.detector)
@@ -94,11 +96,11 @@ class Task:
 
     @property
     def shared(self) -> Task | None:
-        """The task that computes what this run shares with other seeds, if its experiment has such a part."""
+        """The task for the results that all seeds share; `None` if the experiment has none or this is no run."""
         return replace(self, seed=None) if self.is_run and self.experiment.once is not None else None
 
     def finished(self) -> Record | None:
-        """Read the record, if there is one that says ok."""
+        """Read the record; `None` unless it is undamaged, finished and of the current revision."""
         try:
             record = records.read_record(self.folder)
         except RecordError:
@@ -107,7 +109,7 @@ class Task:
 
 
 def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
-    """List the detectors under the splits of some runs, each once where it does not depend on the seed."""
+    """List the detector tasks for the splits of some runs; a detector that does not depend on the seed occurs once."""
     wanted = {
         replace(
             task, detector=name, seed=task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
@@ -119,7 +121,7 @@ def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
 
 
 def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool:
-    """Tell if a detector gives other scores for other seeds, by a seed of its own or by that of the split."""
+    """Check if the scores of a detector depend on the seed, by its own randomness or by that of the split."""
     return DETECTORS[detector].random or protocol in experiment.split_by_seed
 
 

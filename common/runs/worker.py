@@ -1,6 +1,6 @@
-"""Compute one task, and nothing else: no record is read or written here, so it may happen on any machine.
+"""Compute one task, in this process, in a worker process or on another machine.
 
-What a task gives comes back as an `Outcome`, its failure included; whoever asked for it writes the record.
+The result or failure of a task is returned as an `Outcome`. No record is read or written here; the caller does that.
 """
 
 from __future__ import annotations
@@ -36,7 +36,18 @@ Epoch = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task gave: metrics and arrays, or the error that ended it, with the traceback as `details`."""
+    """The result of a task.
+
+    Attributes:
+        status: "ok", "failed" or "interrupted".
+        metrics: values by metric name; `None` for an undefined metric.
+        undefined: the reason for each undefined metric.
+        arrays: arrays by name.
+        error: error message of a failure.
+        details: its traceback.
+        environment: versions, processor and commit. Default: those of this process.
+        durations: seconds by part of the task, with "total" for all of it.
+    """
 
     status: str
     metrics: Mapping[str, float | int | None] = field(default_factory=dict)
@@ -50,13 +61,16 @@ class Outcome:
 
 @dataclass
 class Memory:
-    """What tasks of one process share: data, and the last split, each by what it depends on."""
+    """A cache that the tasks of one process share: the loaded data sets and the last split."""
 
     data: dict[tuple[str | None, Source], Any] = field(default_factory=dict)
     splits: dict[tuple[Experiment, BaseConfig, Source, str, int], Splits] = field(default_factory=dict)
 
     def split(self, task: Task, seed: int) -> Splits:
-        """The split of a task under some seed. Only the last one is kept: the detectors of a seed follow each other."""
+        """Compute the split of a task for a seed, or return it from the cache.
+
+        Only the last split is cached, which is enough since the detectors of one seed are computed in succession.
+        """
         key = (task.experiment, task.config, task.source, task.protocol, seed)
         if key not in self.splits:
             source = (task.experiment.dataset, task.source)
@@ -68,16 +82,19 @@ class Memory:
 
 
 def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = None) -> Outcome:
-    """Compute a run, the part that all seeds share, or a detector.
+    """Compute a run, the results that all seeds share, or a detector.
 
     Args:
-        task: which.
-        memory: of this process.
-        epoch: told after every epoch of a training.
-        log_folder: where to write a TensorBoard log, if anywhere.
+        task: the task.
+        memory: cache of this process.
+        epoch: called after every epoch of a training as `epoch(number, epochs, loss)`, counted from 1.
+        log_folder: folder for a TensorBoard log. Default: no log.
+
+    Returns:
+        The outcome; its status is "failed" if the task raised an exception.
 
     Raises:
-        OSError: of the disk, which is no failure of this task alone.
+        OSError: for example a full disk, which would affect all other tasks too.
     """
     started = time.perf_counter()
     try:
@@ -91,7 +108,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
         metrics, undefined = records.flatten(result.metrics)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever an experiment raises is this run's failure, not the others'
+    except Exception as error:  # noqa: BLE001  any exception of an experiment is a failure of this run only
         lasted = {"total": round(time.perf_counter() - started, 3)}
         return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
     seconds["total"] = time.perf_counter() - started
@@ -100,7 +117,13 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
 
 
 def failed(error: str, details: str | None = None, seconds: Mapping[str, float] | None = None) -> Outcome:
-    """The outcome of a task that did not get to its end."""
+    """Make the outcome of a task that failed.
+
+    Args:
+        error: error message.
+        details: traceback. Default: none.
+        seconds: durations in seconds. Default: a total of 0.
+    """
     return Outcome(records.FAILED, error=error, details=details, durations=seconds or {"total": 0.0})
 
 
@@ -116,13 +139,13 @@ def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
 
 def _once(task: Task, memory: Memory) -> Result:
     assert task.experiment.once is not None
-    # Seed 0 whichever seed comes first, so that nothing can depend on the order of the runs.
+    # Always seed 0, so that the result does not depend on which run comes first.
     with seeded(0):
         return task.experiment.once(memory.split(task, 0), task.config)
 
 
 def _detect(task: Task, memory: Memory, seconds: dict[str, float]) -> Result:
-    """Fit one detector under the split of a run, score by it, and judge its scores."""
+    """Fit one detector on the split of a run, score the test samples, and compute metrics of the scores."""
     assert task.detector is not None and task.seed is not None
     splits = memory.split(task, task.seed)
     detection = detect(task.detector, splits, task.seed)
@@ -133,14 +156,20 @@ def _detect(task: Task, memory: Memory, seconds: dict[str, float]) -> Result:
     return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups})
 
 
-# In a process of its own.
+# Functions for worker processes.
 
 _memory = Memory()
 _events: Any = None
 
 
 def start(events: Any) -> None:
-    """Begin a worker process. What happens in it is told through `events`; an interruption is its parent's matter."""
+    """Initialise a worker process.
+
+    It ignores SIGINT, since its parent handles interruptions, and exits when the parent dies.
+
+    Args:
+        events: queue on which the worker reports started tasks and finished epochs.
+    """
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -148,7 +177,7 @@ def start(events: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed can end nobody: so each worker watches it."""
+    """Exit when the parent process dies, so that no worker outlives it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -156,7 +185,13 @@ def _end_with_parent() -> None:
 
 
 def compute_in_worker(number: int, task: Task, log_folder: Path | None) -> Outcome:
-    """Compute the task of this number in a worker process that was begun by `start`."""
+    """Compute a task in a worker process that was initialised by `start`.
+
+    Args:
+        number: number of the task, with which its events are reported.
+        task: the task.
+        log_folder: folder for a TensorBoard log; `None` for no log.
+    """
     _events.put((number, os.getpid()))
     return compute(task, _memory, functools.partial(_tell_epoch, number), log_folder)
 
@@ -165,14 +200,20 @@ def _tell_epoch(number: int, *progress: Any) -> None:
     _events.put((number, *progress))
 
 
-# Seeds and the state of Keras are those of a process, so runs in one process take turns, whatever threads it has.
+# Random state and Keras' state are global to a process, so the threads of a Dask worker must compute one at a time.
 _one_at_a_time = threading.Lock()
 
 
 def compute_far_away(task: Task, digest: str) -> Outcome:
-    """Compute a task on another machine: code and data there must be those that the caller's `digest` stands for."""
+    """Compute a task on a machine of a cluster.
+
+    Args:
+        task: the task.
+        digest: digest of the task on the calling machine. The outcome is a failure if it differs here, which means that
+            this machine has other data or another version of the code.
+    """
     if task.digest != digest:
         return failed("DataError: the worker has other data, or another version of this suite")
     with _one_at_a_time:
-        # A new memory, since the data of this process may have been exchanged since the last task.
+        # No cache across tasks: the data files may have been replaced since the last task.
         return compute(task, Memory(), lambda *progress: None)

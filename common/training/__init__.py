@@ -1,1 +1,1 @@
-"""Training with Keras (and, for one ablation, PyTorch): seeds, threads, and the compiled epoch."""
+"""Training with Keras, and with PyTorch for one ablation: seeds, threads, and compiled epochs."""

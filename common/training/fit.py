@@ -1,7 +1,7 @@
-"""Seeds, threads, and fit with its epochs compiled: one way to train for every experiment.
+"""Train a Keras autoencoder with compiled epochs, report its progress, and score samples with it.
 
-TensorFlow is imported here and nowhere else first, because two things must happen before it starts: the number of
-threads is fixed, and its start-up messages are kept off stderr.
+TensorFlow is started by `start_keras` and never imported before that, because the number of threads must be fixed and
+its start-up messages suppressed first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from common.training.keras import start_keras
 
-# Steps of a training from which on XLA repays the seconds that it takes to compile one.
+# Number of training steps from which on XLA saves more time than its compilation takes.
 WORTH_XLA = 1000
 
 Progress = Callable[[int, int, float], None]
@@ -30,7 +30,7 @@ _seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=No
 
 @contextlib.contextmanager
 def report_epochs_to(progress: Progress) -> Iterator[None]:
-    """Within this context, `fit` calls `progress(epoch, epochs, loss)` at the end of every epoch, counted from 1."""
+    """Make `fit` call `progress(epoch, epochs, loss)` after every epoch within this context; epochs count from 1."""
     token = _progress.set(progress)
     try:
         yield
@@ -40,10 +40,10 @@ def report_epochs_to(progress: Progress) -> Iterator[None]:
 
 @contextlib.contextmanager
 def log_to(folder: Path | None) -> Iterator[None]:
-    """Within this context, `fit` writes loss and metrics of every epoch as TensorBoard event files.
+    """Make `fit` write loss and metrics of every epoch to TensorBoard event files within this context.
 
     Args:
-        folder: `train/` and `validation/` are made in it; `None` for no log.
+        folder: folder in which `train/` and `validation/` are created; `None` for no log.
     """
     token = _log_folder.set(folder)
     try:
@@ -54,7 +54,11 @@ def log_to(folder: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopwatch() -> Iterator[dict[str, float]]:
-    """Within this context, add up the seconds spent in `fit`, as `fit`, and outside it in `reconstruct`, as `score`."""
+    """Measure the seconds spent in `fit` (key "fit") and in `reconstruct` outside `fit` (key "score").
+
+    Yields:
+        The seconds by key, summed over all calls within this context.
+    """
     seconds: dict[str, float] = {}
     token = _seconds.set(seconds)
     try:
@@ -65,7 +69,7 @@ def stopwatch() -> Iterator[dict[str, float]]:
 
 @contextlib.contextmanager
 def _timed(what: str) -> Iterator[None]:
-    """Count the time in here as `what`, and nothing in here as anything else."""
+    """Add the time spent in this context to the stopwatch under the key `what`, ignoring nested timers."""
     seconds = _seconds.get()
     token = _seconds.set(None)
     started = time.perf_counter()
@@ -78,7 +82,13 @@ def _timed(what: str) -> Iterator[None]:
 
 
 def report_epoch(epoch: int, epochs: int, loss: float) -> None:
-    """Tell whoever listens (see `report_epochs_to`) that an epoch has ended."""
+    """Report the end of an epoch to the function set by `report_epochs_to`, if any.
+
+    Args:
+        epoch: number of the epoch, counted from 1.
+        epochs: number of epochs of the training.
+        loss: training loss of the epoch.
+    """
     progress = _progress.get()
     if progress is not None:
         progress(epoch, epochs, loss)
@@ -96,42 +106,37 @@ def fit(
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> dict[str, list[float]]:
-    """Train an autoencoder to give back its inputs: what Keras' own `fit` does, with each epoch one compiled function.
+    """Train an autoencoder to reconstruct its inputs, like `model.fit`, but with each epoch one compiled function.
 
-    For layers this small, fetching a batch costs as much as a step. So the steps are Keras' own, `model.train_step`,
-    but their batches are gathered inside the compiled epoch. The weights are those of `fit`, bit for bit; for a model
-    compiled with `jit_compile=True`, whose steps XLA merges into fewer passes over the weights, up to rounding.
+    For small layers, fetching a batch takes as long as a step, so the batches are gathered inside the compiled epoch.
+    The weights are those of `model.fit`, bit for bit; with `jit_compile=True`, up to rounding.
 
     Args:
-        model: a compiled Keras model. With `jit_compile=True`, XLA compiles its steps, if they are `WORTH_XLA` many.
-        inputs: what it is to reconstruct, shape `(samples, ...)`.
-        epochs: passes over the inputs, each in a new order; the last batch may be a partial one.
-        batch_size: samples of one step.
-        seed: of the order.
-        on_epoch_end: called after every epoch.
-        validation: what it is scored on after every epoch, shape `(samples, ...)`; the history gets `val_loss`.
-        patience: stop once `val_loss` has not improved for so many epochs, and keep the weights of the last epoch, as
-            `keras.callbacks.EarlyStopping` does unless told otherwise. Needs `validation`. Default: never stop early.
-        callbacks: further Keras callbacks; they are told of epochs, not of batches.
+        model: a compiled Keras model. With `jit_compile=True`, XLA compiles trainings of `WORTH_XLA` steps or more.
+        inputs: training samples, shape `(samples, ...)`.
+        epochs: number of passes over the inputs, each in a new order.
+        batch_size: samples per step; the last batch of an epoch may be smaller.
+        seed: seed of the shuffling.
+        on_epoch_end: called after every epoch. Default: nothing.
+        validation: samples for `val_loss` in the history, shape `(samples, ...)`. Default: none.
+        patience: number of epochs without improvement of `val_loss` after which training stops; the weights of the last
+            epoch are kept, as by `keras.callbacks.EarlyStopping`. Needs `validation`. Default: never stop early.
+        callbacks: further Keras callbacks; they are called for epochs, not for batches.
 
     Returns:
-        Keras' history: for the loss (penalties included) and every compiled metric one number an epoch.
+        Keras' history: one number per epoch for the loss (penalties included) and for every compiled metric.
 
     Raises:
-        FloatingPointError: a loss is not finite any more.
+        FloatingPointError: a loss became infinite or NaN.
+        ValueError: `patience` without `validation`.
     """
     if patience is not None and validation is None:
         raise ValueError(f"Stopping early needs validation data to watch. Received: patience={patience}")
     history = start_keras().callbacks.History()
-    stopping = [] if patience is None else [start_keras().callbacks.EarlyStopping("val_loss", patience=patience)]
-    told = start_keras().callbacks.CallbackList(
-        # The history is behind those that write into the logs.
-        [_progress_callback(epochs, on_epoch_end), *stopping, *_log_callbacks(), *callbacks, history],
-        model=model,
-        epochs=epochs,
-        steps=-(-len(inputs) // batch_size),
-        verbose=0,
-    )
+    # The history comes last, so that it records the values that other callbacks add to the logs.
+    every = [*_own_callbacks(epochs, on_epoch_end, patience), *callbacks, history]
+    steps = -(-len(inputs) // batch_size)
+    told = start_keras().callbacks.CallbackList(every, model=model, epochs=epochs, steps=steps, verbose=0)
     with _timed("fit"):
         worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
         train = _compiled_epoch(model, inputs, batch_size, model.jit_compile and worth_xla)
@@ -151,8 +156,14 @@ def fit(
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
+def _own_callbacks(epochs: int, on_epoch_end: Callable[[], None] | None, patience: int | None) -> list[Any]:
+    """Make the callbacks for progress, early stopping and the TensorBoard log, in this order."""
+    stopping = [] if patience is None else [start_keras().callbacks.EarlyStopping("val_loss", patience=patience)]
+    return [_progress_callback(epochs, on_epoch_end), *stopping, *_log_callbacks()]
+
+
 def _progress_callback(epochs: int, on_epoch_end: Callable[[], None] | None) -> Any:
-    """Tells whoever wants to know that an epoch has ended."""
+    """Make a callback that runs `on_epoch_end` and reports the epoch."""
 
     def after(epoch: int, logs: dict[str, float]) -> None:
         if on_epoch_end is not None:
@@ -169,7 +180,10 @@ def _require_finite(logs: Mapping[str, float], epoch: int) -> None:
 
 
 def _orders(samples: int, epochs: int, seed: int) -> Any:
-    """For every epoch the indices of all samples, in the order in which `fit` would be fed from a shuffle buffer."""
+    """Make a data set of shuffled sample indices, one element per epoch.
+
+    The order is the same as when `model.fit` reads from a `tf.data` shuffle buffer as large as the data set.
+    """
     import tensorflow as tf
 
     indices = tf.data.Dataset.range(samples)
@@ -179,14 +193,14 @@ def _orders(samples: int, epochs: int, seed: int) -> Any:
 def _compiled_epoch(
     model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool
 ) -> Callable[[Any], dict[str, float]]:
-    """A function that trains one epoch in a given order, and gives the loss and metrics of the epoch."""
+    """Make a function that trains one epoch in a given order of the samples and returns its loss and metrics."""
     import tensorflow as tf
 
     samples = tf.constant(inputs)
-    # XLA wants to know all shapes, so the partial batch goes through a function of its own; compiled without XLA, since
-    # a single step would cost seconds to save microseconds.
+    # XLA needs static shapes, so the partial batch gets its own function. That one is compiled without XLA, since
+    # compiling a single step takes seconds and saves microseconds.
     looped = len(inputs) - len(inputs) % batch_size if xla else len(inputs)
-    # A function that makes variables is traced twice, so they are all made here.
+    # A tf.function that creates variables is traced twice, so all variables are created beforehand.
     model.optimizer.build(model.trainable_variables)
     model.compute_loss(samples[:1], samples[:1], samples[:1])
     model.compute_metrics(samples[:1], samples[:1], samples[:1])
@@ -215,7 +229,7 @@ def _compiled_epoch(
 
 
 def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:
-    """A function that gives loss and metrics of these inputs, all as one batch; of none, nothing."""
+    """Make a function that returns loss and metrics of the inputs, as one batch; an empty dict without inputs."""
     import tensorflow as tf
 
     if inputs is None:
@@ -234,10 +248,10 @@ def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Call
 
 
 def _log_callbacks() -> list[Any]:
-    """What writes the TensorBoard log, if one is asked for.
+    """Make the callback that writes the TensorBoard log, if `log_to` has set a folder.
 
-    Keras' own callback needs the package `tensorboard`, which only the reader of a log should need. So the scalars are
-    written with what TensorFlow has, under the names and in the folders that Keras' callback uses.
+    Keras' own callback needs the package `tensorboard`, which should be needed only to view a log. So the scalars are
+    written with TensorFlow alone, under the same names and in the same folders as by Keras' callback.
     """
     folder = _log_folder.get()
     if folder is None:
@@ -262,17 +276,22 @@ def _log_callbacks() -> list[Any]:
 
 
 def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the model makes of its inputs, in one batch, without the overhead of `predict`."""
+    """Compute the outputs of a model for all inputs in one batch, without the overhead of `predict`."""
     with _timed("score"):
         return np.asarray(model(inputs, training=False))
 
 
 def layer_arrays(model: Any, prefix: str = "layer") -> dict[str, NDArray[Any]]:
-    """The layers of a Functional model without branches, as small arrays: what `figures.model_graph` draws.
+    """Describe the layers of a Functional model without branches as arrays for `figures.model_graph`.
+
+    Args:
+        model: a Functional Keras model.
+        prefix: prefix of the array names. Default: "layer".
 
     Returns:
-        `<prefix>_names` with the class of each layer and of what it wraps, `<prefix>_shapes` with its output shape as
-        text, the batch axis left out, and `<prefix>_parameters` with its number of weights; each of shape `(layers,)`.
+        Three arrays of shape `(layers,)`: `<prefix>_names`, the class of each layer, with that of a wrapped layer in
+        parentheses; `<prefix>_shapes`, its output shape as text, without the batch axis; and `<prefix>_parameters`,
+        its number of weights.
     """
     return {
         f"{prefix}_names": np.array([_layer_name(layer) for layer in model.layers]),

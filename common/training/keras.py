@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: started with a fixed number of threads, seeded anew for every run."""
+"""Start Keras on TensorFlow with a fixed number of threads, and seed every run."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ import tempfile
 from collections.abc import Iterator
 from types import ModuleType
 
-# Threads of one run, for TensorFlow's kernels and for the BLAS under NumPy. Fixed, since kernels round differently
-# with other thread counts, and 1, since two runs side by side use two cores better than one run with two threads.
+# Number of threads of one run, for TensorFlow's kernels and for NumPy's BLAS. It is fixed because results round
+# differently with other numbers, and 1 because two parallel runs use two cores better than one run with two threads.
 THREADS = 1
 
 
 def start_keras() -> ModuleType:
-    """Import Keras on TensorFlow with the fixed number of threads and without start-up noise. Safe to call again.
+    """Import Keras on TensorFlow with the fixed number of threads and without start-up messages.
 
-    The messages that TensorFlow's libraries write before their own logging is set up (which processor features they
-    use, that no GPU was found) come from C++ and ignore its log level, so the file descriptor itself is held back
-    until the first device exists. If the import fails, what was held back is written out after all.
+    Later calls return the imported module. Some messages of TensorFlow's C++ libraries (processor features in use, no
+    GPU found) ignore its log level, so file descriptor 2 (stderr) is redirected to a temporary file until the first
+    device exists. If the import fails, the contents of that file are written to stderr.
+
+    Returns:
+        The module `keras`.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"]
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # Errors of kernels reach Python as exceptions; what is left on this channel is remarks on processor features.
+    # Errors of kernels are raised as Python exceptions, so only remarks on processor features are lost.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _standard_error_held_back():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
         tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-        # A GPU adds in another order from run to run; models this small are no faster there.
+        # A GPU may sum in another order in every run, and models this small are no faster on it.
         tf.config.set_visible_devices([], "GPU")
-        tf.constant(0)  # creates the devices, which is when the last messages come
+        tf.constant(0)  # creates the devices, which writes the last messages
         import keras  # noqa: F401
     return sys.modules["keras"]
 
@@ -59,11 +62,11 @@ def _standard_error_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Everything random within this context derives from `seed`, and the BLAS uses the fixed number of threads.
+    """Seed all global random generators, clear Keras' state, and limit the BLAS threads within this context.
 
     Args:
-        seed: seeds Python's `random`, NumPy's legacy global state and TensorFlow, in this order; scikit-learn's
-            estimators and the shuffle buffer are handed it by the experiment.
+        seed: seed of Python's `random`, NumPy's legacy global state and TensorFlow. scikit-learn's estimators and the
+            shuffle buffer are not seeded here; the experiment passes them the seed.
     """
     from threadpoolctl import threadpool_limits
 

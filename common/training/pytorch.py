@@ -1,8 +1,7 @@
-"""The dense autoencoder in PyTorch, for sources that were written in it.
+"""Train a dense autoencoder in PyTorch, to check if a deviation from a source is due to the framework.
 
-Our experiments are Keras. Where a number of such a source does not come out, this tells a difference of framework from
-a difference of anything else: the same data, settings and seeds, trained by the framework that the source used. PyTorch
-is an optional requirement.
+All experiments use Keras. If a source used PyTorch and its number is not reproduced, the same data, settings and seeds
+can be trained with PyTorch instead. PyTorch is an optional requirement.
 """
 
 from __future__ import annotations
@@ -35,18 +34,19 @@ def train_dense_autoencoder(
     """Train a stack of linear layers, each followed by LeakyReLU, with PyTorch's own defaults.
 
     Args:
-        inputs: what it is to reconstruct, shape `(samples, features)`.
-        units: width of every layer, the output included.
-        negative_slope: of every LeakyReLU.
-        learning_rate: of Adam.
-        weight_decay: of Adam, PyTorch's kind: added to the gradient.
-        epochs: passes over the inputs.
-        batch_size: samples of one step.
-        seed: of initialisation and shuffling.
-        on_epoch_end: called after every epoch with the model so far.
+        inputs: training samples, shape `(samples, features)`.
+        units: width of every layer, including the output layer.
+        negative_slope: negative slope of every LeakyReLU.
+        learning_rate: learning rate of the Adam optimizer.
+        weight_decay: weight decay of PyTorch's Adam optimizer: this factor times the weight is added to the gradient.
+        epochs: number of passes over the inputs.
+        batch_size: samples per step.
+        seed: seed of initialisation and shuffling.
+        on_epoch_end: called after every epoch with a function that computes reconstructions by the current weights.
 
     Returns:
-        The trained model as a function of arrays, and for each epoch the sum of the batch means of the squared error.
+        The function that computes reconstructions by the trained weights, shape `(samples, features)`; and for each
+        epoch the sum over its batches of the mean squared error.
 
     Raises:
         SuiteError: PyTorch is not installed.
@@ -57,11 +57,7 @@ def train_dense_autoencoder(
         raise SuiteError("PyTorch is not installed, and --framework pytorch needs it: pip install torch") from error
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
-    widths = [inputs.shape[1], *units]
-    layers: list[Any] = []
-    for fan_in, fan_out in zip(widths, units, strict=False):
-        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.LeakyReLU(negative_slope)]
-    model = torch.nn.Sequential(*layers)
+    model = _dense_model(inputs.shape[1], units, negative_slope)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     tensor = torch.from_numpy(inputs)
 
@@ -82,3 +78,12 @@ def train_dense_autoencoder(
         on_epoch_end(reconstruct)
         report_epoch(epoch, epochs, total)
     return reconstruct, losses
+
+
+def _dense_model(features: int, units: Sequence[int], negative_slope: float) -> Any:
+    import torch
+
+    layers: list[Any] = []
+    for fan_in, fan_out in zip([features, *units], units, strict=False):
+        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.LeakyReLU(negative_slope)]
+    return torch.nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""What PyTorch does by default and Keras does not, for sources that were written in it."""
+"""Defaults of PyTorch that differ from those of Keras, for sources that used PyTorch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from common.training.keras import start_keras
 
 
 def dense(inputs: Any, units: int, *, activation: str = "linear", initializer: str = "pytorch") -> Any:
-    """Apply a new dense layer that starts as PyTorch's `Linear`.
+    """Apply a new dense layer that is initialised like PyTorch's `Linear`.
 
     Args:
         inputs: Keras tensor, shape `(batch, features)`.
         units: width of the layer.
-        activation: of the layer.
-        initializer: "pytorch", weights and biases uniform in +-1/sqrt(features), or "keras", Keras' own default.
+        activation: name of the activation function. Default: "linear".
+        initializer: "pytorch" for weights and biases uniform in +-1/sqrt(features), or "keras" for Keras' defaults.
+            Default: "pytorch".
 
     Returns:
         The layer's outputs, shape `(batch, units)`.
@@ -30,18 +31,18 @@ def dense(inputs: Any, units: int, *, activation: str = "linear", initializer: s
 
 
 def adam(learning_rate: float, *, weight_decay: float) -> Any:
-    """Keras' Adam with the weight decay of `torch.optim.Adam(weight_decay=...)` and its epsilon of 1e-8.
+    """Make a Keras Adam optimizer with the weight decay of `torch.optim.Adam(weight_decay=...)` and its epsilon, 1e-8.
 
     Args:
-        learning_rate: of Adam.
-        weight_decay: this factor times the weight is added to the gradient, of weights and biases alike. Keras' own
-            `weight_decay` is the decoupled kind and would be another method. An L2 penalty of half the factor has the
-            same gradient, but is part of the loss, which the sources print without it.
+        learning_rate: learning rate of the Adam optimizer.
+        weight_decay: this factor times the weight is added to the gradient, for weights and biases. Keras' own
+            `weight_decay` is decoupled (AdamW), which is another method. An L2 penalty of half the factor has the same
+            gradient, but would be added to the reported loss, which in PyTorch does not contain it.
     """
     keras = start_keras()
 
     class CoupledDecayAdam(keras.optimizers.Adam):  # type: ignore[misc, name-defined]
-        """Adam that sees the decay as part of the gradient."""
+        """Adam with the weight decay added to the gradient."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(gradient + weight_decay * variable, variable, learning_rate)
@@ -50,9 +51,10 @@ def adam(learning_rate: float, *, weight_decay: float) -> Any:
 
 
 def mean_of_batch_means(inputs: Any, reconstructions: Any) -> Any:
-    """Squared error of a batch as one number: as a metric of Keras it weighs each batch alike, a partial one too.
+    """Compute the mean squared error of a batch as one number, for use as a Keras metric.
 
-    That is how a training loop averages what it prints.
+    Keras then averages over the batches with equal weights, also for a smaller last batch, as a hand-written PyTorch
+    training loop does.
     """
     keras = start_keras()
     return keras.ops.mean(keras.ops.square(inputs - reconstructions))
