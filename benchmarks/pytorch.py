@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.problems import Problem, load_problem
+from common.training import pytorch
 
 Mark = Callable[[str], None]
 Work = Callable[[Mark], object]
@@ -37,23 +38,17 @@ def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable
 
     config = problem.config
     model = BUILDERS[experiment]()
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=getattr(config, "weight_decay", 0.0)
-    )
-    inputs = _tensor(problem.inputs)
     validation = None if problem.validation is None else _tensor(problem.validation)
-    for _ in range(epochs):
-        total = 0.0
-        for batch in inputs[torch.randperm(len(inputs))].split(config.batch_size):
-            loss = torch.nn.functional.mse_loss(model(batch), batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
+
+    def after_epoch() -> None:
         if validation is not None:
             with torch.no_grad():
                 torch.nn.functional.mse_loss(model(validation), validation).item()
         on_epoch_end()
+
+    rates = {"learning_rate": config.learning_rate, "weight_decay": getattr(config, "weight_decay", 0.0)}
+    steps = {"epochs": epochs, "batch_size": config.batch_size}
+    pytorch.fit(model, _tensor(problem.inputs), **rates, **steps, on_epoch_end=after_epoch)
     return model
 
 

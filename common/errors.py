@@ -4,6 +4,14 @@
 class SuiteError(Exception):
     """Base class of errors that the user can correct; the message says what was found and expected, and what to do."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Escape parts of a text that are not Unicode, such as the name of a file that is not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
 
 class ConfigError(SuiteError):
     """An option has an invalid value."""

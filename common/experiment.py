@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from common.config import BaseConfig
 from common.metrics.scores import Metrics
+from common.metrics.thresholds import Decision
 
 PUBLISHED, HELD_OUT = "published", "held_out"
 PROTOCOLS = (PUBLISHED, HELD_OUT)
@@ -54,10 +55,17 @@ class Splits:
 
 
 class Result(NamedTuple):
-    """The results of a run: a flat mapping of metrics, and the arrays that the figures need."""
+    """The results of a run.
+
+    Attributes:
+        metrics: values by dotted name.
+        arrays: scores, labels and everything that the figures need, by name.
+        decisions: the thresholds that were applied to the test samples. Default: none.
+    """
 
     metrics: Metrics
     arrays: Arrays
+    decisions: Sequence[Decision] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,12 +11,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import DataError
+
+T = TypeVar("T")
 
 # The folder that contains common/, experiments/ and data/: a checkout, or site-packages for an installed wheel.
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,27 +107,28 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 # that cannot be written is not cached.
 
 
-def kept(path: Path, key: Any, compute: Callable[[], Any]) -> Any:
+def kept(path: Path, key: Any, compute: Callable[[], T], kind: type[T]) -> T:
     """Read a result from its cache file, or compute it and write it there.
 
     Args:
         path: path of the file, which contains one result and the digest of its key.
-        key: everything that the result depends on, as JSON-serialisable data. If it has changed, the result is computed
-            again.
-        compute: computes the result, as JSON-serialisable data.
+        key: everything that the result depends on: plain data, or dataclasses of them. If it has changed, the result is
+            computed again.
+        compute: computes the result.
+        kind: type of the result: plain data, a dataclass, or a collection of them.
 
     Returns:
         The result after conversion to JSON and back, also if it was just computed.
     """
-    digest = digest_of(key)
+    digest = digest_of(to_plain(key))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["key"] == digest and content["checksum"] == digest_of(content["result"]):
-            return content["result"]
-    result = json.loads(json.dumps(compute()))
+            return from_plain(content["result"], kind)
+    result = to_plain(compute())
     text = json.dumps({"key": digest, "checksum": digest_of(result), "result": result})
     _keep(path, text.encode())
-    return result
+    return from_plain(json.loads(text)["result"], kind)
 
 
 def kept_arrays(path: Path, key: str, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -163,7 +167,7 @@ def sha256_of(path: Path) -> str:
     try:
         place, status = str(path.resolve()), path.stat()
         memory = CACHE / "digests" / f"{digest_of(place)}.json"
-        return str(kept(memory, [place, status.st_size, status.st_mtime_ns], compute))
+        return kept(memory, [place, status.st_size, status.st_mtime_ns], compute, str)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -171,6 +175,23 @@ def sha256_of(path: Path) -> str:
 def digest_of(content: Any) -> str:
     """Compute the sha256 digest of JSON-serialisable data in hexadecimal; the order of keys has no influence."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def to_plain(content: Any) -> Any:
+    """Convert dataclasses and collections of them to JSON-serialisable data; bytes become base64 text."""
+    return msgspec.to_builtins(content, str_keys=True)
+
+
+def from_plain(content: Any, kind: type[T]) -> T:
+    """Convert JSON data to a type: a dataclass, plain data, or a collection of them; the reverse of `to_plain`.
+
+    Raises:
+        ValueError: the data do not have this type; the message names the first place where they differ.
+    """
+    try:
+        return msgspec.convert(content, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _keep(path: Path, content: bytes) -> None:

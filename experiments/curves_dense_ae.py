@@ -60,7 +60,7 @@ from common.metrics.scores import (
     reconstruction_error,
     with_labels,
 )
-from common.metrics.thresholds import percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
@@ -232,55 +232,37 @@ def layer_units(config: Config) -> list[int]:
 
 def train(
     autoencoder: Any, splits: CurveSplits, config: Config, seed: int
-) -> tuple[pytorch.Reconstruct, list[float], np.ndarray]:
+) -> tuple[Callable[[np.ndarray], np.ndarray], list[float], np.ndarray]:
     """Train on the normal training curves only, and score the source's test curves after every epoch.
+
+    With `framework="pytorch"`, the source's framework, the Keras model is replaced by one in PyTorch.
 
     Returns:
         A function that reconstructs curves with the trained autoencoder; the loss of every epoch as the source prints
         it; and the errors of the test curves after every epoch, shape `(epochs, curves)`.
     """
+    model, reconstruct_by = autoencoder, reconstruct
+    if config.framework == "pytorch":
+        reconstruct_by = pytorch.reconstruct
+        slope = config.negative_slope
+        model = pytorch.dense_autoencoder(config.points, layer_units(config), negative_slope=slope, seed=seed)
     normal, x_source_test = splits.x_train.astype(np.float32), splits.x_source_test.astype(np.float32)
     test_errors: list[np.ndarray] = []
 
-    def score_test_curves(reconstruct_by: pytorch.Reconstruct) -> None:
-        test_errors.append(reconstruction_error(x_source_test, reconstruct_by(x_source_test)))
+    def reconstruct_curves(curves: np.ndarray) -> np.ndarray:
+        return reconstruct_by(model, curves.astype(np.float32))
 
+    def score_test_curves() -> None:
+        test_errors.append(reconstruction_error(x_source_test, reconstruct_curves(x_source_test)))
+
+    steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size}
     if config.framework == "pytorch":
-        reconstruct_by, losses = train_in_pytorch(normal, config, seed, score_test_curves)
+        rates: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
+        losses = pytorch.fit(model, normal, **steps, **rates, on_epoch_end=score_test_curves)
     else:
-        reconstruct_by, losses = train_in_keras(autoencoder, normal, config, seed, score_test_curves)
-    return reconstruct_by, losses, np.stack(test_errors)
-
-
-def train_in_keras(
-    autoencoder: Any, normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
-) -> tuple[pytorch.Reconstruct, list[float]]:
-    """Train the autoencoder with Keras, the default."""
-
-    def reconstruct_by(curves: np.ndarray) -> np.ndarray:
-        return reconstruct(autoencoder, curves.astype(np.float32))
-
-    settings: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "seed": seed}
-    history = fit(autoencoder, normal, on_epoch_end=lambda: score(reconstruct_by), **settings)
-    batches = -(-len(normal) // config.batch_size)
-    return reconstruct_by, [batches * mean for mean in history["mean_of_batch_means"]]
-
-
-def train_in_pytorch(
-    normal: np.ndarray, config: Config, seed: int, score: Callable[[pytorch.Reconstruct], None]
-) -> tuple[pytorch.Reconstruct, list[float]]:
-    """Train the autoencoder with PyTorch, the source's framework, to measure the effect of changing frameworks."""
-    return pytorch.train_dense_autoencoder(
-        normal,
-        layer_units(config),
-        negative_slope=config.negative_slope,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        seed=seed,
-        on_epoch_end=score,
-    )
+        history = fit(model, normal, **steps, seed=seed, on_epoch_end=score_test_curves)
+        losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]
+    return reconstruct_curves, losses, np.stack(test_errors)
 
 
 # The run.
@@ -296,11 +278,11 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         for method, flagged in predictions.items():
             metrics |= classification_metrics(method, y, flagged)
 
-    reconstruct_by, losses, test_errors = train(autoencoder, splits, config, seed)
+    reconstruct_curves, losses, test_errors = train(autoencoder, splits, config, seed)
     metrics |= by_epoch("loss", losses)
 
-    test_residuals = splits.x_source_test - reconstruct_by(splits.x_source_test)
-    reconstructions = reconstruct_by(x)
+    test_residuals = splits.x_source_test - reconstruct_curves(splits.x_source_test)
+    reconstructions = reconstruct_curves(x)
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
@@ -317,11 +299,15 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
     decision: dict[str, np.ndarray] = {}
+    decided: list[Decision] = []
+    for name, votes in forest_scores.items():
+        decided += decisions(name, y, votes, {name.removesuffix("_scores"): fixed(0.5)})
     if splits.held_back is not None:
-        held_back_errors = reconstruction_error(splits.held_back, reconstruct_by(splits.held_back))
+        held_back_errors = reconstruction_error(splits.held_back, reconstruct_curves(splits.held_back))
         metrics["held_back.loss"] = float(held_back_errors.mean())
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal curves kept back")
         metrics |= threshold_metrics("percentile", threshold, y, scores)
+        decided += decisions("scores", y, scores, {"percentile": threshold})
         decision["threshold"] = np.array(threshold.value)
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
@@ -337,11 +323,11 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "test_labels": splits.y_source_test,
         "test_errors_by_epoch": test_errors,
         "test_example": splits.x_source_test[example],
-        "test_example_reconstruction": reconstruct_by(splits.x_source_test[example]),
+        "test_example_reconstruction": reconstruct_curves(splits.x_source_test[example]),
         "test_histograms": test_histograms,
         "histogram_limit": np.array(config.histogram_limit),
     }
-    return Result(metrics, arrays)
+    return Result(metrics, arrays, decided)
 
 
 def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -59,7 +59,7 @@ from common.metrics.scores import (
     reconstruction_error,
     with_labels,
 )
-from common.metrics.thresholds import percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 
@@ -120,9 +120,13 @@ def fit_baseline(splits: Splits, config: Config) -> Result:
     baseline = one_class_svm(splits.x_train, config)
     scores, flagged = score(baseline, splits.x_test)
     metrics = printed_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
+    thresholds = {"ocsvm_pixels": fixed(0.0)}
     if splits.held_back is not None:
-        metrics |= held_out_decisions("ocsvm_pixels", score(baseline, splits.held_back)[0], splits.y_test, scores)
-    return Result(metrics, {"scores_pixels": scores, "flagged_pixels": flagged})
+        percentile = threshold_of(score(baseline, splits.held_back)[0])
+        metrics |= threshold_metrics("ocsvm_pixels.percentile", percentile, splits.y_test, scores)
+        thresholds["ocsvm_pixels.percentile"] = percentile
+    arrays = {"scores_pixels": scores, "flagged_pixels": flagged}
+    return Result(metrics, arrays, decisions("scores_pixels", splits.y_test, scores, thresholds))
 
 
 def one_class_svm(x: np.ndarray, config: Config) -> Any:
@@ -151,12 +155,9 @@ def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged
     }
 
 
-def held_out_decisions(
-    method: str, held_back_scores: np.ndarray, labels: np.ndarray, scores: np.ndarray
-) -> dict[str, Metric]:
-    """Compute the metrics at a threshold: the 95th percentile of the scores of the sandals kept back from fitting."""
-    threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training sandals kept back")
-    return threshold_metrics(f"{method}.percentile", threshold, labels, scores)
+def threshold_of(held_back_scores: np.ndarray) -> Threshold:
+    """Choose the 95th percentile of the scores of the sandals that were kept back from training."""
+    return percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training sandals kept back")
 
 
 # The autoencoder.
@@ -233,15 +234,20 @@ def run(models: Models, splits: Splits, config: Config, seed: int) -> Result:
         "losses": np.array(history["loss"]),
         "examples": splits.x_test[examples].reshape(-1, 28, 28).astype(np.float32),
     }
+    decided = decisions("scores_latent", y, scores, {"ocsvm_latent": fixed(0.0)})
     if splits.held_back is not None:
         held_back_scores, _ = score(svm, encode(encoder, splits.held_back))
-        metrics |= held_out_decisions("ocsvm_latent", held_back_scores, y, scores)
+        percentile = threshold_of(held_back_scores)
+        metrics |= threshold_metrics("ocsvm_latent.percentile", percentile, y, scores)
+        decided += decisions("scores_latent", y, scores, {"ocsvm_latent.percentile": percentile})
         held_back_errors, errors = errors_of(autoencoder, splits.held_back), errors_of(autoencoder, splits.x_test)
         metrics["held_back.loss"] = float(held_back_errors.mean())
         metrics |= ranking_metrics("autoencoder", y, errors)
-        metrics |= held_out_decisions("autoencoder", held_back_errors, y, errors)
+        percentile = threshold_of(held_back_errors)
+        metrics |= threshold_metrics("autoencoder.percentile", percentile, y, errors)
+        decided += decisions("scores", y, errors, {"autoencoder.percentile": percentile})
         arrays["scores"] = errors
-    return Result(metrics, arrays)
+    return Result(metrics, arrays, decided)
 
 
 def count_metrics(splits: Splits) -> dict[str, Metric]:

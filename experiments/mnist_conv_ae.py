@@ -57,7 +57,7 @@ from common.metrics.scores import (
     reconstruction_error,
     with_labels,
 )
-from common.metrics.thresholds import fixed, percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
 
@@ -222,6 +222,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
 
     errors, labels = all_errors[splits.scored], splits.y_test
     threshold = fixed(config.threshold)
+    thresholds = {"threshold_fixed": threshold}
     flagged = threshold.flag(errors)
     metrics["reconstruction_error.normal_median"] = float(np.median(errors[labels == 0]))
     metrics["reconstruction_error.abnormal_median"] = float(np.median(errors[labels == 1]))
@@ -234,6 +235,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         held_back_errors = errors_of(autoencoder, splits.held_back)
         metrics["held_back.loss"] = float(held_back_errors.mean())
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "training sevens kept back")
+        thresholds["percentile"] = threshold
         metrics |= threshold_metrics("percentile", threshold, labels, errors)
 
     arrays = {
@@ -249,7 +251,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         "errors": errors,
         "threshold": np.array(threshold.value),
     }
-    return Result(metrics, arrays)
+    return Result(metrics, arrays, decisions("errors", labels, errors, thresholds))
 
 
 def draw_samples(normal_train: np.ndarray, anomalous_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -51,7 +51,7 @@ from common.data.images import Images
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error, with_labels
-from common.metrics.thresholds import percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import Threshold, decisions, percentile_of_normals, threshold_metrics
 from common.training import torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
@@ -173,14 +173,16 @@ def run(autoencoder: Any, splits: Splits, config: Config, seed: int) -> Result:
         "shown_images": as_pictures(x[grid]).astype(np.float16),
         "shown_reconstructions": as_pictures(reconstructions[grid]).astype(np.float16),
     }
+    thresholds: dict[str, Threshold] = {}
     if splits.held_back is not None:
         reconstructions = reconstruct(autoencoder, splits.held_back)
         metrics["held_back.loss"] = float(reconstruction_error(splits.held_back, reconstructions).mean())
         held_back_scores = anomaly_scores(splits.held_back, reconstructions)
         threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training ones kept back")
+        thresholds["percentile"] = threshold
         metrics |= threshold_metrics("percentile", threshold, labels, scores)
         arrays["threshold"] = np.array(threshold.value)
-    return Result(metrics, arrays)
+    return Result(metrics, arrays, decisions("scores", labels, scores, thresholds))
 
 
 def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:

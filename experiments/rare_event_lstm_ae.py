@@ -83,7 +83,14 @@ from common.metrics.scores import (
     confusion_counts,
     ranking_metrics,
 )
-from common.metrics.thresholds import Threshold, best_f1, break_even, percentile_of_normals, threshold_metrics
+from common.metrics.thresholds import (
+    Threshold,
+    best_f1,
+    break_even,
+    decisions,
+    percentile_of_normals,
+    threshold_metrics,
+)
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
 
@@ -362,27 +369,26 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         "labels": splits.y_test,
         "scores": test_scores,
     }
+    thresholds = {"break_even": point}
     if splits.held_out:
-        metrics |= other_rules(splits, validation_scores, test_scores)
+        for rule, threshold in other_rules(splits, validation_scores).items():
+            thresholds[rule] = threshold
+            metrics |= threshold_metrics(rule, threshold, splits.y_test, test_scores)
         train_errors = last_step_errors(autoencoder, splits.x_train)
         parts = parts_along_time(splits, train_errors, validation_errors, test_errors)
         metrics |= drift.drift_metrics(parts, splits.table.sensors)
         arrays |= drift.drift_arrays(parts, splits.table.sensors)
         arrays["break_times"] = splits.table.times[splits.table.breaks == 1].astype("datetime64[s]").astype(np.int64)
-    return Result(metrics, arrays)
+    return Result(metrics, arrays, decisions("scores", splits.y_test, test_scores, thresholds))
 
 
-def other_rules(splits: WindowSplits, validation_scores: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
-    """Compute test metrics of two other threshold rules, both fitted on the validation windows, for comparison."""
+def other_rules(splits: WindowSplits, validation_scores: np.ndarray) -> dict[str, Threshold | None]:
+    """Fit two other threshold rules on the validation windows, for comparison."""
     normal = validation_scores[splits.y_validation == 0]
-    rules = {
+    return {
         "best_f1": best_f1(splits.y_validation, validation_scores, "validation windows"),
         "percentile": percentile_of_normals(normal, FALSE_POSITIVE_RATE, "normal validation windows"),
     }
-    metrics: dict[str, Metric] = {}
-    for rule, threshold in rules.items():
-        metrics |= threshold_metrics(rule, threshold, splits.y_test, test_scores)
-    return metrics
 
 
 def parts_along_time(splits: WindowSplits, *errors: np.ndarray) -> dict[str, drift.Part]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 
 from common.runs import runner
-from common.runs.selection import Selection, select
+from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
 from tests.helpers.tiny import CURVES, TINY, Silent
 
@@ -41,4 +41,4 @@ def tiny_both(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_selection(tiny_out) -> Selection:
-    return select(tiny_out, CURVES.name, "published", TINY.to_dict(), CURVES.revision)
+    return select(find_records(tiny_out, CURVES.name), "published", TINY.to_dict(), CURVES.revision)

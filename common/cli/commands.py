@@ -1,4 +1,4 @@
-"""The commands: `python -m experiments list | run | report | compare | fetch`."""
+"""Implement the commands `list`, `run`, `report`, `compare` and `fetch`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from common import files
 from common.cli.options import require_known
@@ -20,17 +20,20 @@ from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.runs import records
-from common.runs.selection import Selection, select
+from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
+
+if TYPE_CHECKING:
+    from common.report.results import ExperimentResults, Results
 
 REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
-# Enough for a verdict that is not provisional, and ablations explain, they do not decide.
+# Enough for a verdict that is not provisional.
 ABLATION_SEEDS = list(range(8))
 
 
 def list_command(options: argparse.Namespace) -> int:
-    """The experiments and their sources."""
+    """List the experiments and their sources."""
     from common.cli import tables
 
     published = [read_published(name) for name in options.known]
@@ -69,7 +72,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
-    from common.report.results import collect
+    from common.report.collect import collect
     from common.report.write import readme_with_tables, write
 
     experiments = [load_experiment(options.known[name]) for name in options.experiments or options.known]
@@ -99,7 +102,7 @@ def report_command(options: argparse.Namespace) -> int:
 
 
 def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Task]:
-    """What a report needs: every seed in every protocol, the detectors, and for the reference the ablations."""
+    """List the tasks of a report: all seeds in all protocols, the detectors, and for the reference the ablations."""
     seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
     tasks = []
     for experiment in experiments:
@@ -111,22 +114,27 @@ def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace
     return tasks
 
 
-def _require_complete(results: dict[str, Any]) -> None:
-    """A reference stands for the suite: every experiment over all its seeds in both protocols, on real data."""
-    for name, entry in results["experiments"].items():
-        for protocol, runs in ((PUBLISHED, entry), *entry["protocols"].items()):
-            missing = sorted(set(REFERENCE_SEEDS) - {int(seed) for seed in runs["seeds"]})
-            standings = entry["standings"].get(protocol) or {"missing": {"all detectors: not run": REFERENCE_SEEDS}}
-            lacking = missing or runs["stand_in"] or standings["missing"]
-            if lacking:
-                what = runs["stand_in"] or (
-                    f"seeds {' '.join(map(str, missing))} missing" if missing else ", ".join(standings["missing"])
-                )
-                raise SuiteError(f"the reference stays as it is: {name} ({protocol}) is not complete ({what})")
+def _require_complete(results: Results) -> None:
+    """Check that a reference has all seeds of all experiments in both protocols, with all detectors, on real data.
+
+    Raises:
+        SuiteError: something is missing.
+    """
+    for name, entry in results.experiments.items():
+        for protocol, runs in entry.by_protocol.items():
+            seeds = sorted(set(REFERENCE_SEEDS) - set(runs.seeds))
+            board = entry.standings.get(protocol)
+            problem = (
+                runs.stand_in
+                or (f"seeds {' '.join(map(str, seeds))} missing" if seeds else "")
+                or ("all detectors: not run" if board is None else ", ".join(board.missing))
+            )
+            if problem:
+                raise SuiteError(f"the reference stays as it is: {name} ({protocol}) is not complete ({problem})")
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Hold our runs against the published numbers, or against a reference report."""
+    """Compare our runs with the published numbers, or with a reference report."""
     names = options.experiments or list(options.known)
     for name in names:
         require_known(name, options.known)
@@ -160,28 +168,31 @@ def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -
     from common.comparison.verdicts import DIFFERS
     from common.report.results import read_results
 
-    results = read_results(options.against)
+    known = read_results(options.against).experiments
     status, answers = 0, []
     for name in names:
         experiment = load_experiment(options.known[name])
         selection = _select(experiment, options)
-        _require_comparable(experiment, results, selection, options.against)
-        reference = results["experiments"][name]["seeds"]
-        rows = agree({int(seed): values for seed, values in reference.items()}, selection.metrics())
+        _require_comparable(experiment, known, selection, options.against)
+        reference = known[name].seeds
+        rows = agree(reference, selection.metrics())
         verdicts = [row.verdict for row in rows]
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(sorted(verdicts)))
-        answer = {
-            "experiment": name,
-            "reference": str(options.against),
-            "all": options.all,
-            "metrics": [asdict(row) for row in rows],
-            "summary": f"{name}: {len(selection.runs)} seeds here, {len(reference)} in the reference; {counts}",
-        }
-        answers.append(answer)
+        summary = f"{name}: {len(selection.runs)} seeds here, {len(reference)} in the reference; {counts}"
         if not selection.runs:
-            answer["summary"] = _how_to_run(name)
+            summary = _how_to_run(name)
+        answers.append(
+            {
+                "experiment": name,
+                "reference": str(options.against),
+                "all": options.all,
+                "metrics": [asdict(row) for row in rows],
+                "summary": summary,
+            }
+        )
         if not options.json:
-            tables.print_agreement(answer)
+            title = f"{name}: this machine against {options.against}"
+            tables.print_agreement(title, [row for row in rows if options.all or row.verdict != "identical"], summary)
         status |= DIFFERS in verdicts
     if options.json:
         print(json.dumps(answers, indent=1))
@@ -189,7 +200,7 @@ def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -
 
 
 def fetch_command(options: argparse.Namespace) -> int:
-    """Download the data sets ahead of time, and check those that are here."""
+    """Download the missing data sets, and verify those that are present."""
     from common.data import datasets
 
     if options.data_dir:
@@ -199,30 +210,32 @@ def fetch_command(options: argparse.Namespace) -> int:
     for name in options.names or datasets.DATASETS:
         try:
             found = datasets.find(name, source)
-            # A directory that is named is where the files are wanted, wherever else they may be.
+            # A named directory gets the files even if they are present elsewhere.
             if not found or (options.data_dir and not found[0].is_relative_to(options.data_dir)):
                 found = datasets.fetch(name, options.data_dir or files.RAW_DATA)
             print(f"{name}: complete and verified in {found[0].parent}")
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
-            # Without names this fetches what can be fetched; the rest is only pointed out.
+            # Without names, a data set that cannot be downloaded is only reported.
             if options.names or datasets.DATASETS[name].downloadable:
                 status = 2
     return status
 
 
-def _require_comparable(experiment: Experiment, results: dict[str, Any], selection: Selection, folder: Path) -> None:
+def _require_comparable(
+    experiment: Experiment, known: Mapping[str, ExperimentResults], selection: Selection, folder: Path
+) -> None:
     name = experiment.name
-    if name not in results["experiments"]:
+    if name not in known:
         raise SuiteError(f"{folder} has no results of {name}")
-    entry = results["experiments"][name]
-    if (entry["revision"], entry["config"]) != (experiment.revision, experiment.config().to_dict()):
-        raise SuiteError(f"{folder} holds {name} as computed by other code or settings; make it anew")
-    if selection.runs and dict(selection.data) != entry["data"]:
-        raise SuiteError(f"not compared: {name} saw {dict(selection.data)} here and {entry['data']} in {folder}")
+    entry = known[name]
+    if (entry.revision, entry.config) != (experiment.revision, experiment.config().to_dict()):
+        raise SuiteError(f"{folder} contains {name} as computed by other code or settings; make it again")
+    if selection.runs and selection.data != entry.data:
+        raise SuiteError(f"not compared: {name} used {selection.data} here and {entry.data} in {folder}")
 
 
-# What the commands share.
+# Functions that several commands use.
 
 
 def _tasks(
@@ -267,9 +280,10 @@ def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
 
 
 def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], options: argparse.Namespace) -> None:
-    """After a run: in each protocol the metrics of the settings asked for, and where the records are.
+    """Print the metrics of the runs with the chosen settings by protocol, and the folder of their records.
 
-    Of the published protocol those that the source printed; of the held-out one all but those of single epochs.
+    In the published protocol, only the metrics that the source printed; in the held-out one, all but those of single
+    epochs.
     """
     from common.cli import tables
 
@@ -290,15 +304,15 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
 
 
 def _print_standings(task: Task) -> None:
-    """How the methods of the source and the detectors stand over all finished seeds with the settings of a task."""
+    """Print the ranking of all methods over all finished seeds with the settings of a task."""
     from common.cli import tables
     from common.comparison.standings import standings
 
-    found = select(task.out, task.name, task.protocol, task.config.to_dict(), task.revision)
-    table = standings(task.experiment, task.protocol, found)
-    if table:
-        title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {table['reference']}"
-        tables.print_standings(title, table["rows"])
+    found = select(find_records(task.out, task.name), task.protocol, task.config.to_dict(), task.revision)
+    board = standings(task.experiment, task.protocol, found)
+    if board:
+        title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {board.reference}"
+        tables.print_standings(title, board.rows)
 
 
 def _status(outcomes: Sequence[records.Record]) -> int:
@@ -306,13 +320,14 @@ def _status(outcomes: Sequence[records.Record]) -> int:
 
 
 def _select(experiment: Experiment, options: argparse.Namespace) -> Selection:
-    return select(options.out, experiment.name, PUBLISHED, experiment.config().to_dict(), experiment.revision)
+    found = find_records(options.out, experiment.name)
+    return select(found, PUBLISHED, experiment.config().to_dict(), experiment.revision)
 
 
 def _notes(name: str, selection: Selection) -> list[str]:
     notes = [f"seed {seed} failed: {error}" for seed, error in sorted(selection.failed.items())]
     if selection.stand_in:
-        notes.append(f"not compared with the published numbers: these runs saw {selection.stand_in}")
+        notes.append(f"not compared with the published numbers: these runs used {selection.stand_in}")
     notes += [f"damaged, left out: {problem}" for problem in selection.damaged]
     if selection.others:
         notes.append(
@@ -335,7 +350,11 @@ def _seeds(options: argparse.Namespace, default: list[int]) -> list[int]:
 
 
 def _require_writable(folder: Path) -> None:
-    """Find out before hours of training whether their results can be written."""
+    """Check that a folder can be written to, before the first run.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""The command line from its arguments to its exit status: the one place where errors become a line."""
+"""The main function of the command line: it prints errors as one line, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def main(arguments: Sequence[str] | None, experiments: Mapping[str, str]) -> int
     """Run one command.
 
     Args:
-        arguments: of the command line, without the program's name; `None` for `sys.argv`.
-        experiments: the experiments that there are: for each name the path of its module, in reading order.
+        arguments: arguments without the program's name; `None` for those of `sys.argv`.
+        experiments: the module path of each experiment by its name, in reading order.
 
     Returns:
         The exit status: 0, 1 when a run failed or an exact number differs, 2 for usage and input, 130 after an
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None, experiments: Mapping[str, str]) -> int
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def command() -> int:
-        # Imported here, where an interruption already ends in one line.
+        # Imported here, so that an interruption of the imports is handled too.
         from common.cli.commands import COMMANDS
         from common.cli.options import parse
 
@@ -38,20 +38,20 @@ def main(arguments: Sequence[str] | None, experiments: Mapping[str, str]) -> int
 
 
 def status_of(command: Callable[[], int], debug: bool = False) -> int:
-    """Call a command, and say in one line what has ended it, if anything has.
+    """Call a command; if an error or a signal ends it, print one line.
 
     Args:
-        command: gives its own exit status, 0 or 1.
-        debug: also print where an error comes from.
+        command: function that returns an exit status, 0 or 1.
+        debug: true to print the traceback of an error too. Default: false.
 
     Returns:
-        That status, or 2 for an error that the user can mend, 130 after an interruption, 143 after a termination.
+        That status, or 2 for an error that the user can correct, 130 after an interruption, 143 after a termination.
     """
     try:
         with interruption.raised():
             return command()
     except BrokenPipeError:
-        # The reader of our output has seen enough of it; nothing may be flushed into the closed pipe at exit.
+        # The reader has closed the pipe; flushing standard output at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (SuiteError, OSError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""The options of the command line, and their help."""
+"""Define and parse the options of the command line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
 
-# A command takes its options and returns the exit status.
+# Function of a command: takes the options, returns the exit status.
 Command = Callable[[argparse.Namespace], int]
-# The experiments that there are: for each name the path of its module, in reading order.
+# The module path of each experiment by its name, in reading order.
 Known = Mapping[str, str]
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors go the way of all errors: one line, exit status 2."""
+    """An argument parser that raises `ConfigError` instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message} (see {self.prog} --help)")
@@ -37,17 +37,18 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
     """Parse a command line.
 
     Args:
-        arguments: without the program's name.
-        commands: for each command's name the function that runs it; its docstring is the command's help.
-        known: the experiments that there are.
+        arguments: arguments without the program's name.
+        commands: function of each command by its name; its docstring is the help text.
+        known: module paths of the experiments by name.
 
     Returns:
-        The options, among them `command`, the function to call, `known`, and `chosen`, the experiment of `run`.
+        The options, and in addition `command`, the function of the command; `known`; and `chosen`, the experiment of
+        `run`, or `None`.
 
     Raises:
-        ConfigError: something unknown, missing or impossible; the message is one line.
+        ConfigError: an option is unknown, missing or invalid.
     """
-    # The options of `run` are those of its experiment, so the experiment must be known before they can be parsed.
+    # `run` has the options of its experiment, so the experiment must be found before they are parsed.
     chosen = None
     if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:], known)):
         require_known(name, known)
@@ -69,10 +70,10 @@ def _experiment_among(arguments: list[str], known: Known) -> str | None:
 
 
 def require_known(name: str, known: Known) -> None:
-    """Refuse a name that no experiment has, with the nearest one that there is.
+    """Check that there is an experiment of this name.
 
     Raises:
-        ConfigError: there is no such experiment.
+        ConfigError: there is none; the message suggests the most similar name.
     """
     if name in known:
         return
@@ -90,38 +91,53 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command = _command(subparsers, "run", commands)
     command.add_argument("experiment", help=", ".join(known))
     _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)", PUBLISHED)
-    command.add_argument("--dry-run", action="store_true", help="only list what would run and what is cached")
-    command.add_argument("--detectors", action="store_true", help="also the classical detectors on the same samples")
-    command.add_argument("--ablate", action="store_true", help="also run the configs that change one thing each")
     command.add_argument(
-        "--tensorboard", action="store_true", help="also log each run that trains, into tensorboard/ beside its record"
+        "--dry-run", action="store_true", help="only list which runs are missing and which are finished"
+    )
+    command.add_argument(
+        "--detectors", action="store_true", help="also run the classical detectors on the same samples"
+    )
+    command.add_argument("--ablate", action="store_true", help="also run the ablations, which change one thing each")
+    command.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write a TensorBoard log of each run to tensorboard/ beside its record",
     )
     if chosen is not None:
         add_options(command, chosen.config)
 
     command = _command(subparsers, "report", commands)
-    _add_run_options(command, "the seeds to run where they are missing (default: 0 1 2)", "both")
+    _add_run_options(command, "the seeds to report; missing ones are run (default: 0 1 2)", "both")
     command.add_argument(
-        "--experiments", nargs="+", choices=tuple(known), metavar="NAME", help="which ones (default: all)"
+        "--experiments", nargs="+", choices=tuple(known), metavar="NAME", help="experiments to report (default: all)"
     )
-    command.add_argument("--open", action="store_true", help="show the page in the browser")
-    command.add_argument("--no-run", action="store_true", help="run nothing, report what is there")
+    command.add_argument("--open", action="store_true", help="open the page in the browser")
+    command.add_argument("--no-run", action="store_true", help="run nothing; report only finished runs")
     command.add_argument(
         "--reference",
         action="store_true",
-        help="20 seeds and ablations, into reports/reference and README.md",
+        help="run 20 seeds and all ablations, and write reports/reference and the tables of README.md",
     )
 
     command = _command(subparsers, "compare", commands)
-    command.add_argument("experiments", nargs="*", help="which ones, number by number (default: all, row by row)")
-    command.add_argument("--against", type=Path, metavar="DIR", help="a report to compare with instead of the sources")
-    command.add_argument("--all", action="store_true", help="with --against, list identical metrics too")
-    command.add_argument("--json", action="store_true", help="for machines")
+    command.add_argument(
+        "experiments",
+        nargs="*",
+        help="experiments to show with all numbers (default: all experiments, with one number of each row)",
+    )
+    command.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="folder of a report to compare with, instead of the published numbers",
+    )
+    command.add_argument("--all", action="store_true", help="with --against, also list identical metrics")
+    command.add_argument("--json", action="store_true", help="print JSON")
     _add_out(command)
 
     command = _command(subparsers, "fetch", commands)
     command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion_mnist, processminer (default: all)")
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to put them (default: data/raw/)")
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="folder for the files (default: data/raw/)")
     return parser
 
 
@@ -130,7 +146,7 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
     command: argparse.ArgumentParser = subparsers.add_parser(
         name, help=description, description=description, allow_abbrev=False
     )
-    command.add_argument("--debug", action="store_true", help="show where an error comes from")
+    command.add_argument("--debug", action="store_true", help="print the traceback of an error")
     command.set_defaults(command=commands[name])
     return command
 
@@ -141,26 +157,28 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol
         "--protocol",
         choices=(*PROTOCOLS, "both"),
         default=protocol,
-        help=f"what the source did, or an honest evaluation of the same model (default: {protocol})",
+        help=f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})",
     )
     command.add_argument(
         "--jobs",
         type=_at_least_one,
         default=cores(),
         metavar="N",
-        help="runs side by side, each in a process of its own (default: as many as there are cores)",
+        help="number of parallel processes (default: number of cores)",
     )
-    command.add_argument("--dask", metavar="ADDRESS", help="run on the workers of this Dask cluster instead")
-    command.add_argument("--fresh", action="store_true", help="run again what is finished")
-    command.add_argument("--quiet", action="store_true", help="say nothing but what failed")
-    command.add_argument("--verbose", action="store_true", help="a line per epoch, and tracebacks")
+    command.add_argument(
+        "--dask", metavar="ADDRESS", help="address of a Dask scheduler whose workers execute the runs instead"
+    )
+    command.add_argument("--fresh", action="store_true", help="run finished runs again")
+    command.add_argument("--quiet", action="store_true", help="print only failures")
+    command.add_argument("--verbose", action="store_true", help="print a line for each epoch, and tracebacks")
     command.add_argument(
         "--data",
         choices=MODES,
         default="auto",
-        help="real data, stand-ins, or stand-ins where the real ones cannot be had (default: auto)",
+        help="real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)",
     )
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="where to look for data before all other places")
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="folder to search for data first")
     _add_out(command)
 
 
@@ -170,12 +188,12 @@ def _add_out(command: argparse.ArgumentParser) -> None:
         type=Path,
         default=REPORTS,
         metavar="DIR",
-        help="where runs and reports are (default: reports/)",
+        help="folder of runs and reports (default: reports/)",
     )
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Count the processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -187,7 +205,7 @@ def _at_least_one(text: str) -> int:
 
 
 def _seed_range(text: str) -> list[int]:
-    """`3` or `0-19`."""
+    """Parse a seed or a range of seeds, such as `3` or `0-19`."""
     match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if first > last:

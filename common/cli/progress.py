@@ -1,4 +1,4 @@
-"""How runs go, on a terminal as bars, in a pipe as lines."""
+"""Display the progress of runs: as bars on a terminal, as lines in a pipe."""
 
 from __future__ import annotations
 
@@ -15,27 +15,22 @@ from common.runs.records import OK, Record
 from common.runs.tasks import Task
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
 DONE = "done"
-
-
-STATES = (DONE, "failed", "broken off", "not begun")
+STATES = (DONE, "failed", "interrupted", "not started")
 
 
 class RunDisplay:
-    """Tells how runs go: a bar for each on a terminal, else one line per run. A `Listener` of the runner.
+    """A `Listener` that shows the progress of runs: a bar for each on a terminal, otherwise a line.
 
-    Detectors are many, each done in seconds: they are announced together, and only those that fail have a line.
+    The detectors, which are many and fast, share one line; only failures get their own.
 
     Args:
-        tasks: the runs that are to come.
-        quiet: say nothing but what failed.
-        verbose: a line per epoch and per detector, and the traceback of a failure.
+        tasks: all runs and detectors.
+        quiet: true to print only failures. Default: false.
+        verbose: true to print a line for each epoch and detector, and tracebacks. Default: false.
     """
 
     def __init__(self, tasks: Sequence[Task], quiet: bool = False, verbose: bool = False) -> None:
@@ -57,28 +52,28 @@ class RunDisplay:
             self._progress.stop()
 
     def skipped(self, task: Task, record: Record) -> None:
-        """Say that a run was finished before."""
+        """Print that a run was finished before."""
         self._ended[task] = record.status
         if task.detector is None or self._verbose:
             self._say(_what(task), f"finished before (in {duration(record.durations['total'])}), skipped", "dim")
 
     def damaged(self, task: Task, problem: str) -> None:
-        """Say what is wrong with a record."""
+        """Print the problem of a damaged record."""
         self._say(_what(task), f"damaged, set aside, run again: {problem}", "yellow", always=True)
 
     def started(self, task: Task) -> None:
-        """Show a bar without a length, until the first epoch tells how many there are."""
+        """Show a bar; its length is unknown until the first epoch has ended."""
         self._begun.add(task)
         if task.detector is not None and (task.name, task.protocol) not in self._announced:
             self._announced.add((task.name, task.protocol))
             self._say(_where(task), "the classical detectors", "dim")
         if self._progress:
-            # Settings that were changed would leave no room for the bar; the lines name them.
+            # Changed settings are only in the printed lines, since they would leave no room for the bar.
             short = " ".join(filter(None, [task.name, task.protocol * (task.protocol != PUBLISHED), task.detector]))
             self._bars[task] = self._progress.add_task(f"{short} seed {task.seed}", total=None, epoch="-", loss="-")
 
     def epoch(self, task: Task, epoch: int, epochs: int, loss: float) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._progress and task in self._bars:
             self._progress.update(
                 self._bars[task], completed=epoch, total=epochs, epoch=f"{epoch}/{epochs}", loss=f"{loss:.5f}"
@@ -87,7 +82,7 @@ class RunDisplay:
             self._say(_what(task), f"epoch {epoch}/{epochs}, loss {loss:.6f}", "dim")
 
     def finished(self, task: Task, record: Record, details: str | None) -> None:
-        """Say how a run has ended."""
+        """Print the result of a run."""
         self._ended[task] = record.status
         if self._progress and task in self._bars:
             self._progress.remove_task(self._bars.pop(task))
@@ -100,8 +95,8 @@ class RunDisplay:
             self._console.print(Text(details, "red"))
 
     def print_state(self) -> None:
-        """After something has ended all runs: what is done of each experiment, and what is not."""
-        table = Table(title="what is done")
+        """Print a table of finished and unfinished runs, after an interruption."""
+        table = Table(title="state of the runs")
         table.add_column("runs", overflow="fold")
         for heading in STATES:
             table.add_column(heading, justify="right")
@@ -116,7 +111,7 @@ class RunDisplay:
     def _state(self, task: Task) -> str:
         if task in self._ended:
             return DONE if self._ended[task] == OK else "failed"
-        return "broken off" if task in self._begun else "not begun"
+        return "interrupted" if task in self._begun else "not started"
 
     def _say(self, what: str, text: str, style: str, always: bool = False) -> None:
         if not self._quiet or always:
@@ -125,7 +120,7 @@ class RunDisplay:
 
 
 def _progress(out: Console) -> Progress:
-    # Imported where there is a bar to draw: a list or a comparison should not wait for it.
+    # Imported only when needed, since it takes a tenth of a second.
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -138,7 +133,7 @@ def _progress(out: Console) -> Progress:
 
 
 def _where(task: Task) -> str:
-    """An experiment, what of it is not as published, and whether its data are real."""
+    """Describe the experiment of a task, with its protocol, changed settings and stand-in."""
     protocol = "" if task.protocol == PUBLISHED else f" ({task.protocol})"
     changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
     return f"{task.name}{protocol}{changes}{marked(task)}"

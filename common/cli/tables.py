@@ -1,18 +1,18 @@
-"""How runs, lists and comparisons look on a terminal, and in a pipe."""
+"""Print lists, runs and comparisons as tables, on a terminal or in a pipe."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from common.comparison.agreement import Agreement
+from common.comparison.standings import Standing
 from common.comparison.verdicts import (
     DIFFERS,
     EXACT,
@@ -31,42 +31,41 @@ from common.report.markup import plain
 from common.runs.records import Record
 from common.runs.tasks import Task
 
-if TYPE_CHECKING:
-    pass
-
 PIPE_WIDTH = 120
-# On a narrower terminal a table would be cells of a few letters each.
+# On a narrower terminal, each row is printed as lines of text, since the cells of a table would be too small.
 NARROW = 90
 
 
 class _Console(Console):
-    """A console that falls silent when nobody reads it any more: what runs is finished all the same."""
+    """A console that continues without output if the pipe that it writes to is closed."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:
-    """Standard output; in a pipe wide enough for a table."""
+    """Make a console for standard output; in a pipe it is wide enough for a table."""
     return _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False)
 
 
 def show(out: Console, table: Table) -> None:
-    """Print a table; where the terminal is too narrow for one, each row as a line or two."""
+    """Print a table, or on a narrow terminal each of its rows as lines of text."""
     if out.width >= NARROW:
         out.print(table)
         return
     out.print(Text(str(table.title or ""), "bold"))
     headings = [str(column.header) for column in table.columns]
     for first, *rest in zip(*(column.cells for column in table.columns), strict=True):
-        told = [
-            _told(heading, cell) for heading, cell in zip(headings[1:], rest, strict=True) if str(cell) not in ("", "-")
+        cells = [
+            _named(heading, cell)
+            for heading, cell in zip(headings[1:], rest, strict=True)
+            if str(cell) not in ("", "-")
         ]
         out.print(first if isinstance(first, Text) else Text(str(first)))
-        out.print(Padding(Text(", ").join(told), (0, 0, 0, 4)))
+        out.print(Padding(Text(", ").join(cells), (0, 0, 0, 4)))
 
 
-def _told(heading: str, cell: RenderableType) -> Text:
+def _named(heading: str, cell: RenderableType) -> Text:
     return Text.assemble((f"{heading} ", "dim"), cell if isinstance(cell, Text) else str(cell))
 
 
@@ -76,7 +75,7 @@ def marked(task: Task) -> str:
 
 
 def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """The experiments: name, source, date, what it is about."""
+    """Print the experiments: name, source, date and subject."""
     table = Table(show_lines=True)
     for heading in ("experiment", "source", "date", "what it is about"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "experiment")
@@ -86,7 +85,7 @@ def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
 
 
 def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds: float | None) -> None:
-    """What would run and what is finished already, with an estimate from earlier durations."""
+    """Print which tasks would run and which are finished, with an estimate of the time."""
     out = console()
     for task, record in zip(tasks, finished, strict=True):
         detector = "" if task.detector is None else f" {task.detector}"
@@ -101,7 +100,7 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
 
 
 def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
-    """The metrics of a few runs, one column a seed."""
+    """Print metrics of some runs, one column for each seed."""
     stand_in = stand_in_of(records[0].data)
     data = f", {stand_in}" if stand_in else ""
     table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol{data}")
@@ -113,34 +112,32 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
     show(console(), table)
 
 
-def print_standings(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The methods of a source and the detectors on the same samples, best first."""
+def print_standings(title: str, rows: Sequence[Standing]) -> None:
+    """Print the ranking of the methods of a source and the detectors."""
     table = Table(title=title)
     for heading in ("method", "AUROC", "95 % interval", "average precision", "FPR at 95 % recall", "it is"):
         table.add_column(heading, justify="left" if heading in ("method", "it is") else "right")
     for row in rows:
-        low, high = row["auroc_interval"]
-        numbers = (f"{row['average_precision']:.3f}", f"{row['fpr_at_95_recall']:.3f}")
-        style = "bold" if row["ours"] else ""
-        table.add_row(
-            Text(row["method"], style), f"{row['auroc']:.3f}", f"{low:.3f}..{high:.3f}", *numbers, row["standing"]
-        )
+        low, high = row.auroc_interval
+        numbers = (f"{row.auroc:.3f}", f"{low:.3f}..{high:.3f}", f"{row.average_precision:.3f}")
+        style = "bold" if row.ours else ""
+        table.add_row(Text(row.method, style), *numbers, f"{row.fpr_at_95_recall:.3f}", row.standing)
     show(console(), table)
 
 
 def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str] = ()) -> None:
-    """One experiment held against its source: numbers, verdicts, claims, and the count that chance would give.
+    """Print the comparison of one experiment with its source: numbers, verdicts, claims and their summary.
 
     Args:
-        comparison: what to print.
-        members: every printed number, or for each printed row only the one that its verdict hangs on.
-        notes: what else there is to say about the runs.
+        comparison: the comparison.
+        members: true for all printed numbers, false for one number of each printed row, which decides its verdict.
+        notes: remarks on the runs. Default: none.
     """
     out = console()
     if comparison.n_seeds:
         show(out, _numbers_table(comparison) if members else _groups_table(comparison))
         show(out, _claims_table(comparison.claims))
-        out.print(summary_sentence(asdict(comparison)), soft_wrap=True)
+        out.print(summary_sentence(comparison), soft_wrap=True)
         for given in comparison.conditional:
             out.print(condition_sentence(given), soft_wrap=True)
     for note in notes:
@@ -152,7 +149,7 @@ def _groups_table(comparison: Comparison) -> Table:
     for heading in ("printed row or curve", "number", "published", "ours", "verdict"):
         table.add_column(heading, overflow="fold")
     for group in comparison.groups:
-        number, published, ours = headline(asdict(group))
+        number, published, ours = headline(group)
         table.add_row(group.title, number.strip("`"), published, ours, _verdict(group))
     return table
 
@@ -163,7 +160,7 @@ def _numbers_table(comparison: Comparison) -> Table:
     table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
     table.add_column(headings[0], overflow="fold", min_width=24)
     for index, heading in enumerate(headings[1:], start=1):
-        # Widths that are told need not be measured, cell by cell, which takes longer than all the rest.
+        # With given widths rich does not measure every cell, which would take longer than everything else.
         width = max(len(heading), *(len(row[index]) for _, rows in sections for row in rows))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", width=width, no_wrap=True)
     for group, rows in sections:
@@ -175,7 +172,7 @@ def _numbers_table(comparison: Comparison) -> Table:
 
 
 def _member_rows(members: Sequence[MemberResult]) -> list[list[str]]:
-    """The rows of a group. What all names begin with is left out: the row above says it."""
+    """Make the rows of a group; a common first part of the metric names is left out, since the title contains it."""
     first = {member.metric.partition(".")[0] for member in members}
     return [_member_row(member, len(min(first)) + 1 if len(first) == 1 else 0) for member in members]
 
@@ -207,7 +204,7 @@ def _claims_table(claims: Sequence[ClaimResult]) -> Table:
 
 
 def condition_sentence(given: ConditionalResult) -> str:
-    """How many seeds meet a condition of the source, and the verdicts over these alone."""
+    """Count the seeds that meet a condition of the source, and give the verdicts over these seeds only."""
     condition = given.condition
     interval = "" if condition.interval is None else " ({:.2f}..{:.2f})".format(*condition.interval)
     verdicts = "; ".join(f"{group.title}: {_verdict(group)}" for group in given.groups)
@@ -222,24 +219,18 @@ def _verdict(group: GroupResult) -> Text:
     return Text(text + (f" ({group.missing} missing)" if group.missing else ""), style)
 
 
-def print_agreement(rows: Mapping[str, Any]) -> None:
-    """Whether this machine gives what the reference gave, metric by metric."""
-    table = Table(title=f"{rows['experiment']}: this machine against {rows['reference']}")
+def print_agreement(title: str, rows: Sequence[Agreement], summary: str) -> None:
+    """Print the comparison of the runs of this machine with a reference, one row for each metric."""
+    table = Table(title=title)
     for heading in ("metric", "reference", "here", "same seeds identical", "verdict"):
         table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", overflow="fold")
-    for row in rows["metrics"]:
-        if row["verdict"] != "identical" or rows["all"]:
-            table.add_row(
-                row["metric"],
-                plain(row["reference_mean"]),
-                plain(row["mean"]),
-                f"{row['identical']} of {row['common']}",
-                row["verdict"],
-            )
+    for row in rows:
+        identical = f"{row.identical} of {row.common}"
+        table.add_row(row.metric, plain(row.reference_mean), plain(row.mean), identical, row.verdict)
     out = console()
-    if table.row_count:
+    if rows:
         show(out, table)
-    out.print(rows["summary"], soft_wrap=True)
+    out.print(summary, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""This machine against a reference: the same runs, metric by metric."""
+"""Compare the runs of this machine with those of a reference, metric by metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from common.comparison.verdicts import DIFFERS
 
 @dataclass(frozen=True)
 class Agreement:
-    """One metric here and in a reference. `common` seeds were run in both, `identical` of them to the last digit."""
+    """The comparison of one metric.
+
+    Attributes:
+        metric: name of the metric.
+        reference_mean: mean over the seeds of the reference; `None` if it is undefined in all.
+        mean: likewise, over ours.
+        common: number of seeds that both have.
+        identical: number of these with exactly the same value.
+        verdict: the verdict, in words.
+    """
 
     metric: str
     reference_mean: float | None
@@ -26,11 +35,11 @@ class Agreement:
 
 
 def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
-    """Whether two sets of runs of the same experiment give the same, for every metric that the reference holds.
+    """Compare two sets of runs of the same experiment, for every metric of the reference.
 
-    Runs of the same seed are `identical`, or `equal to rounding` (six digits), where another processor or thread count
-    rounds otherwise. Training magnifies rounding, so what differs by seed is compared as two samples: Welch's t-test,
-    right here since both sides are samples of runs, with Holm's correction over all metrics.
+    Runs of the same seed are `identical`, or `equal to rounding` (six digits), if another processor or number of
+    threads rounds differently. Training magnifies such differences. So metrics that differ further are compared as two
+    samples of runs by Welch's t-test, with Holm's correction over all metrics.
     """
     metrics = sorted({name for values in reference.values() for name in values})
     p_values = {name: _welch(values_of(name, reference), values_of(name, ours)) for name in metrics}
@@ -42,7 +51,7 @@ def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p:
     pairs = [(reference[seed].get(name), ours[seed].get(name)) for seed in sorted(set(reference) & set(ours))]
     identical = sum(a == b for a, b in pairs)
     theirs, here = values_of(name, reference), values_of(name, ours)
-    # Where a number varies with the seed, seeds are compared with their like; where it does not, all with all.
+    # Without common seeds, all values can only be equal if the metric does not depend on the seed.
     close = [_close(a, b) for a, b in pairs] or [_close(theirs[0], value) for value in (*theirs, *here) if theirs]
     if pairs and identical == len(pairs):
         verdict = "identical"

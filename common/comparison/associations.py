@@ -1,4 +1,4 @@
-"""What separates the seeds in which a metric comes out high from those where it does not: ranks, and no model."""
+"""Rank correlations over the seeds between a metric and others that may explain its spread."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from common.comparison.prediction import MINIMUM_SEEDS, SeedMetrics
 
 
 @dataclass(frozen=True)
-class Separation:
-    """How one metric goes with the target over the seeds in which both are defined.
+class Association:
+    """The association of one metric with the target over the seeds in which both are defined.
 
-    `correlation` is Spearman's, `None` below three seeds or where one of the two never varies. `lower` and `upper` are
-    the metric's medians over the seeds whose target is at most, and above, the median target.
+    Attributes:
+        metric: name of the metric.
+        n: number of these seeds.
+        correlation: Spearman's rank correlation; `None` below three seeds, or if one of the two is constant.
+        lower: median of the metric over the seeds whose target is at most the median target; `None` without seeds.
+        upper: likewise, over the seeds whose target is above it.
     """
 
     metric: str
@@ -25,29 +29,37 @@ class Separation:
     upper: float | None
 
 
-def separate(seeds: SeedMetrics, target: str, metrics: Sequence[str]) -> list[Separation]:
-    """Rank-correlate metrics with a target over the seeds, the strongest first.
+@dataclass(frozen=True)
+class Associations:
+    """The associations of several metrics with one target, the strongest correlation first."""
+
+    target: str
+    rows: tuple[Association, ...]
+
+
+def associate(seeds: SeedMetrics, target: str, metrics: Sequence[str]) -> Associations:
+    """Compute the rank correlation of metrics with a target over the seeds.
 
     Args:
         seeds: metrics by seed, `None` for undefined ones.
         target: the metric to explain.
-        metrics: what might go with it.
+        metrics: the metrics that may explain it.
     """
-    found = [_separation(seeds, target, metric) for metric in metrics]
-    return sorted(found, key=lambda row: -abs(row.correlation or 0.0))
+    rows = (_association(seeds, target, metric) for metric in metrics)
+    return Associations(target, tuple(sorted(rows, key=lambda row: -abs(row.correlation or 0.0))))
 
 
-def _separation(seeds: SeedMetrics, target: str, metric: str) -> Separation:
+def _association(seeds: SeedMetrics, target: str, metric: str) -> Association:
     pairs = [(a, b) for values in seeds.values() if None not in (a := values.get(target), b := values.get(metric))]
     if not pairs:
-        return Separation(metric, 0, None, None, None)
+        return Association(metric, 0, None, None, None)
     y, x = np.array(pairs, float).T
     high = y > np.median(y)
-    return Separation(metric, len(pairs), spearman(x, y), _median(x[~high]), _median(x[high]))
+    return Association(metric, len(pairs), spearman(x, y), _median(x[~high]), _median(x[high]))
 
 
 def spearman(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float | None:
-    """Spearman's rank correlation, ties sharing their mean rank; `None` where it is not defined."""
+    """Compute Spearman's rank correlation, with mean ranks for ties; `None` if it is undefined."""
     if len(x) < MINIMUM_SEEDS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])

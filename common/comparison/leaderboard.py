@@ -1,21 +1,20 @@
-"""Ranks detectors by AUROC, and says which differences test samples and seeds are enough to tell.
+"""Rank methods by their mean AUROC over seeds, with intervals and tests from a paired bootstrap.
 
-What is estimated is the mean over seeds of a method's AUROC. It is uncertain twice: the test samples are finite, and so
-are the seeds. A hierarchical bootstrap redraws both in each replicate: groups of samples (samples that hang together,
-like the windows of one event, come and go together, or the intervals would be too narrow), and seeds. Every method sees
-the same draws. A sample that is hard for one method tends to be hard for another, and a lucky split is lucky for both;
-in a paired difference that cancels, so the difference of two methods can be told far more finely than their own
-intervals suggest. Whether these overlap says little, and is not used. A table asks the same question of every method,
-so whether one is better or worse than the reference is decided with Holm's correction over all of them.
+The mean AUROC of a method is uncertain for two reasons: both the test samples and the seeds are finite. Each replicate
+of the bootstrap resamples both: groups of samples (dependent samples, such as the windows of one event, are resampled
+together, or the intervals would be too narrow), and seeds. All methods use the same replicates. A sample that is hard
+for one method is often hard for another, and a lucky split is lucky for both; this cancels in a paired difference, so
+the difference of two methods is known more precisely than each of them. So overlapping intervals say little about it.
+The tests of all methods against the reference are corrected by Holm's method.
 
-Groups and seeds cross where seeds share test samples, and nest where they do not; drawing each on its own, with the
-product of both counts as weight, serves both. For groups see Rutter, Bootstrap estimation of diagnostic accuracy with
-patient-clustered data (Academic Radiology 7, 2000); for crossed draws Owen, The pigeonhole bootstrap (Annals of Applied
-Statistics 1, 2007), which shows that they err on the wide side. They do so where seeds share little, as with a test set
-of its own for each: that noise is then counted by both draws, and 5 % of false alarms become fewer than 1 %. Where the
-samples or the trainings decide, simulations of ten seeds gave 3 to 8 %. With few seeds the interval misses some of the
-variation of training, and a single seed says nothing about it. Groups are drawn as if they were independent; where
-neighbours in time resemble each other, and where they are few, intervals are somewhat too narrow.
+Groups and seeds are crossed if the seeds share test samples, and nested if they do not. Both are resampled separately,
+and the product of their counts is the weight; this covers both cases. For groups see Rutter, Bootstrap estimation of
+diagnostic accuracy with patient-clustered data (Academic Radiology 7, 2000); for crossed factors Owen, The pigeonhole
+bootstrap (Annals of Applied Statistics 1, 2007), which shows that the intervals are rather too wide. They are if each
+seed has its own test set: both factors then count its noise, and a test at 5 % has fewer than 1 % false positives. If
+the noise of samples or of training dominates, simulations of ten seeds gave 3 to 8 %. With few seeds the interval
+misses a part of the variation of training, and with one seed all of it. Groups are treated as independent; if
+neighbours in time are similar, and if there are few groups, the intervals are somewhat too narrow.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ Interval = tuple[float, float]
 
 _METRICS = ("auroc", "average_precision", "fpr_at_95_recall")
 
-# Replicates whose weights are held at once, so that the running sums of one test set stay in the processor's cache.
+# Number of replicates computed at once, so that the running sums of one test set fit into the processor's cache.
 _CHUNK = 500
 
-# Negatives are summed by group, through a table of groups by positives, while it has at most so many cells a negative.
+# Negatives are summed by group, with a table of groups by positives, if it has at most this many cells per negative.
 _DENSE = 64
 
 
@@ -50,9 +49,11 @@ _DENSE = 64
 class Scored:
     """The scores of all methods on the test set of one seed.
 
-    `labels` are 1 for an anomaly and `groups` whole numbers, both of shape `(samples,)`. Samples of the same group are
-    redrawn together, across seeds too: a group's number means the same in every seed. `scores` are by method, each of
-    shape `(samples,)`, higher = more anomalous.
+    Attributes:
+        labels: shape `(samples,)`, 1 for an anomaly.
+        groups: group number of each sample, shape `(samples,)`. Samples with the same number are resampled together,
+            also if they belong to different seeds.
+        scores: by method, each of shape `(samples,)`, higher = more anomalous.
     """
 
     labels: NDArray[np.integer]
@@ -62,12 +63,22 @@ class Scored:
 
 @dataclass(frozen=True)
 class Row:
-    """One method: means over its seeds, and its AUROC less the reference's over the seeds that both have.
+    """The metrics of one method, as means over its seeds, and its comparison with the reference.
 
-    Intervals are 95 % percentile intervals of the bootstrap; `auroc_spread` is the standard deviation over seeds,
-    `None` for one seed, and `seeds_above_chance` counts those with an AUROC above one half. `p_value` is that of no
-    difference, two-sided, after Holm's correction over the table, and what `standing` follows from. The difference is
-    `None` for the reference itself, and where no seed is common.
+    Attributes:
+        method: the method.
+        seeds: number of its seeds.
+        auroc: mean AUROC.
+        auroc_interval: 95 % percentile interval of the bootstrap.
+        auroc_spread: standard deviation of the AUROC over the seeds; `None` for one seed.
+        seeds_above_chance: number of seeds with an AUROC above 0.5.
+        average_precision: mean average precision.
+        fpr_at_95_recall: mean false-positive rate at 95 % recall.
+        difference: mean AUROC less that of the reference, over the seeds that both have; `None` for the reference
+            itself, or if there are no such seeds.
+        difference_interval: 95 % percentile interval of the difference.
+        p_value: two-sided p-value of no difference, after Holm's correction over the table.
+        standing: `BETTER`, `WORSE`, `NOT_TOLD_APART` or `REFERENCE`, which follows from the p-value.
     """
 
     method: str
@@ -90,14 +101,15 @@ def leaderboard(
     """Rank methods by their mean AUROC over seeds, the best first.
 
     Args:
-        seeds: scores by seed. A method may lack seeds; scores that are the same in several seeds are computed once.
+        seeds: scores by seed. A method may lack some seeds; if its scores are the same in several, they are computed
+            once.
         reference: the method that all others are compared with.
-        replicates: number of bootstrap replicates.
-        random_state: seed of the draws; the same one gives the same intervals.
+        replicates: number of bootstrap replicates. Default: 2000.
+        random_state: seed of the bootstrap. Default: 0.
 
     Raises:
-        ValueError: a reference without scores, a test set without both classes, scores that are not finite, shapes
-            that disagree, or so few samples of a class that no replicate holds both.
+        ValueError: the reference has no scores, a test set has only one class, scores are not finite, shapes differ, or
+            a class has so few samples that no replicate contains both classes.
     """
     _check(seeds, reference, replicates)
     drawn = _replicated_aurocs(seeds, replicates, random_state)
@@ -139,24 +151,26 @@ def _row(
 
 
 def _judged(row: Row, p_value: float) -> Row:
-    """The row with its p value after correction, and what that says."""
+    """Complete a row with its corrected p-value, and with the standing that follows from it."""
     if p_value >= SIGNIFICANCE or not row.difference:
         return replace(row, p_value=p_value)
     return replace(row, p_value=p_value, standing=BETTER if row.difference > 0 else WORSE)
 
 
 def _over_seeds(drawn: NDArray[np.float64], seed_counts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The mean over the drawn seeds, by replicate; of those replicates in which there is one.
+    """Compute the mean over the resampled seeds for each replicate, and drop replicates without a defined value.
 
     Args:
-        drawn: a statistic by replicate and seed, NaN where it is not defined; such a seed drops out of the mean.
-        seed_counts: how often each replicate drew each seed, the same shape.
+        drawn: a statistic, shape `(replicates, seeds)`; NaN where it is undefined, which leaves the seed out.
+        seed_counts: number of times that each replicate contains each seed, the same shape.
     """
     defined = ~np.isnan(drawn)
     total = np.sum(np.where(defined, drawn, 0) * seed_counts, axis=1)
     count = np.sum(defined * seed_counts, axis=1)
     if not count.any():
-        raise ValueError(f"None of {len(drawn)} replicates holds both classes: too few groups, or too few replicates")
+        raise ValueError(
+            f"None of {len(drawn)} replicates contains both classes: too few groups, or too few replicates"
+        )
     means: NDArray[np.float64] = total[count > 0] / count[count > 0]
     return means
 
@@ -167,13 +181,13 @@ def _interval(replicated: NDArray[np.float64]) -> Interval:
 
 
 def _p_value(replicated: NDArray[np.float64]) -> float:
-    """Of no difference: twice the part of the replicates on the other side of zero, never less than one of them."""
+    """Compute the two-sided p-value of no difference: twice the fraction of replicates on the other side of zero."""
     tail = min(np.sum(replicated <= 0), np.sum(replicated >= 0))
     return float(min(1, 2 * (tail + 1) / (len(replicated) + 1)))
 
 
 def _points(seeds: Mapping[int, Scored]) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """By method, each metric over the seeds in their order; NaN where the method lacks the seed."""
+    """Compute the metrics of each method over the sorted seeds; NaN for a seed that the method lacks."""
     points = {method: {name: np.full(len(seeds), np.nan) for name in _METRICS} for method in _methods(seeds)}
     found: dict[bytes, dict[str, Metric]] = {}
     for place, seed in enumerate(sorted(seeds)):
@@ -192,7 +206,7 @@ def _points(seeds: Mapping[int, Scored]) -> dict[str, dict[str, NDArray[np.float
 def _replicated_aurocs(
     seeds: Mapping[int, Scored], replicates: int, random_state: int
 ) -> dict[str, NDArray[np.float64]]:
-    """By method, the AUROC of each replicate and seed, shape `(replicates, seeds)`, NaN where it is not defined."""
+    """Compute the AUROC by method, shape `(replicates, seeds)`; NaN where it is undefined."""
     rankings, places = _distinct_rankings(seeds)
     values = {key: np.empty(replicates) for key in rankings}
     for chunk, weights in _weights(seeds, replicates, random_state):
@@ -207,7 +221,7 @@ def _replicated_aurocs(
 def _weights(
     seeds: Mapping[int, Scored], replicates: int, random_state: int
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """How often each group was drawn, shape `(groups, replicates of the chunk)`, chunk by chunk."""
+    """Yield the counts of each group in a chunk of replicates, shape `(groups, replicates of the chunk)`."""
     random = np.random.default_rng([random_state, 0])
     for start in range(0, replicates, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, replicates))
@@ -216,25 +230,25 @@ def _weights(
 
 
 def _draw_counts(random: np.random.Generator, items: int, replicates: int) -> NDArray[np.float32]:
-    """How often each item is met in as many draws with replacement as there are items: `(replicates, items)`."""
+    """Draw as many items with replacement as there are, and count each of them, shape `(replicates, items)`."""
     draws = (random.integers(items, size=items) for _ in range(replicates))
     return np.array([np.bincount(drawn, minlength=items) for drawn in draws], dtype=np.float32)
 
 
 class _Ranking:
-    """One test set in the order of one method's scores.
+    """A test set, sorted by the scores of one method.
 
     Args:
-        labels: True for an anomaly, shape `(samples,)`.
-        rows: the row of each sample's group in the table of weights, the same shape.
-        scores: the same shape.
+        labels: true for an anomaly, shape `(samples,)`.
+        rows: row of each sample's group in the table of weights, the same shape.
+        scores: anomaly scores, the same shape.
     """
 
     def __init__(self, labels: NDArray[np.bool_], rows: NDArray[np.intp], scores: NDArray[np.floating]) -> None:
         order = np.argsort(scores, kind="stable")
         labels, rows, scores = labels[order], rows[order], scores[order]
         self.positives, self.negatives = rows[labels], rows[~labels]
-        # For each negative, how many positives score less, and how many no more, than it.
+        # For each negative, the number of positives that score less than it, and of those that score no more.
         self.below, self.at_most = (
             np.searchsorted(scores[labels], scores[~labels], side) for side in ("left", "right")
         )
@@ -247,10 +261,10 @@ class _Ranking:
             np.add.at(self.table, (group, self.at_most), 0.5)
 
     def weighted_auroc(self, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The AUROC under each column of weights, as if each sample were there as often as its group was drawn.
+        """Compute the AUROC for each column of weights, the counts of each group.
 
-        Of all pairs of a positive and a negative, those in which the negative scores more are lost, and half of those
-        that tie. In single precision these counts are exact up to 8 million, and good to six digits beyond.
+        It is 1 less the fraction of pairs of a positive and a negative in which the negative scores more, with ties
+        counted half. In single precision these counts are exact up to 8 million, and correct to six digits beyond.
         """
         sums = _running_sums(weights[self.positives])
         pairs = sums[-1] * (self.sizes @ weights[self.groups]).astype(float)

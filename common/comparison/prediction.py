@@ -1,4 +1,4 @@
-"""The prediction interval for one further run, and one published number against it."""
+"""The prediction interval for one further run, and the test of a published number against it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ import numpy as np
 
 from common.comparison.statistics import SIGNIFICANCE, two_sided_p, two_sided_quantile
 
+# With fewer seeds there is no interval and no verdict.
 MINIMUM_SEEDS = 3
 
-
 Value = float | int | None
-
-
 SeedMetrics = Mapping[int, Mapping[str, Value]]
 
 
 def values_of(metric: str, seeds: SeedMetrics) -> list[float]:
-    """Our defined values of one metric, in the order of the seeds."""
+    """Collect the defined values of one metric, sorted by seed."""
     found = (seeds[seed].get(metric) for seed in sorted(seeds))
     return [float(value) for value in found if value is not None]
 
 
 def format_as_printed(value: float, printed: str) -> str:
-    """Format our value as the source's library formatted its own, to compare texts and not rounded floats.
+    """Format our value like the printed number, so that exact numbers can be compared as text.
 
-    `0.505` prints as `0.51` or `0.50` depending on its binary neighbour; only the same formatting decides alike.
-    Numbers with more than 12 decimals were printed with `repr`.
+    Whether 0.505 is printed as 0.51 or 0.50 depends on its binary representation, so both must be formatted the same
+    way. Numbers with more than 12 decimals were printed with `repr`.
     """
     decimals = decimals_of(printed)
     if decimals > 12:
@@ -38,20 +36,20 @@ def format_as_printed(value: float, printed: str) -> str:
 
 
 def decimals_of(printed: str) -> int:
-    """Digits behind the decimal point of a printed number."""
+    """Count the digits after the decimal point of a printed number."""
     exponent = Decimal(printed).as_tuple().exponent
     assert isinstance(exponent, int)
     return max(0, -exponent)
 
 
 class Prediction:
-    """The distribution of one further run, judged from our runs, against one published number.
+    """The predicted distribution of one further run, estimated from our runs, and a published number.
 
     Args:
-        values: our values, at least `MINIMUM_SEEDS` of them.
-        printed: the published number as printed; its last digit is the unit below which nothing can be told.
-        scale: "log" for losses and thresholds, "logit" for rates, "linear" for the rest.
-        cases: how many cases a rate counts, or None. One case is the smallest step that the rate can take.
+        values: our values, at least `MINIMUM_SEEDS`.
+        printed: the published number as printed; its last digit is the smallest difference that can be seen.
+        scale: "log" for losses and thresholds, "logit" for rates, "linear" for others.
+        cases: number of cases that a rate is a fraction of; `None` if unknown. One case is the smallest difference.
     """
 
     def __init__(self, values: Sequence[float], printed: str, scale: str, cases: int | None) -> None:
@@ -67,14 +65,14 @@ class Prediction:
         self.centre = self._backward(self._mean)
 
     def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
-        """The prediction interval in the number's own units, never narrower than half a unit or half a case."""
+        """Compute the prediction interval in the number's own units, at least one unit or one case wide."""
         half = two_sided_quantile(significance, len(self._values) - 1) * self._spread
         low, high = self._backward(self._mean - half), self._backward(self._mean + half)
         low, high = min(low, self.centre - self.floor), max(high, self.centre + self.floor)
         return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
 
     def p_value(self) -> float:
-        """The significance at which the published number would just lie outside the interval."""
+        """Compute the significance at which the published number lies on the end of the interval."""
         if abs(self.published - self.centre) <= self.floor * (1 + 1e-9):
             return 1.0
         if self._spread == 0:
@@ -83,20 +81,20 @@ class Prediction:
         return two_sided_p(distance, len(self._values) - 1)
 
     def outside_range(self) -> bool:
-        """Whether the published number lies outside the range of our seeds by more than its own rounding."""
+        """Check if the published number lies outside the range of our seeds by more than its rounding."""
         slack = self.half_unit * (1 + 1e-9)
         return not min(self._values) - slack <= self.published <= max(self._values) + slack
 
 
 def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    """The transformation of a scale and its inverse, both finite at the ends of the range."""
+    """Give the transformation of a scale and its inverse, both finite at the ends of the range."""
     if name == "linear":
         return lambda value: value, lambda scaled: scaled
     if name == "log":
         return lambda value: math.log(max(value, half_unit)), math.exp
     if name != "logit":
         raise ValueError(f"A scale is linear, log or logit. Received: {name!r}")
-    # Half a case is added to both sides, so that 0 of n and n of n stay finite.
+    # Half a case is added to the cases and to the others, so that 0 of n and n of n are finite.
     total = cases or round(0.5 / half_unit)
 
     def forward(rate: float) -> float:
@@ -104,7 +102,7 @@ def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[fl
         return math.log(shrunk / (1 - shrunk))
 
     def backward(scaled: float) -> float:
-        # Written with tanh, which does not overflow where exp would.
+        # tanh does not overflow, unlike exp.
         shrunk = 0.5 * (1 + math.tanh(scaled / 2))
         return min(1.0, max(0.0, (shrunk * (total + 1) - 0.5) / total))
 
@@ -112,5 +110,5 @@ def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[fl
 
 
 def spread(values: Sequence[float]) -> float:
-    """Standard deviation, exactly zero for identical values, where summation in floating point may miss it."""
+    """Compute the standard deviation; exactly zero for identical values, despite rounding."""
     return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0

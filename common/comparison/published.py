@@ -1,8 +1,7 @@
-"""Reads the published numbers: data/published/<experiment>.toml.
+"""Read and check the published numbers, data/published/<experiment>.toml.
 
-The files hold every number as the source printed it, where it stands, how it was obtained, and the tolerance that was
-fixed before the first run. data/README.md explains each field. Reading checks them all, so that whatever holds a
-`Published` holds a valid one.
+The files contain every number as printed, its place in the source, how it was obtained, and the tolerance that was
+fixed before the first run. data/README.md explains all fields.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _RELATIONS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Who published the numbers, where and when."""
+    """The publication that contains the numbers."""
 
     title: str
     author: str
@@ -47,14 +46,24 @@ class Source:
 
 @dataclass(frozen=True)
 class Group:
-    """One printed row or curve: numbers that stand or fall together.
+    """One printed row or curve, whose numbers get one verdict.
 
-    `numbers` maps our metric names to the printed texts. `free` names the quantities that determine the others.
-    `tolerance` is the largest half-width of a prediction interval that still counts as reproduced, in the number's
-    own units, or, when `relative` is true, as a fraction of the published number. `beside` names metrics whose spread
-    over our seeds tells where that of this row comes from, and `separates` metrics that may go with its first free
-    number. `address` is that of the page, where
-    it is not the source's own; empty where none is known.
+    Attributes:
+        name: name of the row.
+        title: title for tables.
+        obtained: "exact", "one run" or "context".
+        where: place in the source.
+        how: how the source computed the numbers.
+        numbers: the printed text by metric name.
+        free: the metrics that determine the others.
+        scale: scale of the prediction interval: "linear", "log" or "logit".
+        cases: number of cases that a rate is a fraction of. Default: unknown.
+        tolerance: largest half-width of the prediction interval that counts as reproduced.
+        relative: true if the tolerance is a fraction of the published number. Default: false, it is in its own units.
+        why: reason for the tolerance.
+        beside: other metrics whose spread over our seeds is shown beside that of this row.
+        separates: metrics that may explain the spread of the first free number.
+        address: address of the page, if it is not that of the source; empty if it is unknown.
     """
 
     name: str
@@ -74,7 +83,7 @@ class Group:
     address: str | None = None
 
     def tolerance_of(self, metric: str) -> float | None:
-        """The tolerance of one member, in that number's own units."""
+        """Compute the tolerance of one number in its own units."""
         if self.tolerance is None or not self.relative:
             return self.tolerance
         return self.tolerance * abs(float(self.numbers[metric]))
@@ -82,9 +91,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the source, as inequalities between our metrics (or a metric and a number) that must all hold.
+    """A claim of the source as inequalities between metrics, or a metric and a number, which must all hold.
 
-    A condition has the same form: something visible in the source that holds in some of our seeds and not in others.
+    A condition has the same form; it describes something visible in the source that holds in only some of our seeds.
+
+    Attributes:
+        name: name of the claim.
+        text: the claim in words.
+        where: place in the source.
+        holds: the inequalities, such as "a.auroc > b.auroc".
     """
 
     name: str
@@ -93,7 +108,7 @@ class Claim:
     holds: tuple[str, ...]
 
     def holds_in(self, metrics: Mapping[str, float | int | None]) -> bool | None:
-        """Whether all inequalities hold for the metrics of one seed; `None` when a side is undefined."""
+        """Check if all inequalities hold for the metrics of one seed; `None` if a metric is undefined."""
         outcomes = []
         for inequality in self.holds:
             left, relation, right = inequality.split()
@@ -104,17 +119,25 @@ class Claim:
         return all(outcomes)
 
     def metrics(self) -> set[str]:
-        """The metric names that the inequalities mention."""
+        """Collect the names of the metrics in the inequalities."""
         sides = {side for inequality in self.holds for side in inequality.split()[::2]}
         return {side for side in sides if not _is_decimal(side)}
 
 
 @dataclass(frozen=True)
 class Published:
-    """Everything that one source published.
+    """The published numbers and claims of one source.
 
-    `headline` is the number that it would be quoted for, if it printed one. `not_published` are metrics of ours that it
-    does not give, and `not_run` methods that it names and that are not run, both with a word on why.
+    Attributes:
+        experiment: name of the experiment.
+        source: the publication.
+        settings: the published hyperparameters.
+        groups: the printed rows and curves.
+        claims: the claims in words.
+        conditions: conditions that distinguish two modes of training.
+        not_published: metrics of ours that the source does not give, with the reason.
+        not_run: methods that the source names and that are not run, with the reason.
+        headline: the metric that the source is quoted for; `None` if it printed none.
     """
 
     experiment: str
@@ -128,7 +151,7 @@ class Published:
     headline: str | None = None
 
     def metrics(self) -> set[str]:
-        """All metric names that numbers, claims and conditions of the source refer to."""
+        """Collect the names of all metrics that the file refers to."""
         names = {metric for group in self.groups for metric in (*group.numbers, *group.beside, *group.separates)}
         return names.union(*(claim.metrics() for claim in (*self.claims, *self.conditions)), self.not_published)
 
@@ -137,11 +160,11 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
     """Read and check the published numbers of one experiment.
 
     Args:
-        experiment: the name of the experiment and of its file.
-        folder: where the files are.
+        experiment: name of the experiment, and of its file.
+        folder: folder of the files. Default: data/published.
 
     Raises:
-        PublishedError: the file is missing, is not TOML, or breaks a rule; the message names file and place.
+        PublishedError: the file is missing, is not TOML, or breaks a rule; the message names the file and the place.
     """
     path = folder / f"{experiment}.toml"
     try:
@@ -163,7 +186,7 @@ def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
     )
     groups = tuple(_group(entry) for entry in content["groups"])
     _require_unique("group", [group.name for group in groups])
-    # Other people's numbers may stand beside the source's own, and beside each other.
+    # A metric may have several context numbers.
     judged = [group for group in groups if group.obtained != "context"]
     _require_unique("metric", [metric for group in judged for metric in group.numbers])
     claims = tuple(_claim("claim", entry) for entry in content.get("claims", ()))

@@ -1,13 +1,10 @@
-"""Records of one experiment and protocol -> its methods and the classical detectors on the same test samples.
-
-What is compared here are scores, not decisions, so every method needs only an array of them.
-"""
+"""Rank the methods of a source and the classical detectors by their scores of the same test samples."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.leaderboard import Scored, leaderboard
+from common.comparison.leaderboard import Row, Scored, leaderboard
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import Experiment
@@ -25,35 +22,80 @@ from common.runs.records import Record, seed_of
 from common.runs.selection import Selection
 from common.runs.tasks import varies_by_seed
 
-# Raised by whoever changes what the rows below say of the same records.
+# Raise this when the same records give another ranking.
 REVISION = 2
+
+Located = tuple[Path, Record]
+
+
+@dataclass(frozen=True)
+class Standing(Row):
+    """A method with its row of the leaderboard, and its cost.
+
+    Attributes:
+        ours: true for a method of the source, false for a classical detector.
+        fit_seconds: median duration of fitting on one thread; `None` if it was not recorded.
+        score_seconds: likewise, of scoring.
+    """
+
+    ours: bool
+    fit_seconds: float | None
+    score_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The ranking of all methods on the test samples of one protocol.
+
+    Attributes:
+        reference: the method of the source that the others are compared with.
+        samples: number of test samples.
+        prevalence: fraction of anomalies among them; `None` if no seed could be ranked.
+        groups: number of groups of samples that are resampled together.
+        seeds: the ranked seeds.
+        rows: the methods, best first.
+        missing: what could not be ranked, with the seeds that it concerns.
+    """
+
+    reference: str
+    samples: int
+    prevalence: float | None
+    groups: int
+    seeds: tuple[int, ...]
+    rows: tuple[Standing, ...]
+    missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def reference_row(self) -> Standing | None:
+        """The row of the reference; `None` if no seed could be ranked."""
+        return next((row for row in self.rows if row.method == self.reference), None)
 
 
 class Evidence(NamedTuple):
-    """What one seed has left: its run, and the detectors under its split; each with the folder of its record."""
+    """The record of a run and those of the detectors on its split, each with its folder."""
 
-    run: tuple[Path, Record]
-    detectors: Mapping[str, tuple[Path, Record]]
+    run: Located
+    detectors: Mapping[str, Located]
 
 
-def standings(experiment: Experiment, protocol: str, selection: Selection) -> dict[str, Any] | None:
+def standings(experiment: Experiment, protocol: str, selection: Selection) -> Standings | None:
     """Rank the methods of the source and the detectors on the test samples of one protocol.
 
-    Ranked are the seeds that have every detector which any seed has: all rows of a table stand on the same seeds. A
-    bootstrap takes seconds, so its result is kept beside the records, and computed again when one of them changes.
+    Only seeds that have all detectors which any seed has are ranked, so that all rows stand on the same seeds. The
+    ranking is cached beside the records, since the bootstrap takes seconds.
 
     Args:
-        experiment: whose.
-        protocol: which.
+        experiment: the experiment.
+        protocol: the protocol.
         selection: its finished runs.
 
     Returns:
-        Plain data for results.json: the rows, best first, with what they cost, and what is missing; `None` without a
-        finished run that detectors stand beside.
+        The ranking; `None` without a finished run that has detectors.
     """
     missing: dict[str, list[int]] = {}
+    known_detectors: dict[Path, Record | str] = {}
     evidence = {
-        seed: Evidence(run, _detectors_of(experiment, protocol, run, missing))
+        seed: Evidence(run, _detectors_of(experiment, protocol, run, missing, known_detectors))
         for seed, run in sorted(selection.runs.items())
     }
     known = {name for found in evidence.values() for name in found.detectors}
@@ -62,62 +104,82 @@ def standings(experiment: Experiment, protocol: str, selection: Selection) -> di
         return None
     path = next(iter(complete.values())).run[0].parent / "standings.json"
     damaged: dict[str, list[int]] = {}
-    ranked = kept(path, _key(experiment, complete), lambda: _ranked(experiment, protocol, complete, damaged))
+    key = _key(experiment, complete)
+    ranked = kept(path, key, lambda: _ranked(experiment, protocol, complete, damaged), Standings)
     if damaged:  # The files may be whole again in the next report.
         with contextlib.suppress(OSError):
             path.unlink()
-    return {**ranked, "missing": missing | damaged}
+    return replace(ranked, missing={what: tuple(seeds) for what, seeds in (missing | damaged).items()})
 
 
-def scores_of(experiment: Experiment, protocol: str, run: tuple[Path, Record]) -> Scored:
+def scores_of(experiment: Experiment, protocol: str, run: Located) -> Scored:
     """Read the scores of all methods on the test samples of one run.
 
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    return _scored(experiment, protocol, Evidence(run, _detectors_of(experiment, protocol, run, {})))
+    return _scored(experiment, protocol, Evidence(run, _detectors_of(experiment, protocol, run, {}, {})))
 
 
 def _detectors_of(
-    experiment: Experiment, protocol: str, run: tuple[Path, Record], missing: dict[str, list[int]]
-) -> dict[str, tuple[Path, Record]]:
-    """Find the detectors that were scored under the split of a run; those that lack go into `missing`."""
-    found: dict[str, tuple[Path, Record]] = {}
+    experiment: Experiment,
+    protocol: str,
+    run: Located,
+    missing: dict[str, list[int]],
+    known: dict[Path, Record | str],
+) -> dict[str, Located]:
+    """Find the detectors that were scored on the split of a run.
+
+    Args:
+        experiment: the experiment.
+        protocol: the protocol.
+        run: folder and record of the run.
+        missing: receives the seed of the run for each detector that is missing, under its title and the reason.
+        known: results of `_detector_record` by folder, since most detectors share a record between seeds.
+    """
+    found: dict[str, Located] = {}
     run_folder, run_record = run
     for name, detector in DETECTORS.items():
         seed = run_record.seed if varies_by_seed(experiment, protocol, name) else 0
         folder = records.seed_folder(records.detector_folder(run_folder.parent, name), seed)
-        why = "not run"
-        try:
-            record = records.read_record(folder)
-            if record.status == records.OK and record.revision == detector.revision:
-                found[name] = folder, record
-                continue
-            why = record.error or "of older code"
-        except RecordError as error:
-            if (folder / "record.json").exists():
-                why = str(error)
-        missing.setdefault(f"{detector.title}: {why}", []).append(seed_of(run_record))
+        if folder not in known:
+            known[folder] = _detector_record(folder, detector.revision)
+        record = known[folder]
+        if isinstance(record, Record):
+            found[name] = folder, record
+        else:
+            missing.setdefault(f"{detector.title}: {record}", []).append(seed_of(run_record))
     return found
 
 
-def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
-    """List everything that a ranking follows from: the methods, and arrays and durations of every record."""
+def _detector_record(folder: Path, revision: int) -> Record | str:
+    """Read the record of a detector, or give the reason why there is no finished one of this revision."""
+    try:
+        record = records.read_record(folder)
+    except RecordError as error:
+        return str(error) if (folder / records.RECORD).exists() else "not run"
+    if record.status == records.OK and record.revision == revision:
+        return record
+    return record.error or "of older code"
 
-    def told(record: Record) -> list[Any]:
+
+def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
+    """List everything that a ranking depends on: the methods, and the arrays and durations of every record."""
+
+    def of_record(record: Record) -> list[Any]:
         return [record.arrays_sha256, dict(record.durations)]
 
-    arrays = {
-        seed: [told(found.run[1]), {name: told(record) for name, (_, record) in found.detectors.items()}]
+    inputs = {
+        seed: [of_record(found.run[1]), {name: of_record(record) for name, (_, record) in found.detectors.items()}]
         for seed, found in evidence.items()
     }
     titles = {name: detector.title for name, detector in DETECTORS.items()}
-    return [REVISION, dict(experiment.methods), titles, {str(seed): told for seed, told in arrays.items()}]
+    return [REVISION, dict(experiment.methods), titles, inputs]
 
 
 def _ranked(
     experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], damaged: dict[str, list[int]]
-) -> dict[str, Any]:
+) -> Standings:
     reference = next(iter(experiment.methods))
     scored: dict[int, Scored] = {}
     costs: dict[str, list[Record]] = {}
@@ -132,21 +194,28 @@ def _ranked(
             costs.setdefault(DETECTORS[name].title, []).append(record)
     rows = leaderboard(scored, reference) if scored else []
     sizes = [len(one.labels) for one in scored.values()]
-    return {
-        "reference": reference,
-        "samples": sizes[0] if sizes else 0,
-        "prevalence": float(np.mean([one.labels.mean() for one in scored.values()])) if scored else None,
-        "groups": len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
-        "seeds": sorted(scored),
-        "rows": [
-            {**asdict(row), "ours": row.method in experiment.methods, **_cost(costs.get(row.method, []))}
-            for row in rows
-        ],
-    }
+    return Standings(
+        reference=reference,
+        samples=sizes[0] if sizes else 0,
+        prevalence=float(np.mean([one.labels.mean() for one in scored.values()])) if scored else None,
+        groups=len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
+        seeds=tuple(sorted(scored)),
+        rows=tuple(_standing(row, row.method in experiment.methods, costs.get(row.method, [])) for row in rows),
+    )
+
+
+def _standing(row: Row, ours: bool, made_by: list[Record]) -> Standing:
+    """Add the median cost in the records that a row was made from, as far as they contain it."""
+
+    def median_of(part: str) -> float | None:
+        seconds = [record.durations[part] for record in made_by if part in record.durations]
+        return median(seconds) if seconds else None
+
+    return Standing(**vars(row), ours=ours, fit_seconds=median_of("fit"), score_seconds=median_of("score"))
 
 
 def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
-    """The scores of all methods on the test samples of one seed.
+    """Read the scores of all methods on the test samples of one seed.
 
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
@@ -166,28 +235,19 @@ def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
     if protocol in experiment.split_by_seed and len(np.unique(groups)) == len(groups):
-        # Where each sample stands for itself and each seed has its own, those of two seeds have nothing in common.
+        # If each seed has its own samples, number their groups apart, so that they are resampled apart.
         groups = groups + seed * len(groups)
     return Scored(labels, groups, scores)
 
 
 def column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArray[Any]:
-    """One number for every test sample.
+    """Give the array of this name, with one number for every test sample.
 
     Raises:
-        RecordError: there are none of that name, or other ones than the labels need.
+        RecordError: there is none, or it has another length than the labels, or a number is not finite.
     """
     found, labels = arrays.get(name, np.empty(0)), arrays.get("labels", np.empty(()))
     right = found.ndim == 1 and found.shape == labels.shape and found.dtype.kind in "biuf"
     if not right or not np.isfinite(found).all():
         raise RecordError(f"{folder} holds no {name} of its test samples; run it again with --fresh")
     return found
-
-
-def _cost(made_by: list[Record]) -> dict[str, float | None]:
-    """Median seconds of fitting and scoring on one thread, as far as they were recorded."""
-    costs: dict[str, float | None] = {}
-    for part in ("fit", "score"):
-        seconds = [record.durations[part] for record in made_by if part in record.durations]
-        costs[f"{part}_seconds"] = median(seconds) if seconds else None
-    return costs

@@ -1,4 +1,4 @@
-"""Tests and intervals that several comparisons share."""
+"""Statistical tests and intervals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down adjustment: comparing the results with alpha bounds the family-wise error by alpha."""
+    """Adjust p-values by Holm's method, so that comparing them with alpha bounds the family-wise error by alpha."""
     ordered = sorted(p_values, key=lambda name: p_values[name])
     adjusted: dict[str, float] = {}
     largest = 0.0
@@ -59,7 +59,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval for a rate after Wilson (1927), which behaves near 0 and 1 where the textbook one does not."""
+    """Compute Wilson's 95 % interval for a rate (1927), which is also correct near 0 and 1."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"Expected 0 <= successes <= trials and trials > 0. Received: {successes} of {trials}")
     z = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2)

@@ -1,18 +1,18 @@
-"""Published against ours: pure functions, no files.
+"""Verdicts: compare published numbers with the metrics of our seeds. Pure functions that read no files.
 
-A published number is either exact (it follows from data and a deterministic method) or one run (a single draw from
-the distribution of which our seeds are further draws). An exact number is compared as text, formatted as its source
-printed it. A one-run number is compared with the 95 % prediction interval for one further run,
-m +- t * s * sqrt(1 + 1/n), on a scale where spread is roughly even: log for losses, logit for rates.
-A t-test of our mean against one printed run would be wrong: its false alarms grow with n.
+A published number is either exact (it follows from data and a deterministic method) or from one run (a single random
+result, and our seeds are further samples of its distribution). An exact number is compared as text, formatted as its
+source formatted it. A one-run number is compared with the 95 % prediction interval for one further run,
+m +- t * s * sqrt(1 + 1/n), on a scale on which the spread is roughly constant: log for losses, logit for rates.
+A t-test of our mean against one printed run would be wrong: its rate of false positives grows with n.
 
-One verdict per printed row or curve: its members are tested together, with Holm's correction, so that a row of many
-numbers is not a row of many chances to differ. Whether the interval is narrow enough to say something is decided by the
-free quantities (two recalls determine all seven numbers of a classification report); the others are functions of them.
+There is one verdict per printed row or curve. Its numbers are tested together, with Holm's correction, since in a row
+of many numbers one of them lies outside by chance. Whether the interval is narrow enough is decided by the free
+quantities (two recalls determine all seven numbers of a classification report); the others are functions of them.
 
-A training with a rare second mode fools every rule that has only n runs to go by: all n fall into the common mode, the
-source into the rare one, with probability p (1 - p)^n. At worst that is 6.7 % for n = 5 and 4.3 % for n = 8. So below
-8 runs a number outside is called just that, and `differs` is not said.
+If the training has a rare second mode of probability p, the source may be in it and all our n runs in the other one,
+with probability p (1 - p)^n. This is at most 6.7 % for n = 5 and 4.3 % for n = 8. So with fewer than 8 runs, a number
+outside is not called `differs`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from common.comparison.prediction import MINIMUM_SEEDS, Prediction, SeedMetrics,
 from common.comparison.published import Claim, Group, Published
 from common.comparison.statistics import SIGNIFICANCE, holm, wilson_interval
 
+# With fewer seeds a verdict is provisional.
 FIRM_SEEDS = 8
-
 
 EXACT = "exact"
 REPRODUCED = "reproduced"
@@ -40,12 +40,28 @@ DIFFERS_LOWER = "differs (lower)"
 NO_VERDICT = "no verdict"
 NOT_RUN = "not run"
 CONTEXT = "context"
-NOT_PUBLISHED = "not published"
+_WITHOUT_SEEDS = (STAND_IN, NO_VERDICT, NOT_RUN)
 
 
 @dataclass(frozen=True)
 class MemberResult:
-    """One published number and our values for it. `interval` is the 95 % prediction interval for one further run."""
+    """One published number and our values for it.
+
+    Attributes:
+        metric: name of the metric.
+        printed: the published number as printed.
+        free: true for a free quantity of a one-run row.
+        n: number of seeds in which the metric is defined.
+        missing: number of seeds in which it is not, failed ones included.
+        mean: mean over the seeds; this and the following are `None` without enough seeds.
+        standard_deviation: standard deviation over the seeds.
+        minimum: smallest value.
+        maximum: largest value.
+        interval: 95 % prediction interval for one further run.
+        tolerance: largest half-width of the interval that counts as reproduced, in the number's own units.
+        p_value: p-value of the published number, after Holm's correction over the row.
+        verdict: verdict on this number alone; the row has its own.
+    """
 
     metric: str
     printed: str
@@ -64,7 +80,16 @@ class MemberResult:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """The verdict on one printed row or curve, and on how many seeds it stands."""
+    """The verdict on one printed row or curve.
+
+    Attributes:
+        name: name of the row in the file of published numbers; so are `title`, `obtained`, `where` and `address`.
+        verdict: verdict on the row.
+        provisional: true if it is based on too few seeds.
+        n: number of seeds that it is based on.
+        missing: number of seeds that lack one of its numbers.
+        members: the numbers of the row.
+    """
 
     name: str
     title: str
@@ -80,7 +105,16 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """In how many seeds a claim of the source holds, with a 95 % Wilson interval for that rate."""
+    """The number of seeds in which a claim of the source holds.
+
+    Attributes:
+        name: name of the claim.
+        text: the claim.
+        holds: number of seeds in which it holds.
+        n: number of seeds in which it is defined.
+        missing: number of other seeds, failed ones included.
+        interval: 95 % Wilson interval for the rate at which it holds; `None` without seeds.
+    """
 
     name: str
     text: str
@@ -92,9 +126,13 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class ConditionalResult:
-    """The one-run groups over those seeds alone that meet a condition of the source.
+    """The verdicts on the one-run rows over only those seeds that meet a condition of the source.
 
-    `condition` tells in how many seeds it holds; `seeds` are these, and `metrics` what it is told by.
+    Attributes:
+        condition: the condition, and the number of seeds that meet it.
+        seeds: these seeds.
+        metrics: names of the metrics that the condition depends on.
+        groups: the verdicts.
     """
 
     condition: ClaimResult
@@ -105,7 +143,16 @@ class ConditionalResult:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts over the groups of one experiment; `expected_outside` is what chance alone would put outside."""
+    """Counts over the rows of one experiment.
+
+    Attributes:
+        exact: number of exact rows with the verdict `exact`.
+        exact_groups: number of exact rows with a verdict.
+        outside: number of one-run rows that lie outside.
+        one_run_groups: number of one-run rows with a verdict.
+        expected_outside: number of these that lie outside by chance alone.
+        verdicts: number of rows by verdict.
+    """
 
     exact: int
     exact_groups: int
@@ -117,7 +164,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One experiment held against its source."""
+    """One experiment compared with its source.
+
+    Attributes:
+        experiment: name of the experiment.
+        n_seeds: number of finished seeds.
+        failed_seeds: the seeds without metrics.
+        groups: the verdicts on the printed rows and curves.
+        claims: the claims of the source.
+        summary: counts of the verdicts.
+        conditional: the verdicts over the seeds that meet a condition of the source.
+    """
 
     experiment: str
     n_seeds: int
@@ -131,13 +188,13 @@ class Comparison:
 def compare(
     published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int] = (), stand_in: bool = False
 ) -> Comparison:
-    """Hold the metrics of every finished seed against all published numbers and claims of one source.
+    """Compare the metrics of all finished seeds with the published numbers and claims of one source.
 
     Args:
-        published: the source's numbers.
-        seeds: for each finished seed its metrics; `None` for one that was undefined.
-        failed_seeds: seeds that left no metrics; they are counted as missing everywhere.
-        stand_in: the runs saw stand-in data: our numbers are shown, and compared with nothing.
+        published: the published numbers.
+        seeds: metrics of each finished seed; `None` for an undefined one.
+        failed_seeds: seeds without metrics, which count as missing everywhere.
+        stand_in: true if the runs used stand-in data; then no verdict is given.
     """
     if stand_in:
         return _uncompared(published, seeds, failed_seeds)
@@ -151,54 +208,54 @@ def compare(
 
 
 def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int]) -> Comparison:
-    """Our numbers beside the published ones, without any verdict."""
+    """Describe our numbers beside the published ones, without any verdict."""
     groups = []
     for group in published.groups:
         members = [
             replace(_describe(group, metric, seeds, len(failed_seeds)), interval=None) for metric in group.numbers
         ]
-        n, missing = min(member.n for member in members), max(member.missing for member in members)
-        groups.append(
-            GroupResult(
-                group.name,
-                group.title,
-                group.obtained,
-                group.where,
-                STAND_IN,
-                False,
-                n,
-                missing,
-                tuple(members),
-                group.address,
-            )
-        )
-    return Comparison(
-        published.experiment, len(seeds), tuple(sorted(failed_seeds)), tuple(groups), (), summarise(groups)
+        groups.append(_group_result(group, members, members, STAND_IN))
+    failed = tuple(sorted(failed_seeds))
+    return Comparison(published.experiment, len(seeds), failed, tuple(groups), (), summarise(groups))
+
+
+def _group_result(
+    group: Group, members: Sequence[MemberResult], deciding: Sequence[MemberResult], verdict: str
+) -> GroupResult:
+    n = min(member.n for member in deciding)
+    return GroupResult(
+        group.name,
+        group.title,
+        group.obtained,
+        group.where,
+        verdict,
+        verdict not in _WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS,
+        n,
+        max(member.missing for member in deciding),
+        tuple(members),
+        group.address,
     )
 
 
 def lies_outside(verdict: str) -> bool:
-    """Whether a verdict puts a one-run number outside of what our runs lead one to expect."""
+    """Check if a verdict says that a one-run number lies outside our prediction interval and range."""
     return verdict in (DIFFERS_HIGHER, DIFFERS_LOWER, OUTSIDE)
 
 
 def summarise(groups: Sequence[GroupResult]) -> Summary:
-    """Count verdicts, and what chance alone would put outside among the one-run groups that have a verdict."""
-    exact = [group for group in groups if group.obtained == "exact" and group.verdict not in (NOT_RUN, STAND_IN)]
-    judged = [
-        group
-        for group in groups
-        if group.obtained == "one run" and group.verdict not in (NO_VERDICT, NOT_RUN, STAND_IN)
-    ]
+    """Count the verdicts over the rows of an experiment."""
+    judged = [group for group in groups if group.verdict not in _WITHOUT_SEEDS]
+    exact = [group for group in judged if group.obtained == "exact"]
+    one_run = [group for group in judged if group.obtained == "one run"]
     verdicts: dict[str, int] = {}
     for group in groups:
         verdicts[group.verdict] = verdicts.get(group.verdict, 0) + 1
     return Summary(
         exact=sum(group.verdict == EXACT for group in exact),
         exact_groups=len(exact),
-        outside=sum(lies_outside(group.verdict) for group in judged),
-        one_run_groups=len(judged),
-        expected_outside=SIGNIFICANCE * len(judged),
+        outside=sum(lies_outside(group.verdict) for group in one_run),
+        one_run_groups=len(one_run),
+        expected_outside=SIGNIFICANCE * len(one_run),
         verdicts=verdicts,
     )
 
@@ -207,18 +264,15 @@ def summarise(groups: Sequence[GroupResult]) -> Summary:
 
 
 def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResult:
-    """Judge one printed row or curve over our seeds.
+    """Give the verdict on one printed row or curve.
 
     Args:
-        group: the published numbers, how they were obtained, and the tolerance fixed beforehand.
+        group: the published numbers.
         seeds: metrics by seed, `None` for undefined ones.
-        failed: number of seeds that left no metrics at all: shown beside a verdict, which stands on the others.
+        failed: number of seeds without any metrics, which are shown beside the verdict.
     """
     members = [_describe(group, metric, seeds, failed) for metric in group.numbers]
     deciding = [member for member in members if member.free] or members
-    n = min(member.n for member in deciding)
-    missing = max(member.missing for member in deciding)
-    provisional = False
     if not any(member.metric in values for member in deciding for values in seeds.values()):
         verdict = NOT_RUN
     elif group.obtained == "exact":
@@ -226,24 +280,12 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResul
         verdict = EXACT if all(member.verdict == EXACT for member in members) else DIFFERS
     elif group.obtained != "one run":
         verdict = CONTEXT
-    elif n < MINIMUM_SEEDS:
+    elif min(member.n for member in deciding) < MINIMUM_SEEDS:
         verdict = NO_VERDICT
     else:
-        members = _judge_draws(group, members, seeds)
-        verdict = _worst(members)
-        provisional = n < FIRM_SEEDS
-    return GroupResult(
-        group.name,
-        group.title,
-        group.obtained,
-        group.where,
-        verdict,
-        provisional,
-        n,
-        missing,
-        tuple(members),
-        group.address,
-    )
+        members = _judge_one_run(group, members, seeds)
+        verdict = _verdict_of_row(members)
+    return _group_result(group, members, deciding, verdict)
 
 
 def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> MemberResult:
@@ -280,8 +322,8 @@ def _judge_exact(member: MemberResult, seeds: SeedMetrics) -> MemberResult:
     return replace(member, verdict=EXACT if agrees else DIFFERS)
 
 
-def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) -> list[MemberResult]:
-    """Judge every member that is defined in enough seeds, all of them together."""
+def _judge_one_run(group: Group, members: list[MemberResult], seeds: SeedMetrics) -> list[MemberResult]:
+    """Give the verdicts on all numbers of a row that are defined in enough seeds, with Holm's correction."""
     judged = {
         member.metric: Prediction(values_of(member.metric, seeds), member.printed, group.scale, group.cases)
         for member in members
@@ -292,7 +334,7 @@ def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) 
         replace(
             member,
             p_value=adjusted[member.metric],
-            verdict=_draw_verdict(judged[member.metric], adjusted[member.metric], member),
+            verdict=_one_run_verdict(judged[member.metric], adjusted[member.metric], member),
         )
         if member.metric in judged
         else member
@@ -300,31 +342,29 @@ def _judge_draws(group: Group, members: list[MemberResult], seeds: SeedMetrics) 
     ]
 
 
-def _draw_verdict(prediction: Prediction, adjusted_p: float, member: MemberResult) -> str:
+def _one_run_verdict(prediction: Prediction, adjusted_p: float, member: MemberResult) -> str:
     if adjusted_p < SIGNIFICANCE and prediction.outside_range():
         if member.n < FIRM_SEEDS:
             return OUTSIDE
         return DIFFERS_HIGHER if prediction.centre > prediction.published else DIFFERS_LOWER
-    low, high = prediction.interval()
-    assert member.tolerance is not None
+    assert member.interval is not None and member.tolerance is not None
+    low, high = member.interval
     return REPRODUCED if (high - low) / 2 <= member.tolerance else WITHIN_SPREAD
 
 
-def _worst(members: Sequence[MemberResult]) -> str:
+def _verdict_of_row(members: Sequence[MemberResult]) -> str:
+    """Combine the verdicts on the numbers of a row: that of the least likely one outside, or of the free ones."""
     outside = [member for member in members if lies_outside(member.verdict)]
     if outside:
         return min(outside, key=lambda member: member.p_value or 0.0).verdict
     return WITHIN_SPREAD if any(m.free and m.verdict != REPRODUCED for m in members) else REPRODUCED
 
 
-# One number.
-
-
 # Claims.
 
 
 def judge_claim(claim: Claim, seeds: SeedMetrics, failed: int = 0) -> ClaimResult:
-    """Count the seeds in which every inequality of a claim holds; a seed with an undefined side is missing."""
+    """Count the seeds in which all inequalities of a claim hold; a seed with an undefined metric is missing."""
     outcomes = [claim.holds_in(seeds[seed]) for seed in sorted(seeds)]
     known = [outcome for outcome in outcomes if outcome is not None]
     return ClaimResult(
@@ -338,10 +378,10 @@ def judge_claim(claim: Claim, seeds: SeedMetrics, failed: int = 0) -> ClaimResul
 
 
 def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, failed: int = 0) -> ConditionalResult:
-    """Judge the one-run groups over the seeds that meet a condition.
+    """Give the verdicts on the one-run rows over the seeds that meet a condition.
 
-    A training with two modes mixes two distributions, and the prediction interval of the mixture is wide. Where the
-    source shows which mode its run was in, the seeds of that mode are the further draws to compare it with.
+    If a training has two modes, the prediction interval of their mixture is wide. If the source shows the mode of its
+    run, it can be compared with the seeds of that mode alone.
     """
     meeting = {seed: seeds[seed] for seed in sorted(seeds) if condition.holds_in(seeds[seed])}
     return ConditionalResult(
@@ -350,6 +390,3 @@ def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, f
         tuple(sorted(condition.metrics())),
         tuple(judge_group(group, meeting) for group in groups if group.obtained == "one run"),
     )
-
-
-# This machine against the reference.

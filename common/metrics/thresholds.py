@@ -7,6 +7,7 @@ evaluates on the same samples, the experiment says so at the call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,43 @@ class Threshold:
             ThresholdError: there are no scores, or one is NaN.
         """
         return (_numbers("scores", scores) > self.value).astype(int)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A threshold that a run applied to its test samples.
+
+    Attributes:
+        rule: prefix of the metrics of these decisions.
+        scores: name of the array of scores that the threshold was applied to.
+        threshold: scores strictly above it are flagged.
+        counts: the confusion counts `tn`, `fp`, `fn` and `tp`.
+    """
+
+    rule: str
+    scores: str
+    threshold: float
+    counts: Mapping[str, int]
+
+
+def decisions(
+    array: str, labels: ArrayLike, scores: ArrayLike, thresholds: Mapping[str, Threshold | None]
+) -> list[Decision]:
+    """Apply thresholds to scores of test samples, and describe the results for the record of the run.
+
+    Args:
+        array: name of the array of the scores.
+        labels: labels of the test samples, shape `(samples,)`, 1 for an anomaly.
+        scores: their anomaly scores, the same shape.
+        thresholds: threshold of each rule; rules without a finite one are left out.
+    """
+    made = []
+    for rule, threshold in thresholds.items():
+        if threshold is not None and np.isfinite(threshold.value):
+            counts = confusion_counts("", labels, threshold.flag(scores))
+            found = {name.removeprefix("."): count for name, count in counts.items() if isinstance(count, int)}
+            made.append(Decision(rule, array, threshold.value, found))
+    return made
 
 
 def fixed(value: float) -> Threshold:

@@ -1,22 +1,23 @@
-"""The figures of a report: drawn from saved arrays, and kept, since most are the same in the next report.
+"""Draw the figures of a report from the saved arrays.
 
-Drawing takes most of the time of a report. So each set of figures is kept beside the records, together with a digest
-of everything that it was drawn from: arrays, code, versions. When one of them changes, it is drawn anew.
+Drawing takes most of the time of a report, so the figures are cached beside the records. They are drawn again when the
+arrays, the code or a library changes.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import figures, files
-from common.comparison.prediction import MINIMUM_SEEDS, Prediction, SeedMetrics, values_of
-from common.comparison.published import Group, Published
-from common.comparison.standings import scores_of
+from common.comparison.prediction import SeedMetrics, values_of
+from common.comparison.published import Published
+from common.comparison.standings import Standings, scores_of
+from common.comparison.verdicts import Comparison, GroupResult, MemberResult
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
 from common.figures import CLASS_COLOURS, WIDTH, Drawing
@@ -25,14 +26,15 @@ from common.runs import records
 from common.runs.records import Record
 from common.runs.selection import Selection
 
-# How many methods share one figure.
+# Number of methods in the figure of ROC curves.
 BEST = 5
-# Pictures depend on these besides our own code.
+# The libraries that a figure depends on.
 LIBRARIES = ("matplotlib", "seaborn", "numpy", "pillow", "scikit-learn", "scipy", "pandas")
 
 
-class Picture(NamedTuple):
-    """A figure that has been drawn."""
+@dataclass(frozen=True)
+class Png:
+    """A figure as a PNG file, with its name and caption."""
 
     name: str
     caption: str
@@ -40,40 +42,44 @@ class Picture(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The figures of one protocol: the one above all others, if there is one, those of a seed, and which seed."""
+    """The figures of one protocol.
 
-    overview: list[Picture]
-    pictures: list[Picture]
+    Attributes:
+        overview: the figure of all published numbers against ours, if there is one.
+        figures: the figures of one seed, and those over all seeds.
+        seed: that seed; `None` without figures.
+    """
+
+    overview: list[Png]
+    figures: list[Png]
     seed: int | None
 
 
-def _kept(path: Path, inputs: Any, draw: Callable[[], list[Drawing]]) -> list[Picture]:
-    """Give the figures that `draw` draws, or drew when it was last asked for with these inputs.
+def _kept(path: Path, inputs: Any, draw: Callable[[], list[Drawing]]) -> list[Png]:
+    """Draw figures, or read them from their cache file.
 
     Args:
-        path: where they are kept.
+        path: path of the cache file.
         inputs: everything that the figures depend on besides code and libraries, as plain data.
-        draw: from these inputs.
+        draw: draws the figures.
     """
 
-    def compute() -> list[list[str]]:
+    def compute() -> list[Png]:
         with figures.style():
-            drawn = [(drawing.name, drawing.caption, figures.png(drawing)) for drawing in draw()]
-        return [[name, caption, base64.b64encode(png).decode()] for name, caption, png in drawn]
+            return [Png(drawing.name, drawing.caption, figures.png(drawing)) for drawing in draw()]
 
-    kept = files.kept(path, [_CODE, inputs], compute)
-    return [Picture(name, caption, base64.b64decode(png)) for name, caption, png in kept]
+    return files.kept(path, [_CODE, inputs], compute, list[Png])
 
 
 def _code() -> list[str]:
-    """A digest of the code that figures are drawn with, and the versions of the libraries."""
+    """Compute a digest of the code of the suite, and list the versions of the libraries."""
     sources = hashlib.sha256()
     for path in sorted((files.ROOT / "common").rglob("*.py")):
         sources.update(path.read_bytes())
     return [sources.hexdigest(), *map(version, LIBRARIES)]
 
 
-# Of the code as it was when this process began, which is the code that will draw.
+# Computed at import, since this process runs the code as it is now.
 _CODE = _code()
 
 
@@ -83,55 +89,61 @@ _CODE = _code()
 def draw(
     experiment: Experiment,
     published: Published,
-    entry: Mapping[str, Any],
+    comparison: Comparison,
+    boards: Mapping[str, Standings | None],
     selections: Mapping[str, Selection],
     out: Path,
 ) -> dict[str, Drawn]:
-    """Draw the figures of an experiment in each protocol, from the first seed that shows what the source shows.
+    """Draw the figures of an experiment in each protocol.
+
+    The figures of a single run are those of the first seed that meets the conditions of the source.
 
     Args:
-        experiment: whose.
-        published: the numbers of its source.
-        entry: of the experiment in results.json.
-        selections: its finished runs by protocol, the published one among them.
-        out: the folder that `runs/` is in.
+        experiment: the experiment.
+        published: the published numbers.
+        comparison: the verdicts on them.
+        boards: the ranking of all methods by protocol.
+        selections: the finished runs by protocol.
+        out: folder that contains `runs/`.
     """
     folder = out / "runs" / experiment.name / "figures"
     drawn = {}
     for protocol, selection in selections.items():
         if protocol == PUBLISHED:
-            overview = _overview(published, entry, selection, folder)
-            order = _by_what_the_source_shows(entry["comparison"], selection)
+            overview = _overview(published, comparison, selection, folder)
+            order = _by_condition(comparison, selection)
             drawn[protocol] = Drawn(overview, *_of_a_seed(experiment, protocol, selection, order, folder))
         else:
-            pictures, seed = _of_a_seed(experiment, protocol, selection, sorted(selection.runs), folder)
-            best = _best_roc(experiment, protocol, selection, entry["standings"][protocol], folder)
-            drawn[protocol] = Drawn([], [*pictures, *best], seed)
+            of_seed, seed = _of_a_seed(experiment, protocol, selection, sorted(selection.runs), folder)
+            best = _best_roc(experiment, protocol, selection, boards[protocol], folder)
+            drawn[protocol] = Drawn([], [*of_seed, *best], seed)
     return drawn
 
 
-def _overview(published: Published, entry: Mapping[str, Any], selection: Selection, folder: Path) -> list[Picture]:
-    groups = [group for group in entry["comparison"]["groups"] if group["obtained"] == "one run"]
-    if not selection.runs or selection.stand_in or not groups:
+def _overview(published: Published, comparison: Comparison, selection: Selection, folder: Path) -> list[Png]:
+    one_run = [group for group in comparison.groups if group.obtained == "one run"]
+    if not selection.runs or selection.stand_in or not one_run:
         return []
-    seeds = selection.metrics()
-    # What is drawn is what was compared, so the comparison is all that the figure depends on.
-    inputs = [entry["comparison"]["groups"], sorted(seeds), entry["seeds"]]
-    hangs_on = {group["name"]: deciding(group)["metric"] for group in groups}
+    scales = {group.name: group.scale for group in published.groups}
+    seeds = {
+        seed: {member.metric: metrics.get(member.metric) for group in one_run for member in group.members}
+        for seed, metrics in selection.metrics().items()
+    }
     path = folder / "published_against_ours.json"
-    return _kept(path, inputs, lambda: [published_against_ours(published, seeds, hangs_on)])
+    return _kept(path, [one_run, scales, seeds], lambda: [published_against_ours(one_run, scales, seeds)])
 
 
-def _by_what_the_source_shows(comparison: Mapping[str, Any], selection: Selection) -> list[int]:
-    """Order the seeds for drawing: first those that meet the source's conditions."""
-    met = [set(given["seeds"]) for given in comparison["conditional"]]
-    return sorted(selection.runs, key=lambda seed: (not all(seed in seeds for seeds in met), seed))
+def _by_condition(comparison: Comparison, selection: Selection) -> list[int]:
+    """Order the seeds: first those that meet all conditions of the source, then the others."""
+    return sorted(
+        selection.runs, key=lambda seed: (not all(seed in given.seeds for given in comparison.conditional), seed)
+    )
 
 
 def _of_a_seed(
     experiment: Experiment, protocol: str, selection: Selection, seeds: Sequence[int], folder: Path
-) -> tuple[list[Picture], int | None]:
-    """Draw the figures of the first of these seeds whose arrays can be drawn, and name that seed."""
+) -> tuple[list[Png], int | None]:
+    """Draw the figures of the first of these seeds whose arrays are complete, and give that seed."""
     functions = experiment.figures if protocol == PUBLISHED else experiment.held_out_figures
     for seed in seeds:
         place, record = selection.runs[seed]
@@ -144,7 +156,7 @@ def _of_a_seed(
             code = hashlib.sha256(experiment.source_code()).hexdigest()
             inputs = [record.arrays_sha256, [function.__name__ for function in functions], code]
             return _kept(folder / f"{protocol}.json", inputs, draw_all), seed
-        except (RecordError, LookupError, ValueError, TypeError):  # damaged, or not the arrays of such a run at all
+        except (RecordError, LookupError, ValueError, TypeError):  # damaged arrays, or other ones than the figures need
             continue
     return [], None
 
@@ -153,61 +165,58 @@ def _best_roc(
     experiment: Experiment,
     protocol: str,
     selection: Selection,
-    table: Mapping[str, Any] | None,
+    board: Standings | None,
     folder: Path,
-) -> list[Picture]:
-    """Draw ROC curves of the best methods of a protocol on the samples of its first seed."""
-    if table is None or not table["rows"]:
+) -> list[Png]:
+    """Draw the ROC curves of the best methods of a protocol on the test samples of its first seed."""
+    if board is None or not board.rows:
         return []
-    seed = min(table["seeds"])
-    methods = [row["method"] for row in table["rows"] if row["method"] != RANDOM]
+    seed, reference = min(board.seeds), board.reference
+    methods = [row.method for row in board.rows if row.method != RANDOM]
 
     def draw_curves() -> list[Drawing]:
         scored = scores_of(experiment, protocol, selection.runs[seed])
         ranked = [method for method in methods if method in scored.scores]
         best = ranked[:BEST]
-        if table["reference"] not in best:
-            best = [*best[: BEST - 1], table["reference"]]
+        if reference not in best:
+            best = [*best[: BEST - 1], reference]
         figure, axes = figures.canvas(columns=1, height=4.0, wide=True)
         figures.roc_curves(axes[0], scored.labels, {method: scored.scores[method] for method in best})
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
-        caption = (
-            f"ROC curves of the best methods and of the {table['reference']}, held out, on the samples of seed {seed}."
-        )
+        caption = f"ROC curves of the best methods and of the {reference}, held out, on the samples of seed {seed}."
         return [Drawing("roc_of_the_best", caption, figure)]
 
-    # The ranking follows from all scores, those of this seed among them.
-    inputs = [selection.runs[seed][1].arrays_sha256, table["rows"], seed]
+    # The scores of the detectors are not listed: if they change, so does the ranking.
+    inputs = [selection.runs[seed][1].arrays_sha256, board.rows, seed]
     try:
         return _kept(folder / f"{protocol}-roc.json", inputs, draw_curves)
     except RecordError:
         return []
 
 
-def published_against_ours(published: Published, seeds: SeedMetrics, deciding: Mapping[str, str]) -> Drawing:
-    """Every one-run number that a verdict hangs on: our seeds as dots, the prediction interval, the published value.
+def published_against_ours(groups: Sequence[GroupResult], scales: Mapping[str, str], seeds: SeedMetrics) -> Drawing:
+    """Draw the deciding and the free numbers of each one-run row: our seeds, the interval, and the published value.
 
     Args:
-        published: the source's numbers.
-        seeds: our metrics by seed.
-        deciding: by the name of a group the number that its verdict hangs on, which is drawn beside its free ones.
+        groups: the verdicts on the one-run rows.
+        scales: scale of each row by its name.
+        seeds: metrics by seed.
     """
     from matplotlib.figure import Figure
 
-    groups = [group for group in published.groups if group.obtained == "one run"]
-    shown = [list(dict.fromkeys([*group.free, deciding.get(group.name, group.free[0])])) for group in groups]
-    heights = [len(metrics) + 0.8 for metrics in shown]
+    shown = [_shown(group) for group in groups]
+    heights = [len(members) + 0.8 for members in shown]
     figure = Figure(figsize=(WIDTH, 0.28 * sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axis, group, metrics in zip(axes, groups, shown, strict=True):
-        for row, metric in enumerate(metrics):
-            _draw_member(axis, row, group, metric, values_of(metric, seeds))
-        axis.set_yticks(range(len(metrics)), metrics)
-        axis.set_ylim(len(metrics) - 0.5, -0.5)
+    for axis, group, members in zip(axes, groups, shown, strict=True):
+        for row, member in enumerate(members):
+            _draw_member(axis, row, member, values_of(member.metric, seeds))
+        axis.set_yticks(range(len(members)), [member.metric for member in members])
+        axis.set_ylim(len(members) - 0.5, -0.5)
         axis.set_title(group.title, loc="left", fontsize="medium")
-        if group.scale == "log":
+        if scales[group.name] == "log":
             axis.set_xscale("log")
-        if group.scale == "logit":
+        if scales[group.name] == "logit":
             axis.set_xlim(-0.03, 1.03)
     handles, labels = axes[0].get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))
@@ -219,11 +228,18 @@ def published_against_ours(published: Published, seeds: SeedMetrics, deciding: M
     return Drawing("published_against_ours", caption, figure)
 
 
-def _draw_member(axis: Any, row: int, group: Group, metric: str, values: list[float]) -> None:
-    if len(values) >= MINIMUM_SEEDS:
-        low, high = Prediction(values, group.numbers[metric], group.scale, group.cases).interval()
+def _shown(group: GroupResult) -> list[MemberResult]:
+    """List the free numbers of a row, and the one that its verdict depends on."""
+    free = [member for member in group.members if member.free]
+    decisive = deciding(group)
+    return free if decisive in free else [*free, decisive]
+
+
+def _draw_member(axis: Any, row: int, member: MemberResult, values: list[float]) -> None:
+    if member.interval is not None:
+        low, high = member.interval
         axis.plot([low, high], [row, row], color="#b8cfe0", linewidth=9, solid_capstyle="butt", label="95 % interval")
     if values:
         axis.plot(values, [row] * len(values), "o", color=CLASS_COLOURS[0], markersize=3, alpha=0.6, label="our seeds")
-    place = float(group.numbers[metric])
+    place = float(member.printed)
     axis.plot([place, place], [row - 0.38, row + 0.38], color=CLASS_COLOURS[1], linewidth=2.5, label="published")

@@ -1,130 +1,130 @@
-"""The part of the report that the sources do not have: held out, and beside the classical detectors."""
+"""The sections of the report on the held-out protocol and the classical detectors, as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from common.comparison.leaderboard import REFERENCE
+from common.comparison.standings import Standing, Standings
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report import conclusions
-from common.report.markup import outside, pictures, plain, ranges, table
+from common.report.markup import escaped, plain, ranges, shown, table
+from common.report.results import ExperimentResults, ProtocolRuns, Results
 
 HOW_TO_READ = f"""\
-- **{conclusions.HOLDS_UP}**: held out, the AUROC of the source's method is above 0.5, which is chance, and at most
-  {conclusions.GAP} below that in the published protocol; both by all of a 95 % interval, of itself and of the change.
-- **{conclusions.WEAKER}**: above chance, and by all of the interval of the change more than {conclusions.GAP} below.
+- **{conclusions.HOLDS_UP}**: in the held-out protocol, the AUROC of the source's method is above 0.5, which is chance,
+  and at most {conclusions.GAP} below that in the published protocol; both by the whole 95 % interval, of the AUROC and
+  of the change.
+- **{conclusions.WEAKER}**: above chance, and more than {conclusions.GAP} below by the whole interval of the change.
   **{conclusions.FAILS}**: as far below, and not shown to be above chance. **{conclusions.OPEN}**: the intervals are too
   wide for any of these. **{conclusions.NOT_SHOWN}**: in neither protocol does the interval lie above 0.5.
-- Intervals are of one kind for all methods: a paired bootstrap over the test samples, and over the seeds where there
-  are several. On the paper machine what is drawn is breaks with all that leads up to them, not single windows; these
-  are few, and neighbours resemble each other, so its intervals are somewhat too narrow.
-- A detector is **better** or **worse** when its difference to the source's method is told from zero at 5 % after Holm's
+- All intervals come from a paired bootstrap over the test samples, and over the seeds if there are several. On the
+  paper machine it resamples breaks together with the windows before them, not single windows; these are few, and
+  neighbours resemble each other, so its intervals are somewhat too narrow.
+- A detector is **better** or **worse** if its difference to the source's method is significant at 5 % after Holm's
   correction over all methods of the table. The intervals are not corrected, so one may exclude zero without that.
-- Seconds are medians of the wall clock on one thread, beside whatever else the machine did: orders of magnitude. The
-  scoring of an autoencoder includes everything that it reconstructs."""
+- Seconds are medians of the wall-clock time on one thread of a machine that did other work as well: they are orders of
+  magnitude. The scoring time of an autoencoder includes all its reconstructions."""
 
 
-def page_one(results: Mapping[str, Any]) -> str:
-    """For each source: is it reproduced, does it hold up, what beats it."""
+def page_one(results: Results) -> str:
+    """Make the table with one row for each source: is it reproduced, does it hold up, which detectors beat it."""
     rows = []
-    for name, entry in results["experiments"].items():
+    for name, entry in results.experiments.items():
         cells = [_finding(entry), beaten(entry)]
-        if entry["protocols"].get(HELD_OUT, {}).get("stand_in"):
+        if entry.held_out is not None and entry.held_out.stand_in:
             cells = [f"{cell} (stand-in data)" for cell in cells]
         rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
     headings = [
         "source",
         "reproduced",
-        "holds up where nothing is chosen on what is scored",
+        "holds up when nothing is chosen on the test samples",
         "beaten by, of the classical detectors",
     ]
     return table(headings, rows)
 
 
-def _finding(entry: Mapping[str, Any]) -> str:
+def _finding(entry: ExperimentResults) -> str:
     finding = conclusions.holds_up(entry)
     if finding is None:
-        in_both = all(entry["standings"].get(protocol) for protocol in (PUBLISHED, HELD_OUT))
-        return "not compared: the protocols saw different data" if in_both else "not run"
+        in_both = all(entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
+        return "not compared: the protocols used different data" if in_both else "not run"
     low, high = finding.interval
     numbers = f"AUROC {finding.published:.3f}, held out {finding.held_out:.3f} ({low:.3f} to {high:.3f})"
     return ", ".join(part for part in (f"**{finding.verdict}**: {numbers}", finding.by_seed) if part)
 
 
-def beaten(entry: Mapping[str, Any]) -> str:
-    """How many of the classical detectors are better than the source's method, held out, and which most."""
-    known = conclusions.detectors(entry, HELD_OUT)
-    better = conclusions.beaten_by(entry)
+def beaten(entry: ExperimentResults) -> str:
+    """Count the detectors that are better than the source's method in the held-out protocol, and name the best."""
+    known = conclusions.detectors(entry)
+    better = conclusions.better_detectors(entry)
     if not known:
         return "not run"
     if not better:
         return f"none of {len(known)}"
-    first = f"{better[0]['method']} ({better[0]['auroc']:.3f}{conclusions.at_chance(better[0])})"
+    first = f"{better[0].method} ({better[0].auroc:.3f}{conclusions.at_chance(better[0])})"
     return f"{len(better)} of {len(known)}, most by {first}"
 
 
-def sections(entry: Mapping[str, Any]) -> list[str]:
-    """The sections of one experiment: held out, and the detectors."""
-    if HELD_OUT not in entry["protocols"]:
+def sections(entry: ExperimentResults) -> list[str]:
+    """Write the sections of one experiment; none if the report leaves the held-out protocol out."""
+    if entry.held_out is None:
         return []
-    return [*_held_out(entry, entry["protocols"][HELD_OUT]), *_detectors(entry)]
+    return [*_held_out(entry, entry.held_out), *_detectors(entry)]
 
 
-# Held out.
+# The held-out protocol.
 
 
-def _held_out(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> list[str]:
-    parts = ["### Held out", entry["description"].get("protocols", "")]
-    if not runs["seeds"]:
+def _held_out(entry: ExperimentResults, runs: ProtocolRuns) -> list[str]:
+    parts = ["### Held out", entry.description.get("protocols", "")]
+    if not runs.seeds:
         return [*parts, "No finished run."]
     finding = conclusions.holds_up(entry)
     sentences = [
         *([finding.sentence] if finding else []),
-        *conclusions.drift_sentences(entry),
-        *conclusions.threshold_sentences(entry),
+        *conclusions.drift_sentences(entry, runs),
+        *conclusions.threshold_sentences(runs),
     ]
     return [
         *parts,
-        f"**Not the real data.** These runs saw {outside(runs['stand_in'])}." if runs["stand_in"] else "",
+        f"**Not the real data.** These runs used {escaped(runs.stand_in)}." if runs.stand_in else "",
         "\n".join(f"- {sentence}" for sentence in sentences),
-        _rules(entry, runs),
+        _rules(runs),
         _aurocs(entry, runs),
-        *pictures(runs.get("figures", [])),
+        *shown(runs.figures),
     ]
 
 
-def _rules(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> str:
-    """What each threshold decides on the test samples, on average over the seeds."""
+def _rules(runs: ProtocolRuns) -> str:
+    """Make the table of the threshold rules, with the means of their test metrics over the seeds."""
     rows = []
-    for rule in conclusions.rules(entry):
-        found = {
-            name: conclusions.values(runs, f"{rule}.{name}")
-            for name in ("threshold", "test.anomaly.precision", "test.anomaly.recall", "test.anomaly.f1")
-        }
+    for rule in conclusions.rules(runs):
+        names = ("threshold", "test.anomaly.precision", "test.anomaly.recall", "test.anomaly.f1")
+        means = [_mean(runs.values(f"{rule}.{name}")) for name in names]
         rates = conclusions.false_positive_rates(runs, rule)
-        rows.append([f"`{rule}`", *map(_mean, found.values()), _mean(rates), str(len(rates))])
-    headings = ["rule", "threshold", "precision", "recall", "F1", "false-positive rate", "seeds with one"]
+        rows.append([f"`{rule}`", *means, _mean(rates), str(len(rates))])
+    headings = ["rule", "threshold", "precision", "recall", "F1", "false-positive rate", "seeds with a threshold"]
     heading = "Decisions on the test samples, means over the seeds in which they are defined:"
     return f"{heading}\n\n{table(headings, rows)}" if rows else ""
 
 
-def _aurocs(entry: Mapping[str, Any], runs: Mapping[str, Any]) -> str:
-    """Every AUROC of the held-out runs over the seeds, and in the seed that one would have picked."""
+def _aurocs(entry: ExperimentResults, runs: ProtocolRuns) -> str:
+    """Make the table of every AUROC over the seeds, and in the seed with the lowest loss."""
     picked = conclusions.picked_seed(entry)
-    names = sorted({name for metrics in runs["seeds"].values() for name in metrics if name.endswith(".auroc")})
+    names = sorted({name for metrics in runs.seeds.values() for name in metrics if name.endswith(".auroc")})
     rows = []
     for name in names:
-        found = conclusions.values(runs, name)
+        found = runs.values(name)
         if found:
             spread = f"{plain(min(found))} to {plain(max(found))}"
-            of_picked = [plain(runs["seeds"][picked[0]].get(name))] if picked else []
+            of_picked = [plain(runs.seeds[picked[0]].get(name))] if picked else []
             rows.append([f"`{name}`", plain(fmean(found)), spread, *of_picked])
     headings = ["number", "mean", "range", *([f"seed {picked[0]}"] if picked else [])]
     heading = "AUROC over the seeds"
     if picked:
-        heading += f", and in seed {picked[0]}, which its `{picked[1]}`, the lowest of all, would have us pick"
+        heading += f", and in seed {picked[0]}, which has the lowest `{picked[1]}`"
     return f"{heading}:\n\n{table(headings, rows)}" if rows else ""
 
 
@@ -135,15 +135,14 @@ def _mean(found: Sequence[float]) -> str:
 # The detectors.
 
 
-def _detectors(entry: Mapping[str, Any]) -> list[str]:
-    board = entry["standings"].get(HELD_OUT)
-    if not board or not board["rows"]:
+def _detectors(entry: ExperimentResults) -> list[str]:
+    board = entry.standings.get(HELD_OUT)
+    if not board or not board.rows:
         return []
-    grouped = board["groups"] < board["samples"]
-    groups = f", in {board['groups']} groups that are drawn together" if grouped else ""
+    groups = f" in {board.groups} groups that are resampled together" if board.groups < board.samples else ""
     about = (
-        f"Held out, on {board['samples']} test samples{groups}, over seeds {ranges(board['seeds'])}. "
-        f"{board['prevalence']:.1%} of the samples are anomalies, which is the average precision of knowing nothing."
+        f"Held out, on {board.samples} test samples{groups}, over seeds {ranges(board.seeds)}. {board.prevalence:.1%} "
+        "of the samples are anomalies, which is the expected average precision of a random score."
     )
     return [
         "### Was an autoencoder needed?",
@@ -155,28 +154,29 @@ def _detectors(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _leaderboard(board: Mapping[str, Any]) -> str:
+def _leaderboard(board: Standings) -> str:
     rows = []
-    for row in board["rows"]:
-        interval = row["difference_interval"]
-        difference = "-" if interval is None else f"{row['difference']:+.3f} ({interval[0]:+.3f} to {interval[1]:+.3f})"
-        low, high = row["auroc_interval"]
+    for row in board.rows:
+        difference = "-"
+        if row.difference is not None and row.difference_interval is not None:
+            low, high = row.difference_interval
+            difference = f"{row.difference:+.3f} ({low:+.3f} to {high:+.3f})"
         rows.append(
             [
-                f"**{row['method']}**" if row["ours"] else row["method"],
-                f"{row['auroc']:.3f} ({low:.3f} to {high:.3f})",
+                f"**{row.method}**" if row.ours else row.method,
+                _with_interval(row),
                 difference,
-                "" if row["standing"] == REFERENCE else row["standing"],
-                f"{row['average_precision']:.3f}",
-                f"{row['fpr_at_95_recall']:.3f}",
-                _seconds(row["fit_seconds"]),
-                _seconds(row["score_seconds"]),
+                "" if row.standing == REFERENCE else row.standing,
+                f"{row.average_precision:.3f}",
+                f"{row.fpr_at_95_recall:.3f}",
+                _seconds(row.fit_seconds),
+                _seconds(row.score_seconds),
             ]
         )
     headings = [
         "method",
         "AUROC, 95 % interval",
-        f"difference to the {board['reference']}",
+        f"difference to the {board.reference}",
         "it is",
         "average precision",
         "FPR at 95 % recall",
@@ -190,46 +190,44 @@ def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f}"
 
 
-def _side_by_side(entry: Mapping[str, Any]) -> str:
-    """Each method in both protocols, and the gap."""
-    boards = [entry["standings"].get(protocol) for protocol in (PUBLISHED, HELD_OUT)]
-    if any(board is None for board in boards):
+def _side_by_side(entry: ExperimentResults) -> str:
+    """Make the table of each method in both protocols, with the change of its AUROC."""
+    published_board, held_out_board = (entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
+    if published_board is None or held_out_board is None:
         return ""
-    by_method = [{row["method"]: row for row in board["rows"]} for board in boards if board]
+    by_method = {row.method: row for row in published_board.rows}
     rows = []
-    for method, held_out in by_method[1].items():
-        published = by_method[0].get(method)
+    for held_out in held_out_board.rows:
+        published = by_method.get(held_out.method)
         if published is not None:
-            gap = held_out["auroc"] - published["auroc"]
             low, high = conclusions.gap_interval(published, held_out)
-            name = f"**{method}**" if held_out["ours"] else method
-            change = f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
+            name = f"**{held_out.method}**" if held_out.ours else held_out.method
+            change = f"{held_out.auroc - published.auroc:+.3f} ({low:+.3f} to {high:+.3f})"
             rows.append([name, _with_interval(published), _with_interval(held_out), change])
     headings = ["method", "AUROC, published protocol", "AUROC, held out", "change"]
     return f"The same methods in both protocols:\n\n{table(headings, rows)}" if rows else ""
 
 
-def _with_interval(row: Mapping[str, Any]) -> str:
-    low, high = row["auroc_interval"]
-    return f"{row['auroc']:.3f} ({low:.3f} to {high:.3f})"
+def _with_interval(row: Standing) -> str:
+    low, high = row.auroc_interval
+    return f"{row.auroc:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _missing(board: Mapping[str, Any]) -> str:
-    """What could not be ranked; a seed that lacks a detector which others have is left out with all its scores."""
-    lines = [f"Left out: {outside(what)} (seeds {ranges(seeds)})." for what, seeds in board["missing"].items()]
+def _missing(board: Standings) -> str:
+    lines = [f"Left out: {escaped(what)} (seeds {ranges(seeds)})." for what, seeds in board.missing.items()]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def appendix(results: Mapping[str, Any]) -> list[str]:
-    """What the detectors are, and what else the sources suggest to try."""
-    notes = "\n".join(f"- {title}{f': {note}' if note else ''}." for title, note in results["detectors"].items())
-    rest = "\n".join(f"- {name}: {why}." for name, why in results["detectors_not_run"].items())
+def appendix(results: Results) -> list[str]:
+    """Write the section on the detectors, and on the methods that the sources name and that are not run."""
+    notes = "\n".join(f"- {title}{f': {note}' if note else ''}." for title, note in results.detectors.items())
+    rest = "\n".join(f"- {name}: {why}." for name, why in results.detectors_not_run.items())
     return [
         "## The classical detectors",
-        "scikit-learn's, with its default settings unless said here; fitted on the normal samples that the "
-        "autoencoder was trained on, and never tuned. No detector sees a labelled anomaly; methods of the sources that "
-        "learn from some are marked (labels).",
+        "They are scikit-learn's, with the default settings except where stated below; fitted on the normal training "
+        "samples of the autoencoder, and never tuned. No detector uses labelled anomalies; the methods of the sources "
+        "that do are marked (labels).",
         notes,
-        "What the sources list as further methods, and is not run:",
+        "Methods that the sources name and that are not run:",
         rest,
     ]

@@ -1,17 +1,20 @@
-"""Numbers, tables and pictures as Markdown: what the pages of the report share."""
+"""Format numbers, tables and figures as Markdown."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from common.comparison.prediction import decimals_of
+from common.report.results import Figure
 
 
 def number(value: float | None, printed: str) -> str:
-    """Our value with one decimal more than the printed one, at most four; whole where all is; a dash for nothing."""
+    """Format our value with one decimal more than the printed one, at most four; a dash for `None`.
+
+    If both are whole numbers, it has no decimals.
+    """
     if value is None:
         return "-"
     whole = decimals_of(printed) == 0 and float(value).is_integer()
@@ -19,14 +22,14 @@ def number(value: float | None, printed: str) -> str:
 
 
 def plain(value: float | int | None, digits: int = 4) -> str:
-    """A number without a printed counterpart: a few significant digits, whole ones in full, a dash for nothing."""
+    """Format a number with some significant digits, a whole number with all of them; a dash for `None`."""
     if value is None:
         return "-"
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
 def ranges(seeds: Sequence[int]) -> str:
-    """`[0, 1, 2, 5]` as `0-2 5`, the way the command line takes them."""
+    """Format `[0, 1, 2, 5]` as `0-2 5`, the form that `--seeds` takes."""
     parts: list[list[int]] = []
     for seed in sorted(seeds):
         if parts and seed == parts[-1][-1] + 1:
@@ -37,26 +40,26 @@ def ranges(seeds: Sequence[int]) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; a bar within a cell is escaped."""
+    """Format a table; a vertical bar within a cell is escaped."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def quoted(names: Iterable[str]) -> list[str]:
-    """Names as code."""
+    """Format names as code."""
     return [f"`{name}`" for name in names]
 
 
-def outside(text: Any) -> str:
-    """A text that came from a file or an error, on one line, so that no mark-up in it does anything."""
+def escaped(text: object) -> str:
+    """Escape a text from a file or an error, so that it contains no mark-up, and put it on one line."""
     return re.sub(r"([\\`*_\[\]()!#|])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
 
 
-def pictures(files: Sequence[Mapping[str, str]]) -> list[str]:
-    """Figures with their captions below."""
-    return [f"![{picture['caption']}]({picture['file']})\n\n*{picture['caption']}*" for picture in files]
+def shown(figures: Sequence[Figure]) -> list[str]:
+    """Show figures, each with its caption below."""
+    return [f"![{figure.caption}]({figure.file})\n\n*{figure.caption}*" for figure in figures]
 
 
 def paragraph(heading: str, text: str) -> str:
-    """A paragraph that begins with what it is about."""
+    """Format a paragraph with its heading in bold in the same line."""
     return f"**{heading}.** {' '.join(text.split())}"

@@ -1,7 +1,7 @@
-"""The report as one HTML file that needs nothing else: no network, no other file.
+"""Render the report as one HTML file that needs no network and no other file.
 
-Its text is the Markdown report's, its first page is drawn from the same results, and only the thresholds that a reader
-sets are new. So it cannot say anything else than README.md beside it.
+Its text is converted from the Markdown report, so that both say the same. Only the first screen and the threshold
+explorer are its own.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.comparison.verdicts import EXACT, REPRODUCED, lies_outside
+from common.comparison.verdicts import EXACT, REPRODUCED, MemberResult, lies_outside
 from common.experiment import HELD_OUT, PUBLISHED
-from common.report import conclusions, markdown
-from common.report import held_out as markdown_held_out
+from common.files import to_plain
+from common.report import conclusions, held_out, markdown
+from common.report.collect import Explorable
 from common.report.markup import number
+from common.report.results import ExperimentResults, Results
 
 TEMPLATES = Path(__file__).parent / "templates"
-# The plot of a headline number: its width, and the margin on both sides, in the units of its drawing.
+# Width of the plot of a headline number, and its margin on both sides, in SVG units.
 WIDTH, MARGIN = 300.0, 12.0
 
 
 class Plot(NamedTuple):
-    """Where to draw what: our seeds, the prediction interval for one further run, the published value, and the ends."""
+    """The plot of a headline number, in SVG units.
+
+    Attributes:
+        dots: positions of our seeds.
+        band: ends of the prediction interval for one further run, if there is one.
+        line: position of the published value.
+        ends: labels of the two ends of the axis.
+        words: description of the plot for screen readers.
+    """
 
     dots: list[float]
     band: tuple[float, float] | None
@@ -35,16 +45,16 @@ class Plot(NamedTuple):
     words: str
 
 
-def render(results: Mapping[str, Any], explorable: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
-    """The page.
+def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes]) -> str:
+    """Render the page.
 
     Args:
-        results: of `report.results.collect`.
-        explorable: by experiment and protocol what `explore.explorable` gives.
+        results: the results.
+        explorable: for each experiment and protocol, the scores that a reader can set a threshold on.
         figures: the PNG of every figure, by its path within the report.
 
     Returns:
-        HTML. Text that comes from files is escaped, and no mark-up in it does anything.
+        HTML. Text that comes from files is escaped.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -58,28 +68,28 @@ def render(results: Mapping[str, Any], explorable: Mapping[str, Any], figures: M
     )
     convert = _Converter(figures)
     sections = []
-    for name, entry in results["experiments"].items():
+    for name, entry in results.experiments.items():
         parts = markdown.experiment(name, entry)[1:]
         numbers = next((index for index, part in enumerate(parts) if part.startswith("### ")), len(parts))
         sections.append(
             {
                 "name": name,
-                "title": entry["description"]["title"],
+                "title": entry.description["title"],
                 "about": Markup(convert(parts[:numbers])),
                 "numbers": Markup(convert(parts[numbers:])),
                 "explorable": any(explorable.get(name, {}).values()),
             }
         )
-    # In a script nothing is escaped, so that no text in it may end it.
-    data = json.dumps(explorable, separators=(",", ":")).replace("<", "\\u003c")
+    # HTML has no escapes within a script element, and a "<" could end it.
+    data = json.dumps(to_plain(explorable), separators=(",", ":")).replace("<", "\\u003c")
     template = environment.get_template("page.html.jinja")
     return template.render(
         first_page=first_page(results),
         sections=sections,
         how_to_read=Markup(convert([markdown.HOW_TO_READ])),
-        how_to_read_protocols=Markup(convert([markdown_held_out.HOW_TO_READ])),
+        how_to_read_protocols=Markup(convert([held_out.HOW_TO_READ])),
         verdicts=Markup(convert([markdown.verdict_table(results)])),
-        appendix=Markup(convert(markdown_held_out.appendix(results))),
+        appendix=Markup(convert(held_out.appendix(results))),
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         data=Markup(data),
@@ -91,58 +101,58 @@ def render(results: Mapping[str, Any], explorable: Mapping[str, Any], figures: M
 # The first page.
 
 
-def first_page(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each source: what it claims, whether its numbers came out, whether it holds up, and what beats it."""
+def first_page(results: Results) -> list[dict[str, Any]]:
+    """Collect for each source its claim, and if it is reproduced, holds up, and is beaten by a detector."""
     return [
         {
             "name": name,
-            "title": entry["description"]["title"],
-            "claim": " ".join(entry["description"]["claim"].split()),
+            "title": entry.description["title"],
+            "claim": " ".join(entry.description["claim"].split()),
             "reproduced": conclusions.reproduced(entry),
             "headline": _headline(entry),
             "finding": conclusions.holds_up(entry),
-            "beaten": markdown_held_out.beaten(entry),
-            "stand_in": entry["stand_in"],
-            "address": entry["source"]["address"],
+            "beaten": held_out.beaten(entry),
+            "stand_in": entry.stand_in,
+            "address": entry.source.address,
         }
-        for name, entry in results["experiments"].items()
+        for name, entry in results.experiments.items()
     ]
 
 
-def _headline(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The number that a source would be quoted for, its verdict, and how it is drawn; None where it printed none."""
-    metric = entry["headline"]
-    for group in entry["comparison"]["groups"]:
-        for member in group["members"]:
-            if member["metric"] == metric and group["obtained"] != "context":
-                values = [found[metric] for found in entry["seeds"].values() if found.get(metric) is not None]
+def _headline(entry: ExperimentResults) -> dict[str, Any] | None:
+    """Describe the number that a source is quoted for; `None` if it has no such number."""
+    metric = entry.headline
+    for group in entry.comparison.groups:
+        for member in group.members:
+            if member.metric == metric and group.obtained != "context":
+                values = entry.values(metric)
                 return {
-                    "title": group["title"],
+                    "title": group.title,
                     "metric": metric,
-                    "published": conclusions.shortened(member["printed"]),
-                    "ours": number(member["mean"], member["printed"]),
-                    "verdict": group["verdict"],
-                    "mood": mood(group["verdict"]),
+                    "published": conclusions.shortened(member.printed),
+                    "ours": number(member.mean, member.printed),
+                    "verdict": group.verdict,
+                    "mood": mood(group.verdict),
                     "plot": plot(member, values) if values else None,
                 }
     return None
 
 
 def mood(verdict: str) -> str:
-    """The class that colours a verdict; its words say the same."""
+    """Give the CSS class for the colour of a verdict."""
     if verdict in (EXACT, REPRODUCED):
         return "good"
     return "bad" if lies_outside(verdict) else ""
 
 
-def plot(member: Mapping[str, Any], values: Sequence[float]) -> Plot:
-    """Place a number of a source, our prediction interval and our seeds on one line.
+def plot(member: MemberResult, values: Sequence[float]) -> Plot:
+    """Lay out the plot of a published number, our prediction interval and our seeds.
 
     Args:
-        member: of a compared group.
-        values: ours, one or more.
+        member: the published number.
+        values: our values, at least one.
     """
-    printed, interval = member["printed"], member["interval"]
+    printed, interval = member.printed, member.interval
     published = float(printed)
     known = [published, *values, *(interval or ())]
     low, high = min(known), max(known)
@@ -151,7 +161,7 @@ def plot(member: Mapping[str, Any], values: Sequence[float]) -> Plot:
     def place(value: float) -> float:
         return float(round(MARGIN + (value - low) * scale, 2))
 
-    words = f"{member['metric']}: published {printed}; our {len(values)} seeds from {number(min(values), printed)} to "
+    words = f"{member.metric}: published {printed}; our {len(values)} seeds from {number(min(values), printed)} to "
     words += number(max(values), printed)
     if interval:
         words += f"; 95 % prediction interval {number(interval[0], printed)} to {number(interval[1], printed)}"
@@ -168,7 +178,7 @@ def plot(member: Mapping[str, Any], values: Sequence[float]) -> Plot:
 
 
 class _Converter:
-    """Converts Markdown: figures come into the page, tables can be scrolled and sorted, headings can be linked to."""
+    """Converts Markdown to HTML with embedded figures, and with tables that can be scrolled and sorted."""
 
     def __init__(self, figures: Mapping[str, bytes]) -> None:
         from markdown_it import MarkdownIt
@@ -184,7 +194,7 @@ class _Converter:
 
     def __call__(self, parts: Sequence[str]) -> str:
         html: str = self._markdown.render("\n\n".join(part for part in parts if part))
-        # Empty header cells would be announced as nothing at all.
+        # A screen reader would announce an empty header cell.
         return re.sub(r'<th scope="col"></th>', "<td></td>", html)
 
     def _image(self, tokens: Any, index: int, options: Any, env: Any) -> str:
@@ -194,8 +204,8 @@ class _Converter:
         png = self._figures.get(str(token.attrs["src"]))
         if png is None:
             return str(escape(token.content))
-        picture = base64.b64encode(png).decode()
-        image = f'<img src="data:image/png;base64,{picture}" alt="{escape(token.content)}">'
+        encoded = base64.b64encode(png).decode()
+        image = f'<img src="data:image/png;base64,{encoded}" alt="{escape(token.content)}">'
         return f'<button type="button" class="figure" title="Enlarge">{image}</button>'
 
     def _table_open(self, *arguments: Any) -> str:

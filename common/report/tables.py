@@ -1,41 +1,42 @@
-"""All metrics of a report as one tidy table, for those who would rather analyse than read."""
+"""Write all metrics of a report as one tidy table, as CSV and as a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from common.experiment import PUBLISHED
+from common.report.results import Results
 
 COLUMNS = ("experiment", "protocol", "data", "seed", "metric", "value", "undefined")
 
 
-def rows(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str, int, str, float | int | None, str | None]]:
-    """One row for every metric, experiment, protocol and seed, in the order of `COLUMNS`.
+def rows(results: Results) -> Iterator[tuple[str, str, str, int, str, float | int | None, str | None]]:
+    """Yield one row for every experiment, protocol, seed and metric.
 
-    `data` says whether they were real, drawn by the experiment itself, or what stood in for them; `value` is None
-    where a metric is undefined, and `undefined` says why.
+    Yields:
+        The values of `COLUMNS`: `data` is "real", the name of the stand-in, or "drawn" if the experiment generates its
+        data; `value` is `None` for an undefined metric, and `undefined` gives the reason.
     """
-    for name, entry in results["experiments"].items():
-        for protocol, runs in ((PUBLISHED, entry), *entry["protocols"].items()):
-            data = runs["stand_in"] or ("real" if runs["data"] else "drawn")
-            for seed, metrics in runs["seeds"].items():
-                reasons = runs["undefined"].get(seed, {})
+    for name, entry in results.experiments.items():
+        for protocol, runs in entry.by_protocol.items():
+            data = runs.stand_in or ("real" if runs.data else "drawn")
+            for seed, metrics in runs.seeds.items():
+                reasons = runs.undefined.get(seed, {})
                 for metric, value in metrics.items():
-                    yield name, protocol, data, int(seed), metric, value, reasons.get(metric)
+                    yield name, protocol, data, seed, metric, value, reasons.get(metric)
 
 
-def as_csv(results: Mapping[str, Any]) -> bytes:
-    """The table as results.csv."""
+def as_csv(results: Results) -> bytes:
+    """Encode the table as the content of results.csv."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows(results)])
-    return text.getvalue().encode(errors="backslashreplace")
+    return text.getvalue().encode()
 
 
-def as_xlsx(results: Mapping[str, Any]) -> bytes:
-    """The table as results.xlsx."""
+def as_xlsx(results: Results) -> bytes:
+    """Encode the table as the content of results.xlsx."""
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -45,10 +46,10 @@ def as_xlsx(results: Mapping[str, Any]) -> bytes:
     sheet.freeze_panes = "A2"
 
     def cell(value: Any) -> Any:
-        """What a record calls a metric is text, even if a spreadsheet would compute it or could not hold it."""
+        """Make a cell that is never a formula, without the characters that a spreadsheet cannot contain."""
         if not isinstance(value, str):
             return value
-        text = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value.encode(errors="backslashreplace").decode()))
+        text = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value))
         text.data_type = "s"
         return text
 

@@ -1,8 +1,7 @@
-"""Write a report: README.md, results.json, the figures, the page and the tables."""
+"""Write the files of a report: README.md, results.json, the figures, the page and the tables."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,33 +10,29 @@ from pathlib import Path
 from common import files
 from common.errors import SuiteError
 from common.report import held_out, markdown, tables
+from common.report.collect import Report
 from common.report.page import render
-from common.report.results import Report, Results
+from common.report.results import Results, as_json
 
 
 def write(report: Report, folder: Path, page: bool = True) -> Path:
-    """Write README.md, results.json and figures/ into a folder, and for readers index.html and the tables.
+    """Write README.md, results.json and figures/ to a folder, and if wanted the page and the tables.
 
-    Files in figures/ that are not part of this report are removed. Two reports into one folder wait for each other.
+    Other files in figures/ are removed. The folder is locked, so that two reports are written one after the other.
 
     Args:
-        report: of `collect`.
-        folder: of the report.
-        page: whether to write index.html, results.csv and results.xlsx, too.
+        report: the report, as returned by `collect`.
+        folder: folder of the report; created if missing.
+        page: true to write index.html, results.csv and results.xlsx too. Default: true.
 
     Returns:
         The path of README.md.
     """
     results = report.results
-    text = json.dumps(results, separators=(",", ":"), allow_nan=False)
-    contents = {
-        "results.json": text.encode(),
-        "README.md": markdown.report(results).encode(errors="backslashreplace"),
-    }
+    contents = {"results.json": as_json(results), "README.md": markdown.report(results).encode()}
     if page:
-        html = render(results, report.explorable, report.figures)
         contents |= {
-            "index.html": html.encode(errors="backslashreplace"),
+            "index.html": render(results, report.explorable, report.figures).encode(),
             "results.csv": tables.as_csv(results),
             "results.xlsx": tables.as_xlsx(results),
         }
@@ -49,7 +44,7 @@ def write(report: Report, folder: Path, page: bool = True) -> Path:
 
 
 def _exchange_figures(figures: Mapping[str, bytes], folder: Path) -> None:
-    """Exchange the folder of figures when all are written, so that an interruption leaves the old one."""
+    """Replace the folder of figures once all are written, so that an interruption leaves the old one."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=files.TEMPORARY) as unfinished:
         (Path(unfinished) / "figures").mkdir()
         for file, png in figures.items():
@@ -61,10 +56,10 @@ def _exchange_figures(figures: Mapping[str, bytes], folder: Path) -> None:
 
 
 def readme_with_tables(text: str, results: Results) -> str:
-    """The project's README with fresh tables between its markers.
+    """Replace the generated tables in the text of the project's README.
 
     Raises:
-        SuiteError: the markers are missing.
+        SuiteError: the markers of a table do not occur exactly once.
     """
     generated = {"glance": held_out.page_one(results), "verdicts": markdown.verdict_table(results)}
     for name, table in generated.items():

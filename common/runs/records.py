@@ -15,7 +15,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import RecordError
-from common.files import alone_in, digest_of, write_together
+from common.files import alone_in, digest_of, from_plain, write_together
 from common.metrics.scores import Metrics, Undefined
+from common.metrics.thresholds import Decision
 
 SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
@@ -49,6 +50,7 @@ class Record:
         data: the name of the data set and its sha256 digest or the name of its stand-in; empty if it reads none.
         metrics: values by metric name; `None` for an undefined metric.
         undefined: the reason for each undefined metric.
+        decisions: the thresholds that were applied to the test samples; older records have none.
         error: error message of a run that did not finish.
         environment: versions, processor and commit (`environment.describe`).
         durations: seconds by part of the run, with "total" for all of it.
@@ -66,6 +68,7 @@ class Record:
     data: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float | int | None] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
     error: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     durations: Mapping[str, float] = field(default_factory=dict)
@@ -130,13 +133,13 @@ def write_run(
         OSError: a file cannot be written; the existing files are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = asdict(record)
     files: dict[Path, bytes] = {}
     if arrays is not None:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        record = replace(record, arrays_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
         files[folder / ARRAYS] = buffer.getvalue()
+    content = asdict(record)
     text = json.dumps({**content, "checksum": digest_of(content)}, indent=1, allow_nan=False)
     files[folder / RECORD] = text.encode()
     with alone_in(folder):
@@ -146,7 +149,7 @@ def write_run(
                 if there.status == OK:
                     return there
         write_together(files)
-    return Record(**content)
+    return record
 
 
 def read_record(folder: Path) -> Record:
@@ -163,8 +166,11 @@ def read_record(folder: Path) -> Record:
         if content.pop("checksum") != digest_of(content):
             raise RecordError(f"{path} is not as it was written; run the seed again with --fresh")
         # Older records of shared results lack these two fields; they were written only for finished ones.
-        record = Record(**{"seed": None, "status": OK, **content})
-        _require_types(record)
+        if unknown := content.keys() - {spec.name for spec in fields(Record)}:
+            raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
+        record = from_plain({"seed": None, "status": OK, **content}, Record)
+        json.dumps(content, ensure_ascii=False).encode()  # a ValueError for text that is not Unicode
+        _require_valid(record)
     except (*ABSENT, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is no record: {error}") from error
     place = folder.parents[1] if folder.parent.parent.name == "detectors" else folder
@@ -179,44 +185,21 @@ def read_record(folder: Path) -> Record:
     return record
 
 
-# The types that are allowed for the entries of each mapping of a record.
-_ENTRIES: Mapping[str, tuple[type, ...]] = {
-    "config": (object,),
-    "data": (str,),
-    "metrics": (float, int, type(None)),
-    "undefined": (str,),
-    "environment": (object,),
-    "durations": (float, int),
-}
-
-
-def _require_types(record: Record) -> None:
-    """Check the types of all fields, so that a malformed file fails here and not later in a report.
+def _require_valid(record: Record) -> None:
+    """Check what the types of the fields do not express, so that a malformed file fails here and not in a report.
 
     Raises:
         ValueError: a field has a value that is not allowed.
     """
-    for name, value in vars(record).items():
-        if name in _ENTRIES:
-            right = isinstance(value, dict) and all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
-        elif name in ("seed", "revision", "schema"):
-            right = (type(value) is int and value >= 0) or (value is None and name == "seed")
-        else:
-            right = isinstance(value, str) or (value is None and name in ("error", "arrays_sha256"))
-        if not right:
-            raise ValueError(f"{name} is {value!r:.60}")
+    for name, number in [*record.metrics.items(), *record.durations.items()]:
+        if number is not None and not (math.isfinite(number) if isinstance(number, float) else abs(number) < 2**63):
+            raise ValueError(f"{name} is {number!r:.60}")
+    if (record.seed or 0) < 0 or record.revision < 0:
+        raise ValueError("seed or revision is negative")
     if {name for name, value in record.metrics.items() if value is None} != set(record.undefined):
         raise ValueError("its undefined metrics and their reasons do not go together")
     if "total" not in record.durations and record.status == OK:
         raise ValueError("how long it took is missing")
-
-
-def _is_entry(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value) and isinstance(value, kinds)
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return False
-    return isinstance(value, kinds) and (object in kinds or not isinstance(value, bool))
 
 
 def read_arrays(folder: Path, record: Record) -> dict[str, NDArray[Any]]:

@@ -101,7 +101,7 @@ def _shared_parts(tasks: Iterable[Task], fresh: bool) -> tuple[dict[Task, Outcom
             missing.append(task)
         else:
             arrays = records.read_arrays(task.folder, record)
-            parts[task] = Outcome(records.OK, record.metrics, record.undefined, arrays)
+            parts[task] = Outcome(records.OK, record.metrics, record.undefined, arrays, record.decisions)
     return parts, missing
 
 
@@ -119,6 +119,7 @@ def _merged(outcome: Outcome, part: Outcome) -> Outcome:
         metrics={**part.metrics, **outcome.metrics},
         undefined={**part.undefined, **outcome.undefined},
         arrays={**part.arrays, **outcome.arrays},
+        decisions=(*part.decisions, *outcome.decisions),
     )
 
 
@@ -150,6 +151,7 @@ def _record(task: Task, outcome: Outcome) -> Record:
         data=task.data,
         metrics=outcome.metrics,
         undefined=outcome.undefined,
+        decisions=outcome.decisions,
         error=outcome.error,
         environment=outcome.environment,
         durations=outcome.durations,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,22 +60,21 @@ class Selection:
         return {seed: record.metrics for seed, (_, record) in sorted(self.runs.items())}
 
 
-def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
-    """Select the records that may be reported: those of one config and one revision of the code.
+def select(found: Iterable[Found], protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
+    """Select the records of an experiment that may be reported: those of one config and one revision of the code.
 
     All selected runs used the same data. If there are runs on several versions of the data, real data are preferred to
     stand-ins, then the version with the most finished runs.
 
     Args:
-        out: folder that contains `runs/`.
-        experiment: name of the experiment.
+        found: the records of the experiment, as returned by `find_records`.
         protocol: "published" or "held_out".
         config: hyperparameters, as returned by `BaseConfig.to_dict`.
         revision: revision of the experiment.
     """
     selection = Selection()
     matching: dict[str, list[tuple[Path, Record]]] = {}
-    for folder, record, problem in find_records(out, experiment):
+    for folder, record, problem in found:
         if record is None:
             selection.damaged.append(problem or str(folder))
         elif record.protocol != protocol:
@@ -92,8 +91,8 @@ def select(out: Path, experiment: str, protocol: str, config: Mapping[str, Any],
                 selection.data = record.data
             else:
                 selection.failed[seed_of(record)] = record.error or record.status
-    for digest, found in matching.items():
-        if finished := sum(record.status == OK for _, record in found):
+    for digest, left_out in matching.items():
+        if finished := sum(record.status == OK for _, record in left_out):
             selection.others[digest] = finished
     return selection
 

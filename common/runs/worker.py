@@ -24,8 +24,10 @@ from common.config import BaseConfig
 from common.data import datasets
 from common.data.datasets import Source
 from common.detectors.registry import detect
+from common.errors import printable
 from common.experiment import Experiment, Result, Splits
 from common.metrics.scores import detection_metrics
+from common.metrics.thresholds import Decision
 from common.runs import environment, records
 from common.runs.tasks import Task
 from common.training.fit import log_to, report_epochs_to, stopwatch
@@ -43,6 +45,7 @@ class Outcome:
         metrics: values by metric name; `None` for an undefined metric.
         undefined: the reason for each undefined metric.
         arrays: arrays by name.
+        decisions: the thresholds that were applied to the test samples.
         error: error message of a failure.
         details: its traceback.
         environment: versions, processor and commit. Default: those of this process.
@@ -53,6 +56,7 @@ class Outcome:
     metrics: Mapping[str, float | int | None] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
     error: str | None = None
     details: str | None = None
     environment: Mapping[str, Any] = field(default_factory=environment.describe)
@@ -113,7 +117,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
         return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
     seconds["total"] = time.perf_counter() - started
     durations = {name: round(value, 3) for name, value in seconds.items()}
-    return Outcome(records.OK, metrics, undefined, result.arrays, durations=durations)
+    return Outcome(records.OK, metrics, undefined, result.arrays, tuple(result.decisions), durations=durations)
 
 
 def failed(error: str, details: str | None = None, seconds: Mapping[str, float] | None = None) -> Outcome:
@@ -124,7 +128,7 @@ def failed(error: str, details: str | None = None, seconds: Mapping[str, float] 
         details: traceback. Default: none.
         seconds: durations in seconds. Default: a total of 0.
     """
-    return Outcome(records.FAILED, error=error, details=details, durations=seconds or {"total": 0.0})
+    return Outcome(records.FAILED, error=printable(error), details=details, durations=seconds or {"total": 0.0})
 
 
 def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:

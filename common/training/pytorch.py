@@ -1,4 +1,4 @@
-"""Train a dense autoencoder in PyTorch, to check if a deviation from a source is due to the framework.
+"""Train an autoencoder in PyTorch, to check if a deviation from a source is due to the framework.
 
 All experiments use Keras. If a source used PyTorch and its number is not reproduced, the same data, settings and seeds
 can be trained with PyTorch instead. PyTorch is an optional requirement.
@@ -16,37 +16,17 @@ from common.errors import SuiteError
 from common.training.fit import report_epoch
 from common.training.keras import THREADS
 
-Reconstruct = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 
+def dense_autoencoder(features: int, units: Sequence[int], *, negative_slope: float, seed: int) -> Any:
+    """Build a stack of linear layers, each followed by LeakyReLU, with PyTorch's own initialisation.
 
-def train_dense_autoencoder(
-    inputs: NDArray[np.float32],
-    units: Sequence[int],
-    *,
-    negative_slope: float,
-    learning_rate: float,
-    weight_decay: float,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    on_epoch_end: Callable[[Reconstruct], None],
-) -> tuple[Reconstruct, list[float]]:
-    """Train a stack of linear layers, each followed by LeakyReLU, with PyTorch's own defaults.
+    PyTorch is set to the suite's number of threads, and seeded, which also determines the shuffling in `fit`.
 
     Args:
-        inputs: training samples, shape `(samples, features)`.
+        features: number of values of a sample.
         units: width of every layer, including the output layer.
         negative_slope: negative slope of every LeakyReLU.
-        learning_rate: learning rate of the Adam optimizer.
-        weight_decay: weight decay of PyTorch's Adam optimizer: this factor times the weight is added to the gradient.
-        epochs: number of passes over the inputs.
-        batch_size: samples per step.
         seed: seed of initialisation and shuffling.
-        on_epoch_end: called after every epoch with a function that computes reconstructions by the current weights.
-
-    Returns:
-        The function that computes reconstructions by the trained weights, shape `(samples, features)`; and for each
-        epoch the sum over its batches of the mean squared error.
 
     Raises:
         SuiteError: PyTorch is not installed.
@@ -57,14 +37,41 @@ def train_dense_autoencoder(
         raise SuiteError("PyTorch is not installed, and --framework pytorch needs it: pip install torch") from error
     torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
-    model = _dense_model(inputs.shape[1], units, negative_slope)
+    layers: list[Any] = []
+    for fan_in, fan_out in zip([features, *units], units, strict=False):
+        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.LeakyReLU(negative_slope)]
+    return torch.nn.Sequential(*layers)
+
+
+def fit(
+    model: Any,
+    inputs: Any,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    epochs: int,
+    batch_size: int,
+    on_epoch_end: Callable[[], None],
+) -> list[float]:
+    """Train an autoencoder with the squared error and Adam, in the usual loop over batches.
+
+    Args:
+        model: a PyTorch module.
+        inputs: training samples, as a float32 tensor or array whose first axis is that of the samples.
+        learning_rate: learning rate of the Adam optimizer.
+        weight_decay: weight decay of PyTorch's Adam optimizer: this factor times the weight is added to the gradient.
+            Default: none.
+        epochs: number of passes over the inputs, each in a new order.
+        batch_size: samples per step; the last batch of an epoch may be smaller.
+        on_epoch_end: called after every epoch.
+
+    Returns:
+        For each epoch the sum over its batches of the mean squared error.
+    """
+    import torch
+
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    tensor = torch.from_numpy(inputs)
-
-    def reconstruct(samples: NDArray[np.floating]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            return np.asarray(model(torch.from_numpy(samples.astype(np.float32))).numpy())
-
+    tensor = torch.as_tensor(inputs)
     losses = []
     for epoch in range(1, epochs + 1):
         total = 0.0
@@ -75,15 +82,14 @@ def train_dense_autoencoder(
             optimizer.step()
             total += loss.item()
         losses.append(total)
-        on_epoch_end(reconstruct)
+        on_epoch_end()
         report_epoch(epoch, epochs, total)
-    return reconstruct, losses
+    return losses
 
 
-def _dense_model(features: int, units: Sequence[int], negative_slope: float) -> Any:
+def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the outputs of a model for all inputs in one batch."""
     import torch
 
-    layers: list[Any] = []
-    for fan_in, fan_out in zip([features, *units], units, strict=False):
-        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.LeakyReLU(negative_slope)]
-    return torch.nn.Sequential(*layers)
+    with torch.no_grad():
+        return np.asarray(model(torch.from_numpy(inputs)).numpy())

@@ -10,11 +10,13 @@ import pytest
 
 from common.comparison.published import read_published
 from common.files import ROOT
+from common.report.results import ExperimentResults, Results, as_json
 from common.runs import records
 from common.runs.selection import find_records
 from common.runs.tasks import Task, detector_tasks
 from experiments import EXPERIMENTS, curves_dense_ae
 from experiments.__main__ import main
+from tests.helpers.made_up import made_up
 from tests.helpers.tiny import TINY, TINY_OPTIONS
 
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn", "scipy", "torch", "PIL", "rich.progress")
@@ -300,15 +302,18 @@ def test_compare_leaves_other_settings_out_and_says_so(tiny_out, capsys):
 def test_compare_against_a_reference(default_out, tmp_path, capsys):
     reference = tmp_path / "reference"
     reference.mkdir()
-    seeds = {str(seed): RIGHT for seed in range(3)}
-    entry = {
-        "seeds": seeds,
-        "revision": curves_dense_ae.EXPERIMENT.revision,
-        "config": curves_dense_ae.Config().to_dict(),
-        "data": {},
-    }
-    results = {"schema": 1, "experiments": {"curves_dense_ae": entry}}
-    (reference / "results.json").write_text(json.dumps(results))
+    entry = made_up(
+        ExperimentResults,
+        seeds=dict.fromkeys(range(3), RIGHT),
+        revision=curves_dense_ae.EXPERIMENT.revision,
+        config=curves_dense_ae.Config().to_dict(),
+    )
+
+    def write(entry):
+        results = made_up(Results, experiments={"curves_dense_ae": entry})
+        (reference / "results.json").write_bytes(as_json(results))
+
+    write(entry)
     out = default_out(dict.fromkeys(range(3), RIGHT))
     assert main(["compare", "curves_dense_ae", "--against", str(reference), "--out", str(out)]) == 0
     assert "7 identical" in capsys.readouterr().out
@@ -317,8 +322,7 @@ def test_compare_against_a_reference(default_out, tmp_path, capsys):
     (answer,) = json.loads(capsys.readouterr().out)
     assert {row["metric"] for row in answer["metrics"] if row["verdict"] == "differs"} == {"ocsvm.accuracy"}
     for changes in ({"revision": 0}, {"config": {}}, {"data": {"mnist": "stand-in: digits"}}):
-        results["experiments"]["curves_dense_ae"] = entry | changes
-        (reference / "results.json").write_text(json.dumps(results))
+        write(replace(entry, **changes))
         assert main(["compare", "curves_dense_ae", "--against", str(reference), "--out", str(out)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 

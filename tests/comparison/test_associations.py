@@ -4,7 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.comparison.associations import separate, spearman
+from common.comparison.associations import associate, spearman
 
 values = st.lists(st.integers(0, 5), min_size=3, max_size=12)
 
@@ -27,7 +27,7 @@ def test_the_strongest_comes_first_over_the_seeds_where_both_are_defined():
         seed: {"target": float(seed), "weak": seed % 2, "strong": -seed, "some": None if seed < 3 else 2.0}
         for seed in range(6)
     }
-    strong, weak, some, absent = separate(seeds, "target", ["weak", "some", "strong", "absent"])
+    strong, weak, some, absent = associate(seeds, "target", ["weak", "some", "strong", "absent"]).rows
     assert (strong.metric, strong.n, strong.correlation) == ("strong", 6, pytest.approx(-1))
     assert (strong.lower, strong.upper) == (-1, -4)
     assert (weak.metric, weak.n) == ("weak", 6)

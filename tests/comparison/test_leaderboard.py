@@ -263,5 +263,5 @@ def test_what_cannot_be_ranked_is_refused():
 def test_too_few_groups_for_any_replicate_are_refused():
     scored = Scored(np.array([0, 1]), np.arange(2), {"a": np.array([0.0, 1.0])})
     states = [state for state in range(20) if len(set(np.random.default_rng([state, 0]).integers(2, size=2))) == 1]
-    with pytest.raises(ValueError, match="None of 1 replicates holds both classes"):
+    with pytest.raises(ValueError, match="None of 1 replicates contains both classes"):
         leaderboard({0: scored}, "a", replicates=1, random_state=states[0])

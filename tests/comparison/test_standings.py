@@ -9,14 +9,14 @@ from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.metrics.scores import ranking_metrics
 from common.runs import records, runner
-from common.runs.selection import Selection, select
+from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
 from tests.helpers.tiny import CURVES, TINY
 
 
 @pytest.fixture(scope="module")
 def held_out(tiny_both):
-    return select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), CURVES.revision)
+    return select(find_records(tiny_both, "curves_dense_ae"), "held_out", TINY.to_dict(), CURVES.revision)
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +25,28 @@ def table(tiny_both, held_out):
 
 
 def test_every_method_and_every_detector_is_ranked_on_the_same_samples(table):
-    methods = {row["method"] for row in table["rows"]}
+    methods = {row.method for row in table.rows}
     assert methods == {*CURVES.methods, *(detector.title for detector in DETECTORS.values())}
-    assert [row["auroc"] for row in table["rows"]] == sorted((row["auroc"] for row in table["rows"]), reverse=True)
-    assert {row["method"] for row in table["rows"] if row["ours"]} == set(CURVES.methods)
-    assert (table["samples"], table["prevalence"], table["missing"]) == (40, 0.5, {})
+    assert [row.auroc for row in table.rows] == sorted((row.auroc for row in table.rows), reverse=True)
+    assert {row.method for row in table.rows if row.ours} == set(CURVES.methods)
+    assert (table.samples, table.prevalence, table.missing) == (40, 0.5, {})
 
 
 def test_a_row_is_the_mean_over_the_records_of_all_seeds(tiny_both, held_out, table):
-    by_method = {row["method"]: row for row in table["rows"]}
+    by_method = {row.method: row for row in table.rows}
     runs = [records.read_arrays(folder, record) for folder, record in held_out.runs.values()]
     for method, array in CURVES.methods.items():
         aurocs = [ranking_metrics("m", run["labels"], run[array])["m.auroc"] for run in runs]
-        assert by_method[method]["auroc"] == pytest.approx(np.mean(aurocs))
+        assert by_method[method].auroc == pytest.approx(np.mean(aurocs))
     recorded = [record.metrics["autoencoder.auroc"] for _, record in held_out.runs.values()]
-    assert by_method["dense autoencoder"]["auroc"] == pytest.approx(np.mean(recorded))
+    assert by_method["dense autoencoder"].auroc == pytest.approx(np.mean(recorded))
     knn = [
         records.read_record(records.seed_folder(records.detector_folder(folder.parent, "knn"), seed))
         for seed, (folder, _) in held_out.runs.items()
     ]
     expected = np.mean([record.metrics["auroc"] for record in knn])
-    assert by_method[DETECTORS["knn"].title]["auroc"] == pytest.approx(expected)
-    assert by_method[DETECTORS["knn"].title]["fit_seconds"] >= 0
+    assert by_method[DETECTORS["knn"].title].auroc == pytest.approx(expected)
+    assert by_method[DETECTORS["knn"].title].fit_seconds >= 0
 
 
 def test_samples_of_different_seeds_are_different_where_every_seed_draws_its_own(tiny_both, held_out):
@@ -95,7 +95,7 @@ def copied(tiny_both, tmp_path):
     shutil.copytree(
         tiny_both / "runs" / "curves_dense_ae" / "held_out", tmp_path / "runs" / "curves_dense_ae" / "held_out"
     )
-    return select(tmp_path, "curves_dense_ae", "held_out", TINY.to_dict(), CURVES.revision)
+    return select(find_records(tmp_path, "curves_dense_ae"), "held_out", TINY.to_dict(), CURVES.revision)
 
 
 def test_without_detectors_nothing_is_ranked(tiny_both, tmp_path):
@@ -109,8 +109,8 @@ def test_a_seed_that_lacks_a_detector_which_others_have_is_left_out_with_its_rea
     selection = copied(tiny_both, tmp_path)
     shutil.rmtree(selection.runs[0][0].parent / "detectors" / "knn" / "seed-0001")
     found = standings(CURVES, "held_out", selection)
-    assert found["missing"] == {"k-nearest-neighbour distance: not run": [1]}
-    assert found["seeds"] == [0] and {row["seeds"] for row in found["rows"]} == {1}
+    assert found.missing == {"k-nearest-neighbour distance: not run": (1,)}
+    assert found.seeds == (0,) and {row.seeds for row in found.rows} == {1}
 
 
 def test_a_damaged_run_is_missing_until_it_is_whole_again(tiny_both, tmp_path, table):
@@ -121,8 +121,8 @@ def test_a_damaged_run_is_missing_until_it_is_whole_again(tiny_both, tmp_path, t
     file.write_bytes(whole[:100])
     for _ in range(2):
         found = standings(CURVES, "held_out", selection)
-        assert found["seeds"] == [0]
-        assert [seeds for text, seeds in found["missing"].items() if "is not the file" in text] == [[1]]
+        assert found.seeds == (0,)
+        assert [seeds for text, seeds in found.missing.items() if "is not the file" in text] == [(1,)]
     file.write_bytes(whole)
     assert standings(CURVES, "held_out", selection) == table
 

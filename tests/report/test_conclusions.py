@@ -1,62 +1,67 @@
 """Sentences that follow from numbers: each rule at its edges, on made-up results."""
 
+from dataclasses import replace
+
 import pytest
 
 from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE
+from common.comparison.standings import Standing, Standings
+from common.comparison.verdicts import Comparison, Summary
 from common.report import conclusions
-from common.report import held_out as markdown_held_out
+from common.report import held_out as held_out_sections
+from common.report.results import ExperimentResults, ProtocolRuns, Results
+from tests.helpers.made_up import made_up
 
 SOURCE = "autoencoder of the source"
 
 
 def row(method, auroc, interval=None, standing=NOT_TOLD_APART, ours=False, seeds_above_chance=3):
-    return {
-        "method": method,
-        "seeds": 3,
-        "auroc": auroc,
-        "auroc_interval": interval or (auroc - 0.02, auroc + 0.02),
-        "auroc_spread": 0.01,
-        "seeds_above_chance": seeds_above_chance,
-        "average_precision": auroc / 2,
-        "fpr_at_95_recall": 1 - auroc,
-        "difference": None if standing == REFERENCE else 0.1,
-        "difference_interval": None if standing == REFERENCE else (0.05, 0.15),
-        "p_value": None if standing == REFERENCE else 0.01,
-        "standing": standing,
-        "ours": ours,
-        "fit_seconds": 12.34,
-        "score_seconds": None,
-    }
+    return Standing(
+        method=method,
+        seeds=3,
+        auroc=auroc,
+        auroc_interval=interval or (auroc - 0.02, auroc + 0.02),
+        auroc_spread=0.01,
+        seeds_above_chance=seeds_above_chance,
+        average_precision=auroc / 2,
+        fpr_at_95_recall=1 - auroc,
+        difference=None if standing == REFERENCE else 0.1,
+        difference_interval=None if standing == REFERENCE else (0.05, 0.15),
+        p_value=None if standing == REFERENCE else 0.01,
+        standing=standing,
+        ours=ours,
+        fit_seconds=12.34,
+        score_seconds=None,
+    )
 
 
-def board(*rows, reference=SOURCE):
-    rows = sorted(rows, key=lambda row: -row["auroc"])
-    return {
-        "reference": reference,
-        "samples": 100,
-        "prevalence": 0.1,
-        "groups": 100,
-        "seeds": [0, 1, 2],
-        "rows": rows,
-        "missing": {},
-    }
+def board(*rows, missing=None):
+    rows = tuple(sorted(rows, key=lambda row: -row.auroc))
+    return Standings(SOURCE, 100, 0.1, 100, (0, 1, 2), rows, missing or {})
 
 
-def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None, published_seeds=None):
-    return {
-        "seeds": published_seeds or {"0": {}},
-        "stand_in": None,
-        "data": {},
-        "own_data": False,
+def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None, published_seeds=None, **changes):
+    summary = made_up(Summary, exact=1, exact_groups=2)
+    fields = {
+        "seeds": published_seeds or {0: {}},
         "config": {"epochs": 200},
         "description": {"protocols": "1. Published: leaks. Held out: does not."},
-        "comparison": {"summary": {"exact": 1, "exact_groups": 2}, "groups": []},
-        "protocols": {"held_out": {"seeds": seeds or {}, "stand_in": None, "data": {}, "figures": []}},
+        "comparison": made_up(Comparison, summary=summary),
+        "protocols": {"held_out": held_out_runs(seeds or {})},
         "standings": {
             "published": board(row(SOURCE, *published, REFERENCE, True), *detectors),
             "held_out": board(row(SOURCE, *held_out, REFERENCE, True), *detectors),
         },
     }
+    return made_up(ExperimentResults, **(fields | changes))
+
+
+def held_out_runs(seeds, **changes):
+    return made_up(ProtocolRuns, seeds=seeds, **changes)
+
+
+def page_one(**entries):
+    return held_out_sections.page_one(made_up(Results, experiments=entries))
 
 
 @pytest.mark.parametrize(
@@ -94,20 +99,20 @@ def test_the_interval_of_a_change_is_that_of_two_independent_numbers():
 
 
 def test_seeds_on_both_sides_of_chance_are_counted():
-    told = entry((0.55, (0.45, 0.6)), (0.55, (0.45, 0.65)))
-    assert "seeds" not in conclusions.holds_up(told).sentence
-    told["standings"]["held_out"]["rows"][0]["seeds_above_chance"] = 2
-    assert "0.450 to 0.650; above 0.5 in 2 of 3 seeds" in conclusions.holds_up(told).sentence
-    assert "(0.450 to 0.650), above 0.5 in 2 of 3 seeds |" in markdown_held_out.page_one({"experiments": {"e": told}})
+    agreeing = entry((0.55, (0.45, 0.6)), (0.55, (0.45, 0.65)))
+    assert "seeds" not in conclusions.holds_up(agreeing).sentence
+    mixed = board(row(SOURCE, 0.55, (0.45, 0.65), REFERENCE, True, seeds_above_chance=2))
+    split = replace(agreeing, standings={**agreeing.standings, "held_out": mixed})
+    assert "0.450 to 0.650; above 0.5 in 2 of 3 seeds" in conclusions.holds_up(split).sentence
+    assert "(0.450 to 0.650), above 0.5 in 2 of 3 seeds |" in page_one(e=split)
 
 
 def test_without_runs_in_one_protocol_nothing_is_concluded():
-    lacking = entry()
-    lacking["standings"]["held_out"] = None
+    lacking = entry(standings={"published": entry().standings["published"], "held_out": None})
     assert conclusions.holds_up(lacking) is None
-    assert conclusions.holds_up(entry() | {"data": {"mnist": "another file"}}) is None
+    assert conclusions.holds_up(entry(data={"mnist": "another file"})) is None
     assert conclusions.detector_sentence(lacking) == ""
-    assert conclusions.beaten_by(lacking) == []
+    assert conclusions.better_detectors(lacking) == []
 
 
 def test_the_detectors_are_counted_by_how_they_stand():
@@ -135,37 +140,37 @@ def test_the_detectors_are_counted_by_how_they_stand():
 
 def test_a_threshold_is_told_by_what_was_intended_and_what_came_out():
     seeds = {
-        "0": {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 6, "rule.test.tn": 94,
+        0: {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 6, "rule.test.tn": 94,
               "rule.test.anomaly.recall": 0.5},
-        "1": {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 10, "rule.test.tn": 90,
+        1: {"rule.threshold": 1.0, "rule.intended_rate": 0.05, "rule.test.fp": 10, "rule.test.tn": 90,
               "rule.test.anomaly.recall": 0.7},
-        "2": {"rule.threshold": None, "rule.intended_rate": None, "rule.test.fp": None, "rule.test.tn": None,
+        2: {"rule.threshold": None, "rule.intended_rate": None, "rule.test.fp": None, "rule.test.tn": None,
               "rule.test.anomaly.recall": None},
     }  # fmt: skip
-    assert conclusions.rules(entry(seeds=seeds)) == ["rule"]
-    assert conclusions.threshold_sentences(entry(seeds=seeds)) == [
-        "`rule`, meant to flag 5% of what is normal, flags 8.0% (6.0% to 10.0% over 2 seeds) of the normal test "
+    assert conclusions.rules(held_out_runs(seeds)) == ["rule"]
+    assert conclusions.threshold_sentences(held_out_runs(seeds)) == [
+        "`rule`, meant to flag 5% of normal samples, flags 8.0% (6.0% to 10.0% over 2 seeds) of the normal test "
         "samples and 60.0% of the anomalies."
     ]
-    same = dict.fromkeys(("0", "1"), seeds["0"])
-    assert "flags 6.0% of the normal" in conclusions.threshold_sentences(entry(seeds=same))[0]
+    same = dict.fromkeys((0, 1), seeds[0])
+    assert "flags 6.0% of the normal" in conclusions.threshold_sentences(held_out_runs(same))[0]
 
 
 def test_a_break_even_at_zero_is_told():
-    seeds = {str(seed): {"b.threshold": 1.0, "b.degenerate": int(seed < 2), "b.recall": 0.0} for seed in range(3)}
-    assert conclusions.threshold_sentences(entry(seeds=seeds)) == [
-        "`b` is degenerate in 2 of 3 seeds: precision and recall, on the samples that it was chosen on, meet at zero "
-        "only."
+    seeds = {seed: {"b.threshold": 1.0, "b.degenerate": int(seed < 2), "b.recall": 0.0} for seed in range(3)}
+    assert conclusions.threshold_sentences(held_out_runs(seeds)) == [
+        "`b` is degenerate in 2 of 3 seeds: on the samples that it was fitted on, precision equals recall only where "
+        "both are zero."
     ]
-    seeds = {"0": {"b.threshold": 1.0, "b.degenerate": 0}}
-    assert conclusions.threshold_sentences(entry(seeds=seeds)) == []
+    seeds = {0: {"b.threshold": 1.0, "b.degenerate": 0}}
+    assert conclusions.threshold_sentences(held_out_runs(seeds)) == []
 
 
 def test_the_seed_with_the_lowest_loss_on_held_back_samples_is_picked():
-    seeds = {"0": {"held_back.loss": 0.3}, "1": {"held_back.loss": 0.2}, "2": {"held_back.loss": None}}
-    assert conclusions.picked_seed(entry(seeds=seeds)) == ("1", "held_back.loss")
-    assert conclusions.picked_seed(entry(seeds={"0": {"held_back.loss": 0.3}})) is None
-    assert conclusions.picked_seed(entry(seeds=seeds) | {"own_data": True}) is None
+    seeds = {0: {"held_back.loss": 0.3}, 1: {"held_back.loss": 0.2}, 2: {"held_back.loss": None}}
+    assert conclusions.picked_seed(entry(seeds=seeds)) == (1, "held_back.loss")
+    assert conclusions.picked_seed(entry(seeds={0: {"held_back.loss": 0.3}})) is None
+    assert conclusions.picked_seed(entry(seeds=seeds, own_data=True)) is None
 
 
 def medians(train, validation, test, score="score"):
@@ -174,18 +179,18 @@ def medians(train, validation, test, score="score"):
 
 
 def test_drift_is_told_as_how_many_times_the_error_has_grown():
-    def told(*numbers):
-        return conclusions.drift_sentences(entry(seeds={"0": medians(*numbers)}))
+    def sentences(metrics):
+        return conclusions.drift_sentences(entry(), held_out_runs({0: metrics}))
 
-    assert "1 in the test period, 10.0 times that of training" in told(0.1, 2.0, 1.0)[0]
-    assert "does not stay what it was" in told(1.0, 1.9, 50.0)[0]
-    assert "stays within twice that of training" in told(0.1, 0.15, 0.12)[0]
-    assert conclusions.drift_sentences(entry(seeds={"0": {}})) == []
+    assert "1 in the test period, 10.0 times that of training" in sentences(medians(0.1, 2.0, 1.0))[0]
+    assert "changes over time" in sentences(medians(1.0, 1.9, 50.0))[0]
+    assert "stays within twice that of training" in sentences(medians(0.1, 0.15, 0.12))[0]
+    assert sentences({}) == []
 
 
 def test_the_sensors_that_drift_are_named_and_what_is_left_without_them():
     seeds = {
-        str(seed): {
+        seed: {
             **medians(0.1, 2.0, 1.0),
             **medians(0.1, 0.3, 0.2, "without_sensors"),
             "drift.validation_sensor": 43,
@@ -197,9 +202,9 @@ def test_the_sensors_that_drift_are_named_and_what_is_left_without_them():
         }
         for seed in range(3)
     }
-    published = {"0": {"training.epochs": 100}, "1": {"training.epochs": 200}}
-    _, sensors, without, epochs = conclusions.drift_sentences(entry(seeds=seeds, published_seeds=published))
-    assert "x43 makes 70% in validation (in 3 of 3 seeds) and x19 makes 85% in the test period (in 2 of 3" in sensors
+    published = {0: {"training.epochs": 100}, 1: {"training.epochs": 200}}
+    _, sensors, without, epochs = conclusions.drift_sentences(entry(published_seeds=published), held_out_runs(seeds))
+    assert "70% from x43 in validation (in 3 of 3 seeds) and 85% from x19 in the test period (in 2 of 3" in sensors
     assert "medians of 0.1, 0.3 and 0.2, and an AUROC of 0.550 (0.500 to 0.600 over the seeds)." in without
     assert epochs == (
         "Training took 12 epochs (10 to 14; all 200 in 0 of 3 seeds); in the published protocol 150 epochs (100 to "
@@ -209,29 +214,23 @@ def test_the_sensors_that_drift_are_named_and_what_is_left_without_them():
 
 def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_beaten():
     good = entry((0.9, None), (0.9, (0.88, 0.92)), [row("nearest neighbours", 0.95, standing=BETTER)])
-    empty = entry()
-    empty["standings"] = {}
-    page = markdown_held_out.page_one({"experiments": {"good": good, "empty": empty}})
-    reproduced = "1 of 2 exact; no drawn number is published"
+    empty = entry(standings={})
+    page = page_one(good=good, empty=empty)
+    reproduced = "1 of 2 exact; no number from one run"
     assert f"| `good` | {reproduced} | **holds up**: AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
     assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
     assert f"| `empty` | {reproduced} | not run | not run |" in page
-    other = good | {"data": {"mnist": "another file"}}
-    assert "| not compared: the protocols saw different data |" in markdown_held_out.page_one(
-        {"experiments": {"o": other}}
-    )
-    good["protocols"]["held_out"]["stand_in"] = "stand-in: digits"
-    assert markdown_held_out.page_one({"experiments": {"good": good}}).count("(stand-in data)") == 2
+    other = replace(good, data={"mnist": "another file"})
+    assert "| not compared: the protocols used different data |" in page_one(o=other)
+    stand_in = replace(good, protocols={"held_out": held_out_runs({}, stand_in="stand-in: digits")})
+    assert page_one(good=stand_in).count("(stand-in data)") == 2
 
 
 def test_the_sections_name_every_method_and_what_is_missing():
-    full = entry(detectors=[row("nearest neighbours", 0.95, standing=BETTER)])
-    full["standings"]["held_out"]["missing"] = {"k-means: not run": [3, 4], "svm: did not converge": [7]}
-    text = "\n\n".join(
-        markdown_held_out.sections(
-            full | {"protocols": {"held_out": {"seeds": {"0": {}}, "stand_in": None, "data": {}}}}
-        )
-    )
+    rows = (row(SOURCE, 0.9, None, REFERENCE, True), row("nearest neighbours", 0.95, standing=BETTER))
+    missing = {"k-means: not run": (3, 4), "svm: did not converge": (7,)}
+    full = entry(seeds={0: {}}, standings={"held_out": board(*rows, missing=missing)})
+    text = "\n\n".join(held_out_sections.sections(full))
     assert "1. Published: leaks." in text
     assert f"**{SOURCE}** | 0.900 (0.880 to 0.920) | - |  |" in text
     assert "nearest neighbours | 0.950 (0.930 to 0.970) | +0.100 (+0.050 to +0.150) | better |" in text

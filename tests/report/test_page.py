@@ -14,14 +14,16 @@ import openpyxl
 import pytest
 
 from common.comparison.published import read_published
+from common.comparison.verdicts import MemberResult
 from common.report import page, write
-from common.report import results as report
 from common.report import tables as tidy
-from common.report.explore import decisions, explorable
-from common.report.markup import outside
-from common.runs.records import Record, read_arrays
-from common.runs.selection import select
+from common.report.collect import ScoredRun, collect
+from common.report.markup import escaped
+from common.report.results import ExperimentResults, Results
+from common.runs.records import read_arrays
+from common.runs.selection import find_records, select
 from experiments.__main__ import main
+from tests.helpers.made_up import made_up
 from tests.helpers.tiny import CURVES, TINY
 
 
@@ -30,7 +32,7 @@ def made(tiny_both, tmp_path_factory):
     """A report of tiny runs: its results, its folder, and the scores that can be explored."""
     folder = tmp_path_factory.mktemp("page")
     tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
-    collected = report.collect([tiny], tiny_both, folder / "nowhere")
+    collected = collect([tiny], tiny_both, folder / "nowhere")
     write.write(collected, folder)
     text = (folder / "index.html").read_text()
     scores = json.loads(re.search(r'<script type="application/json" id="scores">(.*?)</script>', text)[1])
@@ -108,42 +110,31 @@ def test_the_recorded_counts_come_out_of_the_stored_scores(made, tiny_both):
     found = scores["curves_dense_ae"]["held_out"]
     assert list(found) == ["0", "1"]
     for seed, run in found.items():
-        metrics = results["experiments"]["curves_dense_ae"]["protocols"]["held_out"]["seeds"][seed]
+        metrics = results.experiments["curves_dense_ae"].held_out.seeds[int(seed)]
         (decision,) = run["decisions"]
         assert decision["threshold"] == metrics["percentile.threshold"]
         assert decision["counts"] == {name: metrics[f"percentile.test.{name}"] for name in ("tn", "fp", "fn", "tp")}
-    selection = select(tiny_both, "curves_dense_ae", "held_out", TINY.to_dict(), CURVES.revision)
-    arrays = read_arrays(*selection.runs[0])
-    encoded = explorable(CURVES, selection)["0"]
-    decoded = np.frombuffer(base64.b64decode(encoded["scores"]), "<f8")
+    records = find_records(tiny_both, "curves_dense_ae")
+    arrays = read_arrays(*select(records, "held_out", TINY.to_dict(), CURVES.revision).runs[0])
+    decoded = np.frombuffer(base64.b64decode(found["0"]["scores"]), "<f8")
     assert np.array_equal(decoded, arrays["scores"].astype(float))
-    assert encoded["labels"] == "".join(str(label) for label in arrays["labels"])
-
-
-def test_counts_that_do_not_come_out_again_are_no_decision():
-    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
-    counts = {"rule.threshold": 0.5, "rule.test.tn": 1, "rule.test.fp": 1, "rule.test.fn": 1, "rule.test.tp": 1}
-    record = Record("e", "published", "0" * 12, 0, "ok", {}, 1, metrics=counts)
-    assert [decision.rule for decision in decisions(record, labels, scores)] == ["rule"]
-    other = replace(record, metrics=counts | {"rule.test.tp": 2, "rule.test.fn": 0})
-    assert decisions(other, labels, scores) == []
+    assert found["0"]["labels"] == "".join(str(label) for label in arrays["labels"])
 
 
 def test_hostile_text_does_nothing(made):
     collected, _folder, _ = made
     results = collected.results
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
-    entry = results["experiments"]["curves_dense_ae"]
-    hostile = {
-        **entry,
-        "failed": {"7": evil},
-        "damaged": [evil],
-        "description": {**entry["description"], "title": evil, "claim": evil},
-        "environments": [{**entry["environments"][0], "processor": evil}],
-    }
-    text = page.render(
-        {**results, "experiments": {"curves_dense_ae": hostile}}, {"curves_dense_ae": {evil: {}}}, collected.figures
+    entry = results.experiments["curves_dense_ae"]
+    hostile = replace(
+        entry,
+        failed={7: evil},
+        damaged=(evil,),
+        description={**entry.description, "title": evil, "claim": evil},
+        environments=(replace(entry.environments[0], processor=evil),),
     )
+    scored = {"curves_dense_ae": {evil: {0: ScoredRun(b"", evil, ())}}}
+    text = page.render(replace(results, experiments={"curves_dense_ae": hostile}), scored, collected.figures)
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     Outline(text)
@@ -151,7 +142,7 @@ def test_hostile_text_does_nothing(made):
 
 def test_hostile_text_in_markdown_is_text():
     evil = "<img src=x>\n\n## At a glance\n\n[click](http://evil.test/) ![t](http://evil.test/a.png) `x` | y"
-    written = outside(evil)
+    written = escaped(evil)
     assert "\n" not in written
     assert "<" not in written
     read = page._Converter({})([f"Seed 7 failed: {written}."])
@@ -164,9 +155,9 @@ def test_figures_outside_of_the_report_are_not_taken_in(made):
     assert convert(["![no file](nowhere.png)"]) == "<p>no file</p>\n"
 
 
-@pytest.mark.parametrize(("published", "values", "interval"), [("0.5", [0.5], None), ("0.74", [0.1, 0.9], [0.0, 1.0])])
+@pytest.mark.parametrize(("published", "values", "interval"), [("0.5", [0.5], None), ("0.74", [0.1, 0.9], (0.0, 1.0))])
 def test_a_plot_keeps_to_its_frame_and_its_order(published, values, interval):
-    member = {"metric": "m", "printed": published, "interval": interval}
+    member = made_up(MemberResult, metric="m", printed=published, interval=interval)
     drawn = page.plot(member, values)
     assert all(page.MARGIN <= place <= page.WIDTH - page.MARGIN for place in [*drawn.dots, drawn.line])
     assert np.array_equal(np.argsort([*drawn.dots, drawn.line]), np.argsort([*values, float(published)]))
@@ -182,12 +173,11 @@ def test_the_tables_are_tidy(made):
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == tidy.COLUMNS
-    entry = results["experiments"]["curves_dense_ae"]
-    count = sum(len(metrics) for runs in (entry, entry["protocols"]["held_out"]) for metrics in runs["seeds"].values())
+    runs_of = results.experiments["curves_dense_ae"].by_protocol
+    count = sum(len(metrics) for runs in runs_of.values() for metrics in runs.seeds.values())
     assert len(rows) == count
     for row in rows:
-        runs = entry if row["protocol"] == "published" else entry["protocols"]["held_out"]
-        value = runs["seeds"][row["seed"]][row["metric"]]
+        value = runs_of[row["protocol"]].seeds[int(row["seed"])][row["metric"]]
         assert (row["value"], bool(row["undefined"])) == ("" if value is None else str(value), value is None)
 
     header, *cells = openpyxl.load_workbook(folder / "results.xlsx").active.iter_rows(values_only=True)
@@ -200,14 +190,14 @@ def test_the_tables_are_tidy(made):
 
 
 def sheet_of(metrics, undefined):
-    runs = {"stand_in": None, "data": {}, "seeds": {"0": metrics}, "undefined": {"0": undefined}, "protocols": {}}
-    results = {"experiments": {"e": runs}}
+    entry = made_up(ExperimentResults, seeds={0: metrics}, undefined={0: undefined})
+    results = made_up(Results, experiments={"e": entry})
     assert tidy.as_csv(results).count(b"\n") == 2
     return openpyxl.load_workbook(io.BytesIO(tidy.as_xlsx(results))).active
 
 
 def test_text_that_no_spreadsheet_can_hold_stops_no_report():
-    assert sheet_of({"a\x00\ud800": 1.0}, {})["E2"].value == r"a\ud800"
+    assert sheet_of({"a\x00b": 1.0}, {})["E2"].value == "ab"
 
 
 def test_no_text_becomes_a_formula():
@@ -338,11 +328,11 @@ def test_in_a_browser(made, tmp_path, width, dark):
     assert answer["closed"]
     assert answer["sorted"] == sorted(answer["sorted"], key=str.casefold) == answer["reversed"][::-1]
     assert answer["nothing_flagged"] == ["0", "0"]
-    entry = results["experiments"]["curves_dense_ae"]["protocols"]["held_out"]
+    entry = results.experiments["curves_dense_ae"].held_out
     explored = [found for found in answer["explored"] if found[0] == "held_out"]
     assert [found[1:3] for found in explored] == [[seed, "percentile"] for seed in ("0", "1")]
     for _, seed, rule, cells in explored:
-        metrics = entry["seeds"][seed]
+        metrics = entry.seeds[int(seed)]
         assert {name: int(cells[name]) for name in ("tn", "fp", "fn", "tp")} == {
             name: metrics[f"{rule}.test.{name}"] for name in ("tn", "fp", "fn", "tp")
         }

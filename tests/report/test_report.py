@@ -6,6 +6,7 @@ import pytest
 
 from common import figures
 from common.comparison.published import read_published
+from common.comparison.verdicts import ClaimResult, Comparison, ConditionalResult, GroupResult, MemberResult
 from common.detectors.registry import DETECTORS
 from common.errors import SuiteError
 from common.experiment import PROTOCOLS, load_experiment
@@ -13,11 +14,13 @@ from common.files import ROOT
 from common.report import conclusions, markdown, write
 from common.report import figures as report_figures
 from common.report import markup as wording
-from common.report import results as report
+from common.report.collect import collect, describe
+from common.report.results import Ablation, ExperimentResults, Results, as_json, read_results
 from common.runs import environment, records
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
 from experiments.__main__ import main
+from tests.helpers.made_up import made_up
 from tests.helpers.tiny import TINY
 
 REFERENCE = ROOT / "reports" / "reference"
@@ -50,7 +53,7 @@ def page(out):
 
 
 def test_the_report_is_a_function_of_its_results(out, page):
-    results = report.read_results(out / "latest")
+    results = read_results(out / "latest")
     assert markdown.report(results) == page
     assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
     assert (out / "latest" / "README.md").read_text() == page
@@ -90,20 +93,20 @@ def test_differences_are_explained_by_ablations_of_the_same_row(page):
 
 
 def test_ablations_that_were_not_run_here_come_from_the_reference(out, tmp_path):
-    known = report.read_results(out / "latest")
+    known = read_results(out / "latest")
     reference = tmp_path / "reference"
     reference.mkdir()
-    (reference / "results.json").write_text(json.dumps(known))
-    empty = report.collect([curves_dense_ae.EXPERIMENT], tmp_path / "nothing", reference).results
-    variants = empty["experiments"]["curves_dense_ae"]["variants"]
-    assert {variant["label"] for variant in variants} == set(curves_dense_ae.EXPERIMENT.ablations)
-    assert {variant["origin"] for variant in variants} == {"the reference"}
+    (reference / "results.json").write_bytes(as_json(known))
+    empty = collect([curves_dense_ae.EXPERIMENT], tmp_path / "nothing", reference).results
+    variants = empty.experiments["curves_dense_ae"].variants
+    assert {variant.label for variant in variants} == set(curves_dense_ae.EXPERIMENT.ablations)
+    assert {variant.origin for variant in variants} == {"the reference"}
 
 
 def test_an_ablation_that_the_module_no_longer_has_is_not_taken_from_the_reference(out, tmp_path):
     fewer = replace(curves_dense_ae.EXPERIMENT, ablations={"no weight decay": {"weight_decay": 0.0}})
-    known = report.collect([fewer], tmp_path / "nothing", out / "latest").results
-    assert [variant["label"] for variant in known["experiments"]["curves_dense_ae"]["variants"]] == ["no weight decay"]
+    known = collect([fewer], tmp_path / "nothing", out / "latest").results
+    assert [variant.label for variant in known.experiments["curves_dense_ae"].variants] == ["no weight decay"]
 
 
 def test_the_report_command_takes_them_from_the_committed_reference(page):
@@ -134,7 +137,7 @@ def two_modes(tmp_path_factory):
 def test_two_modes_are_told_with_their_rates_every_seed_and_both_readings(two_modes):
     page = (two_modes / "latest" / "README.md").read_text()
     section = page[page.index("### Two modes") : page.index("### What goes with")]
-    assert "in 4 of 5 seeds: 80%" in section and "are 1 of 5: 20%" in section
+    assert "in 4 of 5 seeds: 80%" in section and "occurs in 1 of 5: 20%" in section
     assert "| 2 | 1 | no | - | 0.250 |" in section
     assert "| 4 | 0 | yes | - | 0.760 |" in section
     rows = [line for line in section.splitlines() if line.startswith("| AUROC of OneClassSVM() on the code")]
@@ -158,11 +161,11 @@ def test_compare_has_a_line_for_every_condition(two_modes, capsys):
 
 
 def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
-    member = {"metric": "m.auroc", "printed": "0.694", "mean": 0.7, "minimum": 0.65, "maximum": 0.75, "n": 3}
-    group = {"obtained": "context", "members": [member], "n": 3, "verdict": "context"}
+    shown = made_up(MemberResult, metric="m.auroc", printed="0.694", mean=0.7, minimum=0.65, maximum=0.75, n=3)
+    group = made_up(GroupResult, obtained="context", members=(shown,), n=3, verdict="context")
     assert conclusions.headline(group) == ["`m.auroc`", "0.694", "0.7000 (0.6500 to 0.7500)"]
-    assert conclusions.headline({**group, "members": [member, member]}) == ["2 numbers", "", ""]
-    assert conclusions.headline({**group, "members": [{**member, "n": 0}]})[2] == "-"
+    assert conclusions.headline(replace(group, members=(shown, shown))) == ["2 numbers", "", ""]
+    assert conclusions.headline(replace(group, members=(replace(shown, n=0),)))[2] == "-"
 
 
 def test_a_report_of_nothing_says_so(tmp_path):
@@ -189,7 +192,7 @@ def test_failed_and_damaged_runs_are_shown(out, tmp_path):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_tells_source_claim_method_and_deviations(name):
-    description = report.describe(load_experiment(EXPERIMENTS[name]).docstring)
+    description = describe(load_experiment(EXPERIMENTS[name]).docstring)
     assert set(description) == {"title", "source", "claim", "method", "deviations", "protocols"}
     assert all(description.values())
     numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
@@ -198,7 +201,7 @@ def test_every_experiment_tells_source_claim_method_and_deviations(name):
 
 def test_sections_of_a_docstring():
     text = "Title.\n\nSource: a\n    b\n\nClaim: c.\n\nDeviations:\n    1. d\n       e\n    2. f\n"
-    assert report.describe(text) == {
+    assert describe(text) == {
         "title": "Title",
         "source": "a\nb",
         "claim": "c.",
@@ -216,45 +219,51 @@ def test_seed_ranges_are_written_as_the_command_line_takes_them():
 
 def test_the_tables_of_the_readme_are_those_of_the_reference():
     readme = (ROOT / "README.md").read_text()
-    assert write.readme_with_tables(readme, report.read_results(REFERENCE)) == readme, "run make reference"
+    assert write.readme_with_tables(readme, read_results(REFERENCE)) == readme, "run make reference"
 
 
 def test_the_reference_report_is_that_of_its_results():
-    assert (REFERENCE / "README.md").read_text() == markdown.report(report.read_results(REFERENCE))
+    assert (REFERENCE / "README.md").read_text() == markdown.report(read_results(REFERENCE))
 
 
 def test_the_reference_was_made_by_this_code_over_twenty_seeds():
-    for name, entry in report.read_results(REFERENCE)["experiments"].items():
+    for name, entry in read_results(REFERENCE).experiments.items():
         experiment = load_experiment(EXPERIMENTS[name])
-        assert entry["revision"] == experiment.revision
-        assert entry["config"] == experiment.config().to_dict()
-        for runs in (entry, *entry["protocols"].values()):
-            assert len(runs["seeds"]) == 20 and not runs["failed"] and not runs["stand_in"]
+        assert entry.revision == experiment.revision
+        assert entry.config == experiment.config().to_dict()
+        for runs in entry.by_protocol.values():
+            assert len(runs.seeds) == 20 and not runs.failed and not runs.stand_in
         for protocol in PROTOCOLS:
-            board = entry["standings"][protocol]
-            assert not board["missing"]
-            detectors = {row["method"] for row in board["rows"] if not row["ours"]}
+            board = entry.standings[protocol]
+            assert not board.missing
+            detectors = {row.method for row in board.rows if not row.ours}
             assert detectors == {detector.title for detector in DETECTORS.values()}
-        assert {variant["label"] for variant in entry["variants"]} == set(experiment.ablations)
+        assert {variant.label for variant in entry.variants} == set(experiment.ablations)
+
+
+def test_the_committed_results_are_read_and_written_without_loss():
+    text = (REFERENCE / "results.json").read_text()
+    assert json.loads(as_json(read_results(REFERENCE))) == json.loads(text)
 
 
 def test_a_readme_without_markers_is_refused():
     with pytest.raises(SuiteError, match="once each"):
-        write.readme_with_tables("# no markers", {"experiments": {}})
+        write.readme_with_tables("# no markers", made_up(Results))
 
 
 # Small parts of the page.
 
 
 def test_beside_a_row_stands_the_spread_of_what_shares_its_causes():
-    member = {"metric": "few", "free": True, "verdict": "reproduced", "p_value": None}
-    group = {"name": "g", "verdict": "reproduced", "members": [member]}
-    seeds = {str(seed): {"few": value, "many": 10.0} for seed, value in enumerate([1.0, 2.0, 3.0])}
-    table = markdown._beside({"beside": {"g": ["many", "absent"]}, "seeds": seeds}, group)
+    few = made_up(MemberResult, metric="few", free=True, verdict="reproduced")
+    group = made_up(GroupResult, name="g", verdict="reproduced", members=(few,))
+    seeds = {seed: {"few": value, "many": 10.0} for seed, value in enumerate([1.0, 2.0, 3.0])}
+    entry = made_up(ExperimentResults, beside={"g": ("many", "absent")}, seeds=seeds)
+    table = markdown._beside(entry, group)
     assert "| `few` | 3 | 2 | 1 | 50% |" in table
     assert "| `many` | 3 | 10 | 0 | 0% |" in table
     assert "absent" not in table
-    assert markdown._beside({"beside": {}, "seeds": seeds}, group) == ""
+    assert markdown._beside(replace(entry, beside={}), group) == ""
 
 
 def test_whole_numbers_are_printed_whole():
@@ -264,21 +273,16 @@ def test_whole_numbers_are_printed_whole():
 
 
 def test_a_change_of_verdict_is_told_over_the_same_seeds():
-    def variant(label, same, verdict):
-        return {
-            "label": label,
-            "same_seeds": {"g": same},
-            "comparison": {"groups": [{"name": "g", "verdict": verdict}]},
-        }
-
-    entry = {
-        "variants": [
-            variant("shorter", "within spread", "within spread"),
-            variant("longer", "differs (lower)", "reproduced"),
-            variant("hardly run", "no verdict", "no verdict"),
-        ]
-    }
-    sentence = markdown._variant_sentence(entry, {"name": "g", "verdict": "differs (lower)"})
+    group = made_up(GroupResult, name="g", verdict="differs (lower)")
+    ablated = [
+        (made_up(Ablation, label=label, same_seeds={"g": same}), replace(group, verdict=verdict))
+        for label, same, verdict in (
+            ("shorter", "within spread", "within spread"),
+            ("longer", "differs (lower)", "reproduced"),
+            ("hardly run", "no verdict", "no verdict"),
+        )
+    ]
+    sentence = markdown._verdict_sentence(group, ablated)
     assert sentence == (
         "Over the same seeds the verdict stays the same under: shorter (within spread). "
         "Over the same seeds it changes under: longer (differs (lower) to reproduced)."
@@ -286,10 +290,10 @@ def test_a_change_of_verdict_is_told_over_the_same_seeds():
 
 
 def member(printed, minimum, maximum, interval, verdict="reproduced"):
-    return {
-        "metric": "m", "printed": printed, "minimum": minimum, "maximum": maximum, "interval": interval,
-        "mean": 0.5, "standard_deviation": 0.1, "verdict": verdict,
-    }  # fmt: skip
+    return made_up(
+        MemberResult, metric="m", printed=printed, minimum=minimum, maximum=maximum, interval=interval, mean=0.5,
+        standard_deviation=0.1, verdict=verdict,
+    )  # fmt: skip
 
 
 def test_a_number_beyond_both_of_what_is_shown_beside_it_is_not_called_reproduced():
@@ -307,33 +311,32 @@ def test_a_number_beyond_both_of_what_is_shown_beside_it_is_not_called_reproduce
     [(None, "| [0.76](https://source) |"), ("", "| 0.76 |"), ("https://other", "| [0.76](https://other) |")],
 )
 def test_a_number_links_to_the_page_that_it_is_on(address, cell):
-    group = {
-        "title": "t", "obtained": "context", "n": 3, "where": "w", "verdict": "context", "provisional": False,
-        "missing": 0, "address": address, "members": [member("0.76", 0.6, 0.73, None, "no verdict")],
-    }  # fmt: skip
+    shown = (member("0.76", 0.6, 0.73, None, "no verdict"),)
+    group = made_up(GroupResult, obtained="context", n=3, verdict="context", address=address, members=shown)
     assert cell in markdown._group(group, "https://source")
 
 
 def test_the_seed_of_the_figures_is_explained_where_it_was_chosen():
     def entry(*seeds):
-        given = {"condition": {"text": "Both units are alive"}, "seeds": list(seeds)}
-        return {"figure_seed": 1, "comparison": {"conditional": [given]}}
+        given = ConditionalResult(made_up(ClaimResult, text="Both units are alive"), seeds, (), ())
+        return made_up(ExperimentResults, figure_seed=1, comparison=made_up(Comparison, conditional=(given,)))
 
-    assert markdown._drawn_from(entry(1, 2)) == (
-        "Drawn from seed 1, the first in which holds what the source shows: Both units are alive."
+    assert markdown._figure_seed(entry(1, 2)) == (
+        "These figures show seed 1, the first that meets the condition of the source: Both units are alive."
     )
-    assert markdown._drawn_from(entry(2)) == "Drawn from seed 1."
+    assert markdown._figure_seed(entry(2)) == "These figures show seed 1."
 
 
 def test_the_number_that_a_verdict_hangs_on_is_in_the_figure_even_if_others_determine_it():
-    published = read_published("curves_dense_ae")
-    numbers = {metric: float(text) for group in published.groups for metric, text in group.numbers.items()}
-    seeds = {seed: {metric: value * (1 - seed / 100) for metric, value in numbers.items()} for seed in range(3)}
+    members = (
+        made_up(MemberResult, metric="free", printed="0.5", free=True, verdict="reproduced"),
+        made_up(MemberResult, metric="derived", printed="0.7", verdict="differs (lower)", p_value=0.01),
+        made_up(MemberResult, metric="neither", printed="0.9", verdict="reproduced"),
+    )
+    group = made_up(GroupResult, name="g", obtained="one run", verdict="differs (lower)", members=members)
     with figures.style():
         drawing = report_figures.published_against_ours(
-            published, seeds, {"forest_residual": "forest_residual.normal.f1"}
+            [group], {"g": "logit"}, {seed: {"free": 0.5, "derived": 0.8} for seed in range(3)}
         )
-    shown = [label.get_text() for axis in drawing.figure.axes for label in axis.get_yticklabels()]
-    free = [metric for group in published.groups if group.obtained == "one run" for metric in group.free]
-    assert set(shown) == {*free, "forest_residual.normal.f1"}
-    assert len(shown) == len(set(shown))
+    (axis,) = drawing.figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["free", "derived"]

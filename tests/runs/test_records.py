@@ -127,7 +127,7 @@ def test_only_the_very_config_and_revision_are_selected(tmp_path):
     damaged = folder_of(tmp_path, replace(RECORD, seed=5))
     damaged.mkdir()
     (damaged / "record.json").write_text("{")
-    selection = select(tmp_path, "e", "published", {"epochs": 2}, 1)
+    selection = select(find_records(tmp_path, "e"), "published", {"epochs": 2}, 1)
     assert list(selection.metrics()) == [3]
     assert selection.failed == {4: "ValueError: no"}
     assert selection.others == {"other0config": 1, "older00code0": 1}
@@ -140,7 +140,7 @@ def test_real_data_are_preferred_and_never_mixed_with_stand_ins(tmp_path):
         records.write_run(folder_of(tmp_path, record), record)
 
     def chosen():
-        return select(tmp_path, "e", "published", {"epochs": 2}, 1)
+        return select(find_records(tmp_path, "e"), "published", {"epochs": 2}, 1)
 
     for seed in range(3):
         write(seed, "0stand0in000", {"mnist": "stand-in: scikit-learn's digits"})

@@ -18,8 +18,8 @@ import pytest
 from common import files
 from common.errors import RecordError
 from common.files import ROOT
-from common.report import results as report
 from common.report import write
+from common.report.collect import collect
 from common.runs import interruption, records, runner, worker
 from common.runs.records import Record
 from common.runs.selection import find_records
@@ -136,7 +136,7 @@ def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, nu
     printed, complaints = interrupted(process, number)
     assert process.returncode == status
     assert complaints == "interrupted; finished runs are kept, the same command goes on from there\n"
-    assert "what is done" in printed
+    assert "state of the runs" in printed
     cells = next(line for line in printed.splitlines() if line.count("curves_dense_ae") and "│" in line).split("│")
     done, failed, broken_off, not_begun = (int(cell) for cell in cells[2:6])
     assert (done, failed) == (0, 0)
@@ -231,7 +231,7 @@ def test_a_full_disk_ends_the_command_and_keeps_what_is_done(tmp_path, tiny_out)
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(f"error: {tmp_path}")
     assert "arrays.npz: File too large" in result.stderr
-    assert "what is done" in result.stdout
+    assert "state of the runs" in result.stdout
     assert_same_runs(tmp_path, tiny_out, [0])
 
 
@@ -296,7 +296,7 @@ def test_two_reports_into_one_folder_wait_for_each_other(tmp_path, tiny_out, mon
     shutil.copytree(tiny_out, out)
     (folder / f"{files.TEMPORARY}drawing" / "figures").mkdir(parents=True)
     tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
-    results = [report.collect([tiny], out, tmp_path / "none", ("published",)) for _ in range(2)]
+    results = [collect([tiny], out, tmp_path / "none", ("published",)) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda each: write.write(each, folder, page=False), results))
     written = json.loads((folder / "results.json").read_text())
@@ -376,11 +376,11 @@ DAMAGES = {
     "no schema": (replaced('"schema"', '"scheme"'), "is no record: 'schema'"),
     "another seed": (rewritten(seed=7), "is the record of seed 7, and lies elsewhere"),
     "another experiment": (rewritten(experiment="../../etc"), "belongs to ../../etc/published/"),
-    "a field too many": (rewritten(extra=1), "is no record"),
-    "text for a metric": (rewritten(metrics={"m": "<script>"}), "metrics is {'m': '<script>'}"),
-    "infinity for a metric": (rewritten(metrics={"m": float("inf")}), "metrics is {'m': inf}"),
+    "a field too many": (rewritten(extra=1), "unknown fields extra"),
+    "text for a metric": (rewritten(metrics={"m": "<script>"}), "got `str` - at `$.metrics[...]`"),
+    "infinity for a metric": (rewritten(metrics={"m": float("inf")}), "m is inf"),
     "no durations": (rewritten(durations={}), "how long it took is missing"),
-    "a list for a mapping": (rewritten(environment=[]), "environment is []"),
+    "a list for a mapping": (rewritten(environment=[]), "got `array` - at `$.environment`"),
     "an unexplained null": (rewritten(metrics={"m": None}), "do not go together"),
     "no arrays": (lambda folder: (folder / records.ARRAYS).unlink(), "cannot be read: No such file"),
     "empty arrays": (lambda folder: (folder / records.ARRAYS).write_bytes(b""), "is not the file"),
@@ -450,14 +450,13 @@ def test_the_report_never_shows_what_is_damaged(tmp_path, tiny_both):
     for path in out.glob("runs/*/*/*/standings.json"):
         path.unlink()
     tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
-    collected = report.collect([tiny], out, tmp_path / "nowhere")
+    collected = collect([tiny], out, tmp_path / "nowhere")
     page = write.write(collected, tmp_path / "latest").read_text()
-    results = collected.results
-    entry = results["experiments"]["curves_dense_ae"]
-    assert list(entry["seeds"]) == ["1"]
-    assert entry["damaged"][0].endswith("run the seed again with --fresh")
-    assert entry["standings"]["held_out"]["rows"] == []
-    assert len(entry["standings"]["held_out"]["missing"]) == 2
+    entry = collected.results.experiments["curves_dense_ae"]
+    assert list(entry.seeds) == [1]
+    assert entry.damaged[0].endswith("run the seed again with --fresh")
+    assert entry.standings["held_out"].rows == ()
+    assert len(entry.standings["held_out"].missing) == 2
     assert "Damaged, left out: " in page
     assert "<script>" not in page
 

@@ -1,0 +1,305 @@
+"""Collect the results of a report from the records and the published numbers, and draw its figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from common.comparison.associations import Associations, associate
+from common.comparison.published import Published, read_published
+from common.comparison.standings import column, standings
+from common.comparison.verdicts import compare
+from common.detectors.detector import Detector
+from common.detectors.registry import DETECTORS
+from common.errors import RecordError
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
+from common.files import from_plain
+from common.metrics.thresholds import Decision
+from common.report import figures
+from common.report.figures import Png
+from common.report.results import (
+    Ablation,
+    Environment,
+    ExperimentResults,
+    Figure,
+    ProtocolRuns,
+    Results,
+    Runs,
+    read_results,
+)
+from common.runs import records
+from common.runs.records import Record
+from common.runs.selection import Found, Selection, find_records, select
+
+# Largest number of seeds whose scores are embedded in the page.
+EXPLORABLE_SEEDS = 10
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """The scores of the source's main method in one run, for the threshold explorer of the page.
+
+    Attributes:
+        scores: scores of the test samples, float64, little endian.
+        labels: their labels, one character each, "1" for an anomaly.
+        decisions: the decisions of the run that are based on these scores.
+    """
+
+    scores: bytes
+    labels: str
+    decisions: tuple[Decision, ...]
+
+
+Explorable = Mapping[str, Mapping[str, Mapping[int, ScoredRun]]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a report.
+
+    Attributes:
+        results: the content of results.json.
+        figures: the PNG of every figure, by its path within the report.
+        explorable: the scores for the threshold explorer, by experiment, protocol and seed.
+    """
+
+    results: Results
+    figures: Mapping[str, bytes]
+    explorable: Explorable
+
+
+def collect(
+    experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS
+) -> Report:
+    """Collect the results of experiments from their records, and draw their figures.
+
+    Args:
+        experiments: the experiments, in the order of the report.
+        out: folder that contains `runs/`.
+        reference: folder of the reference report. Ablations that were not run here are taken from its results.json.
+        protocols: the protocols to report; the published one is always included. Default: both.
+    """
+    known = read_results(reference).experiments if (reference / "results.json").exists() else {}
+    protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
+    entries: dict[str, ExperimentResults] = {}
+    pngs: dict[str, bytes] = {}
+    explorable: dict[str, dict[str, dict[int, ScoredRun]]] = {}
+    not_run: dict[str, str] = {}
+    for experiment in experiments:
+        name, published = experiment.name, read_published(experiment.name)
+        found = [*find_records(out, name)]
+        selections = {protocol: _selected(found, experiment, protocol) for protocol in protocols}
+        entries[name], drawn = _results_of(experiment, published, found, selections, out, known.get(name))
+        pngs |= drawn
+        explorable[name] = {protocol: _explorable(experiment, selections[protocol]) for protocol in protocols}
+        not_run |= published.not_run
+    detectors = {detector.title: _settings(detector) for detector in DETECTORS.values()}
+    results = Results(experiments=entries, detectors=detectors, detectors_not_run=not_run)
+    return Report(results, pngs, explorable)
+
+
+def _selected(
+    found: Iterable[Found], experiment: Experiment, protocol: str, config: Mapping[str, Any] | None = None
+) -> Selection:
+    return select(found, protocol, config or experiment.config().to_dict(), experiment.revision)
+
+
+def _settings(detector: Detector) -> str:
+    limit = "" if detector.fit_limit is None else f"fitted on at most {detector.fit_limit} training samples"
+    return "; ".join(part for part in (detector.note, limit) if part)
+
+
+def describe(docstring: str) -> dict[str, str]:
+    """Split the docstring of an experiment into its sections: title, source, claim, method, deviations, protocols.
+
+    A section begins with its name and a colon at the margin; the following lines of its text are indented.
+    """
+    title, _, body = docstring.partition("\n")
+    sections = {"title": title.strip().rstrip(".")}
+    for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL):
+        sections[name.lower()] = textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
+    return sections
+
+
+# One experiment.
+
+
+def _results_of(
+    experiment: Experiment,
+    published: Published,
+    found: Sequence[Found],
+    selections: Mapping[str, Selection],
+    out: Path,
+    reference: ExperimentResults | None,
+) -> tuple[ExperimentResults, dict[str, bytes]]:
+    """Collect the results of one experiment, and give its figures by their path within the report."""
+    main = selections[PUBLISHED]
+    ablations = _ablations(experiment, published, found, main, reference)
+    runs = _runs(published, main)
+    comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
+    boards = {protocol: standings(experiment, protocol, selection) for protocol, selection in selections.items()}
+    pngs: dict[str, bytes] = {}
+
+    def noted(drawn: Iterable[Png], *folders: str) -> tuple[Figure, ...]:
+        files = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
+        pngs.update({file: figure.png for file, figure in files.items()})
+        return tuple(Figure(file, figure.caption) for file, figure in files.items())
+
+    drawn = figures.draw(experiment, published, comparison, boards, selections, out)
+    others = {
+        protocol: ProtocolRuns(
+            **vars(_runs(published, selections[protocol], experiment.published_only)),
+            figures=noted(drawn[protocol].figures, protocol),
+            figure_seed=drawn[protocol].seed,
+        )
+        for protocol in selections
+        if protocol != PUBLISHED
+    }
+    entry = ExperimentResults(
+        **vars(runs),
+        comparison=comparison,
+        description=describe(experiment.docstring),
+        source=published.source,
+        headline=published.headline,
+        not_published=published.not_published,
+        protocols=others,
+        standings=boards,
+        own_data=HELD_OUT in experiment.split_by_seed,
+        revision=experiment.revision,
+        config=experiment.config().to_dict(),
+        separation=_associations(published, main),
+        beside={group.name: group.beside for group in published.groups if group.beside},
+        variants=ablations,
+        overview=noted(drawn[PUBLISHED].overview),
+        figures=noted(drawn[PUBLISHED].figures),
+        figure_seed=drawn[PUBLISHED].seed,
+    )
+    return entry, pngs
+
+
+def _runs(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> Runs:
+    """Collect the runs of one selection.
+
+    Metrics of single epochs that the source does not print are left out, since they would be most of results.json.
+
+    Args:
+        published: the published numbers.
+        selection: the runs.
+        without: prefixes of other metrics to leave out.
+    """
+    printed = published.metrics()
+
+    def is_kept(name: str) -> bool:
+        return not name.startswith(without) and (name in printed or not re.search(r"\.epoch_\d+$", name))
+
+    runs = {seed: record for seed, (_, record) in sorted(selection.runs.items())}
+    return Runs(
+        seeds={
+            seed: {name: value for name, value in record.metrics.items() if is_kept(name)}
+            for seed, record in runs.items()
+        },
+        undefined={seed: record.undefined for seed, record in runs.items()},
+        failed=dict(sorted(selection.failed.items())),
+        seconds={seed: record.durations["total"] for seed, record in runs.items()},
+        environments=_environments(runs.values()),
+        data=selection.data,
+        stand_in=selection.stand_in,
+        others=selection.others,
+        damaged=tuple(selection.damaged),
+    )
+
+
+def _environments(found: Iterable[Record]) -> tuple[Environment, ...]:
+    """List the different environments of runs, apart from the commit, each with its seeds and commits."""
+    groups: dict[str, list[Record]] = {}
+    for record in found:
+        key = json.dumps({name: value for name, value in record.environment.items() if name != "commit"})
+        groups.setdefault(key, []).append(record)
+    return tuple(
+        _environment(
+            group[0].environment,
+            seeds=tuple(sorted(map(records.seed_of, group))),
+            commits=tuple(sorted({str(record.environment.get("commit") or "unknown") for record in group})),
+        )
+        for group in groups.values()
+    )
+
+
+def _environment(recorded: Mapping[str, Any], seeds: tuple[int, ...], commits: tuple[str, ...]) -> Environment:
+    """Describe an environment as far as it was recorded in the present form; older records may have another."""
+    names = {spec.name for spec in fields(Environment)}
+    known = {name: value for name, value in recorded.items() if name in names}
+    try:
+        return from_plain({**known, "seeds": seeds, "commits": commits}, Environment)
+    except ValueError:
+        return Environment(seeds=seeds, commits=commits)
+
+
+def _associations(published: Published, selection: Selection) -> Associations | None:
+    """Compute the associations of the first published number for which the source's file names candidates."""
+    for group in published.groups:
+        if group.separates:
+            return associate(selection.metrics(), group.free[0], group.separates)
+    return None
+
+
+def _ablations(
+    experiment: Experiment,
+    published: Published,
+    found: Sequence[Found],
+    main: Selection,
+    reference: ExperimentResults | None,
+) -> tuple[Ablation, ...]:
+    """Collect the ablations that were run here on the same data, and those of the reference that were not."""
+    printed = published.metrics()
+    ours = []
+    for label, config in experiment.ablated().items():
+        selection = _selected(found, experiment, PUBLISHED, config.to_dict())
+        if not selection.runs or selection.data != main.data:
+            continue
+        runs = _runs(published, selection)
+        comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
+        same_seeds = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
+        seeds = {
+            seed: {name: metrics[name] for name in metrics if name in printed} for seed, metrics in runs.seeds.items()
+        }
+        # These runs are reported here, so they are not listed as left out.
+        main.others.pop(next(iter(selection.runs.values()))[1].digest, None)
+        ours.append(
+            Ablation(
+                **{**vars(runs), "seeds": seeds},
+                label=label,
+                changes=config.changes(),
+                origin="here",
+                comparison=replace(comparison, conditional=()),
+                same_seeds={group.name: group.verdict for group in compare(published, same_seeds).groups},
+            )
+        )
+    usable = (
+        reference is not None
+        and reference.revision == experiment.revision
+        and (not main.runs or main.data == reference.data)
+    )
+    wanted = experiment.ablations.keys() - {ablation.label for ablation in ours}
+    theirs = reference.variants if reference is not None and usable else ()
+    return (*ours, *(replace(one, origin="the reference") for one in theirs if one.label in wanted))
+
+
+def _explorable(experiment: Experiment, selection: Selection) -> dict[int, ScoredRun]:
+    """Read the scores of the first seeds; a seed whose arrays are damaged is left out."""
+    array = next(iter(experiment.methods.values()))
+    found = {}
+    for seed, (folder, record) in sorted(selection.runs.items())[:EXPLORABLE_SEEDS]:
+        try:
+            arrays = records.read_arrays(folder, record)
+            scores, labels = (column(arrays, name, folder) for name in (array, "labels"))
+        except RecordError:
+            continue
+        decisions = tuple(decision for decision in record.decisions if decision.scores == array)
+        found[seed] = ScoredRun(scores.astype("<f8").tobytes(), "".join(map(str, labels.astype(int))), decisions)
+    return found
