@@ -108,4 +108,4 @@ def run_all() -> None:
                 changes["patience"] = changes["epochs"]
             config = experiment.config(**changes)
             tasks.append(Task(experiment, config, "published", 0, Path(folder)))
-        runner.execute(tasks, Strict(), executors.How(jobs=cores()))
+        runner.execute(tasks, Strict(), executors.Execution(jobs=cores()))

@@ -23,7 +23,7 @@ THRESHOLD_LINE: Mapping[str, Any] = {"color": "black", "linewidth": 1, "linestyl
 
 
 @dataclass(frozen=True)
-class Drawing:
+class CaptionedFigure:
     """A figure with its caption and the name of its file.
 
     Attributes:
@@ -212,7 +212,7 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
 # Figures along time.
 
 
-def errors_by_time(arrays: Arrays) -> Drawing:
+def errors_by_time(arrays: Arrays) -> CaptionedFigure:
     """Plot reconstruction errors along time: normal samples of all parts, test samples before a break, and the breaks.
 
     The figure shows if the errors of normal samples drift more than they rise before a break.
@@ -237,10 +237,10 @@ def errors_by_time(arrays: Arrays) -> Drawing:
     caption = (
         "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
     )
-    return Drawing("errors_by_time", caption, figure)
+    return CaptionedFigure("errors_by_time", caption, figure)
 
 
-def sensors_by_time(arrays: Arrays) -> Drawing:
+def sensors_by_time(arrays: Arrays) -> CaptionedFigure:
     """Plot the sensors with the largest share of the error of normal samples in validation and test along time.
 
     Args:
@@ -260,19 +260,19 @@ def sensors_by_time(arrays: Arrays) -> Drawing:
         f"What moves the errors: {named}, largest in the error of normal windows of validation or test, as last rows "
         "of windows, in standard deviations of the training windows."
     )
-    return Drawing("sensors_by_time", caption, figure)
+    return CaptionedFigure("sensors_by_time", caption, figure)
 
 
 def _times(arrays: Arrays, part: str) -> NDArray[np.datetime64]:
     return np.asarray(arrays[f"{part}_times"].astype("datetime64[s]"))
 
 
-def png(drawing: Drawing) -> bytes:
+def png(captioned: CaptionedFigure) -> bytes:
     """Convert a figure to PNG, reduced to 128 colours, a third of the file size without visible loss."""
     from PIL import Image
 
     drawn, reduced = io.BytesIO(), io.BytesIO()
-    drawing.figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
-    picture = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    picture.save(reduced, format="png", optimize=True)
+    captioned.figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
+    image = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image.save(reduced, format="png", optimize=True)
     return reduced.getvalue()

@@ -383,16 +383,18 @@ def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
 # The figures of the source, drawn from the saved arrays only.
 
 
-def draw_examples(arrays: Arrays) -> figures.Drawing:
+def draw_examples(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw one normal and one anomalous curve."""
     figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
     for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
         _plot_curve(axis, arrays["curves"][arrays["labels"] == label][0], title=title)
     axes[0].set_ylabel("value")
-    return figures.Drawing("curves", "A normal curve, and an anomalous curve with its small second peak.", figure)
+    return figures.CaptionedFigure(
+        "curves", "A normal curve, and an anomalous curve with its small second peak.", figure
+    )
 
 
-def draw_test_errors(arrays: Arrays) -> figures.Drawing:
+def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw box plots of the test errors by class after the first, the middle and the last epoch."""
     errors, labels = arrays["test_errors_by_epoch"], arrays["test_labels"]
     epochs = sorted({1, max(1, len(errors) // 2), len(errors)})
@@ -402,33 +404,33 @@ def draw_test_errors(arrays: Arrays) -> figures.Drawing:
         axis.set(title=f"after epoch {epoch}", yscale="log")
     axes[0].set_ylabel("mean squared error of a test curve")
     caption = "Reconstruction errors of the test curves by class: after the first, the middle and the last epoch."
-    return figures.Drawing("test_errors", caption, figure)
+    return figures.CaptionedFigure("test_errors", caption, figure)
 
 
-def draw_reconstruction(arrays: Arrays) -> figures.Drawing:
+def draw_reconstruction(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw a normal test curve and its reconstruction."""
     figure, axes = figures.canvas(columns=1, height=2.6)
     _plot_curve(axes[0], arrays["test_example"][0], label="curve")
     _plot_curve(axes[0], arrays["test_example_reconstruction"][0], label="reconstruction", linestyle="--")
     axes[0].legend()
-    return figures.Drawing("reconstruction", "A normal test curve and its reconstruction.", figure)
+    return figures.CaptionedFigure("reconstruction", "A normal test curve and its reconstruction.", figure)
 
 
-def draw_missed_anomaly(arrays: Arrays) -> figures.Drawing:
+def draw_missed_anomaly(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the first anomaly that the forest on residuals missed, and its reconstruction."""
     missed = np.flatnonzero((arrays["labels"] == 1) & (arrays["forest_residual_flagged"] == 0))
     figure, axes = figures.canvas(columns=1, height=2.6)
     if len(missed) == 0:
         axes[0].set_axis_off()
-        return figures.Drawing("missed_anomaly", "In this run no anomaly was missed.", figure)
+        return figures.CaptionedFigure("missed_anomaly", "In this run no anomaly was missed.", figure)
     _plot_curve(axes[0], arrays["curves"][missed[0]], label="missed anomaly")
     _plot_curve(axes[0], arrays["reconstructions"][missed[0]], label="reconstruction", linestyle="--")
     axes[0].legend()
     caption = f"The first of {len(missed)} anomalies that the forest on residuals missed, and its reconstruction."
-    return figures.Drawing("missed_anomaly", caption, figure)
+    return figures.CaptionedFigure("missed_anomaly", caption, figure)
 
 
-def draw_residuals(arrays: Arrays) -> figures.Drawing:
+def draw_residuals(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw residuals as images, one row per curve: missed anomalies, found anomalies, normal curves not flagged."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -450,10 +452,10 @@ def draw_residuals(arrays: Arrays) -> figures.Drawing:
     axes[0].set_ylabel("curve")
     figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label="residual, clipped to 0..1")
     caption = "Residuals of the validation curves, one row per curve, on the source's colour scale of 0 to 1."
-    return figures.Drawing("residuals", caption, figure)
+    return figures.CaptionedFigure("residuals", caption, figure)
 
 
-def draw_histograms(arrays: Arrays) -> figures.Drawing:
+def draw_histograms(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the residual histograms of the first normal and the first anomalous test curve."""
     histograms, labels = arrays["test_histograms"], arrays["test_labels"]
     limit = float(arrays["histogram_limit"])
@@ -465,7 +467,7 @@ def draw_histograms(arrays: Arrays) -> figures.Drawing:
         axis.set(title=title, xlabel="residual")
     axes[0].set_ylabel("points of the curve")
     caption = "Residual histograms of the first normal and the first anomalous test curve."
-    return figures.Drawing("histograms", caption, figure)
+    return figures.CaptionedFigure("histograms", caption, figure)
 
 
 def _plot_curve(axis: Any, curve: np.ndarray, title: str = "", **style: Any) -> None:

@@ -308,24 +308,24 @@ def mahalanobis_distances(codes: np.ndarray, reference: np.ndarray) -> np.ndarra
 # The figures of the source, drawn from the saved arrays only.
 
 
-def draw_examples(arrays: Arrays) -> figures.Drawing:
+def draw_examples(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw a sandal and a sneaker."""
     figure, axes = figures.canvas(columns=2, height=2.6)
-    for axis, picture, title in zip(axes, arrays["examples"], ("sandal, normal", "sneaker, anomaly"), strict=True):
-        figures.image(axis, picture, title)
-    return figures.Drawing("examples", "The first test image of each class: a sandal and a sneaker.", figure)
+    for axis, pixels, title in zip(axes, arrays["examples"], ("sandal, normal", "sneaker, anomaly"), strict=True):
+        figures.image(axis, pixels, title)
+    return figures.CaptionedFigure("examples", "The first test image of each class: a sandal and a sneaker.", figure)
 
 
-def draw_roc(arrays: Arrays) -> figures.Drawing:
+def draw_roc(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the ROC curves of the one-class SVM on the pixels and of the one on the code in one axes."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     scores = {"pixels": arrays["scores_pixels"], "autoencoder code": arrays["scores_latent"]}
     figures.roc_curves(axes[0], arrays["labels"], scores)
     caption = "ROC curves over the test images: a one-class SVM on the pixels, the source's baseline, and on the code."
-    return figures.Drawing("roc", caption, figure)
+    return figures.CaptionedFigure("roc", caption, figure)
 
 
-def draw_codes(arrays: Arrays) -> figures.Drawing:
+def draw_codes(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the codes of the test images in the plane, coloured by true class and by predicted class."""
     figure, axes = figures.canvas(columns=2, height=3.8, sharex=True, sharey=True)
     by = {"by truth": arrays["labels"], "by prediction": arrays["flagged_latent"]}
@@ -333,7 +333,9 @@ def draw_codes(arrays: Arrays) -> figures.Drawing:
         figures.scatter_by_class(axis, arrays["codes"], classes)
         axis.set(title=title, xlabel="first unit of the code")
     axes[0].set_ylabel("second unit of the code")
-    return figures.Drawing("codes", "Codes of the test images, coloured by true class and by predicted class.", figure)
+    return figures.CaptionedFigure(
+        "codes", "Codes of the test images, coloured by true class and by predicted class.", figure
+    )
 
 
 EXPERIMENT = Experiment(

@@ -319,17 +319,17 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
 # The figures of the source, drawn from the saved arrays only.
 
 
-def draw_sample_images(arrays: Arrays) -> figures.Drawing:
+def draw_sample_images(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw four normal and four anomalous images."""
     figure, axes = figures.canvas(columns=4, height=4.2, rows=2)
     for axis, pixels, label in zip(axes, arrays["samples"], arrays["sample_labels"], strict=True):
         figures.image(axis, pixels / 255, title=figures.CLASS_NAMES[label])
-    return figures.Drawing(
+    return figures.CaptionedFigure(
         "samples", "The sample images of the source: four training sevens and four test fives.", figure
     )
 
 
-def draw_models(arrays: Arrays) -> figures.Drawing:
+def draw_models(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the layers of encoder and decoder, which the source prints as summaries."""
     figure, axes = figures.canvas(columns=2, height=3.0)
     parameters = []
@@ -338,20 +338,20 @@ def draw_models(arrays: Arrays) -> figures.Drawing:
         figures.model_graph(axis, names, shapes, counts)
         axis.set_title(model)
         parameters.append(f"{model}, {counts.sum():,} parameters")
-    return figures.Drawing("models", f"The layers of the models: {' and '.join(parameters)}.", figure)
+    return figures.CaptionedFigure("models", f"The layers of the models: {' and '.join(parameters)}.", figure)
 
 
-def draw_latent(arrays: Arrays) -> figures.Drawing:
+def draw_latent(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the codes of test images in the plane by class."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     figures.scatter_by_class(axes[0], arrays["latent"][:, :2], arrays["latent_labels"])
     axes[0].set(xlabel="first number of the code", ylabel="second number of the code")
     normal, abnormal = np.bincount(arrays["latent_labels"], minlength=2)
     caption = f"Codes of {normal} test sevens and {abnormal} test fives, drawn with replacement."
-    return figures.Drawing("latent", caption, figure)
+    return figures.CaptionedFigure("latent", caption, figure)
 
 
-def draw_first(arrays: Arrays) -> figures.Drawing:
+def draw_first(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the first normal and the first anomalous test image, each beside its reconstruction and with its error."""
     errors = [arrays["errors"][arrays["labels"] == label][0] for label in (0, 1)]
     figure, axes = figures.canvas(columns=4, height=2.4)
@@ -360,17 +360,17 @@ def draw_first(arrays: Arrays) -> figures.Drawing:
         reconstruction = arrays["first_reconstructions"][label].astype(np.float32)
         figures.image(axes[2 * label + 1], reconstruction, title=f"error {errors[label]:.4f}")
     caption = "The first seven and the first five of the test set, each beside its reconstruction."
-    return figures.Drawing("first_images", caption, figure)
+    return figures.CaptionedFigure("first_images", caption, figure)
 
 
-def draw_errors(arrays: Arrays) -> figures.Drawing:
+def draw_errors(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw errors by index of the test image, with the threshold as a line; anomalies lie behind normal images."""
     errors, labels = arrays["errors"], arrays["labels"]
     figure, axes = figures.canvas(columns=1, height=3.2)
     figures.scores_by_index(axes[0], errors, labels, float(arrays["threshold"]))
     normal, abnormal = np.bincount(labels, minlength=2)
     caption = f"Reconstruction errors of {normal} test sevens and {abnormal} test fives, in the order of the files."
-    return figures.Drawing("errors", caption, figure)
+    return figures.CaptionedFigure("errors", caption, figure)
 
 
 EXPERIMENT = Experiment(

@@ -238,7 +238,7 @@ def as_pictures(rows: np.ndarray) -> np.ndarray:
 # The figures of the source and the two that it announces, drawn from the saved arrays only.
 
 
-def draw_loss(arrays: Arrays) -> figures.Drawing:
+def draw_loss(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the training loss by epoch: the mean over the batches, and the loss of the last batch."""
     figure, axes = figures.canvas(columns=1, height=2.8)
     epochs = np.arange(1, len(arrays["losses"]) + 1)
@@ -247,10 +247,10 @@ def draw_loss(arrays: Arrays) -> figures.Drawing:
     axes[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None))
     axes[0].legend()
     caption = "Training loss by epoch: the mean of all batches (in the source's figure) and the last batch (printed)."
-    return figures.Drawing("loss", caption, figure)
+    return figures.CaptionedFigure("loss", caption, figure)
 
 
-def draw_differences(arrays: Arrays) -> figures.Drawing:
+def draw_differences(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw six test images, their reconstructions, and their absolute differences with the score below each."""
     images = arrays["shown_images"].astype(np.float32)
     reconstructions = arrays["shown_reconstructions"].astype(np.float32)
@@ -272,17 +272,17 @@ def draw_differences(arrays: Arrays) -> figures.Drawing:
     caption = (
         "Test images drawn at random, their reconstructions, and their absolute differences, whose sum is the score."
     )
-    return figures.Drawing("differences", caption, figure)
+    return figures.CaptionedFigure("differences", caption, figure)
 
 
-def draw_roc(arrays: Arrays) -> figures.Drawing:
+def draw_roc(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the ROC curve over all ones and nines of the test set."""
     figure, axes = figures.canvas(columns=1, height=4.0)
     figures.roc_curves(axes[0], arrays["labels"], {"autoencoder": arrays["scores"]})
-    return figures.Drawing("roc", "ROC curve over all test ones and nines, which the source announces.", figure)
+    return figures.CaptionedFigure("roc", "ROC curve over all test ones and nines, which the source announces.", figure)
 
 
-def draw_scores(arrays: Arrays) -> figures.Drawing:
+def draw_scores(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw a histogram of the scores by class over all ones and nines of the test set."""
     scores, labels = arrays["scores"], arrays["labels"]
     figure, axes = figures.canvas(columns=1, height=2.8)
@@ -294,7 +294,7 @@ def draw_scores(arrays: Arrays) -> figures.Drawing:
         axes[0].axvline(threshold, label=f"threshold {threshold:.3g}", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="score", ylabel="test images")
     axes[0].legend()
-    return figures.Drawing("scores", "Histogram of the scores of all test ones and nines by class.", figure)
+    return figures.CaptionedFigure("scores", "Histogram of the scores of all test ones and nines by class.", figure)
 
 
 EXPERIMENT = Experiment(

@@ -426,15 +426,15 @@ def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
 # The figures of the source, drawn from the saved arrays only.
 
 
-def draw_model(arrays: Arrays) -> figures.Drawing:
+def draw_model(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the layers of the autoencoder, from input to output."""
     figure, axes = figures.canvas(columns=1, height=4.2)
     figures.model_graph(axes[0], arrays["layer_names"], arrays["layer_shapes"], arrays["layer_parameters"])
     caption = f"The layers of the autoencoder: {arrays['layer_parameters'].sum():,} parameters."
-    return figures.Drawing("model", caption, figure)
+    return figures.CaptionedFigure("model", caption, figure)
 
 
-def draw_loss(arrays: Arrays) -> figures.Drawing:
+def draw_loss(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the training and the validation loss by epoch."""
     figure, axes = figures.canvas(columns=1, height=2.8)
     epochs = np.arange(1, len(arrays["loss"]) + 1)
@@ -443,10 +443,10 @@ def draw_loss(arrays: Arrays) -> figures.Drawing:
     axes[0].set(xlabel="epoch", ylabel="mean squared error")
     axes[0].legend()
     caption = f"Loss on the normal training and validation windows, over the {len(epochs)} epochs trained."
-    return figures.Drawing("loss", caption, figure)
+    return figures.CaptionedFigure("loss", caption, figure)
 
 
-def draw_precision_and_recall(arrays: Arrays) -> figures.Drawing:
+def draw_precision_and_recall(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw precision and recall of the validation windows over the threshold, shifted by one as in the source."""
     from sklearn.metrics import precision_recall_curve
 
@@ -461,31 +461,33 @@ def draw_precision_and_recall(arrays: Arrays) -> figures.Drawing:
         "Precision and recall on the validation windows over the threshold. As in the source, each threshold is shown "
         "with the precision and recall of the next higher threshold."
     )
-    return figures.Drawing("precision_and_recall", caption, figure)
+    return figures.CaptionedFigure("precision_and_recall", caption, figure)
 
 
-def draw_test_errors(arrays: Arrays) -> figures.Drawing:
+def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the errors of the test windows by class, with the threshold."""
     figure, axes = figures.canvas(columns=1, height=3.2)
     figures.scores_by_index(axes[0], arrays["scores"], arrays["labels"], float(arrays["threshold"]))
     axes[0].set_yscale("log")
     caption = "Reconstruction error of each test window by class; anomalies end within the ten minutes before a break."
-    return figures.Drawing("test_errors", caption, figure)
+    return figures.CaptionedFigure("test_errors", caption, figure)
 
 
-def draw_confusion_matrix(arrays: Arrays) -> figures.Drawing:
+def draw_confusion_matrix(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the confusion matrix of the test windows at the threshold."""
     figure, axes = figures.canvas(columns=1, height=3.2)
     flagged = (arrays["scores"] > arrays["threshold"]).astype(int)
     figures.confusion_matrix(axes[0], arrays["labels"], flagged)
-    return figures.Drawing("confusion_matrix", "Test windows by true and predicted class at the threshold.", figure)
+    return figures.CaptionedFigure(
+        "confusion_matrix", "Test windows by true and predicted class at the threshold.", figure
+    )
 
 
-def draw_roc(arrays: Arrays) -> figures.Drawing:
+def draw_roc(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the ROC curve of the test scores."""
     figure, axes = figures.canvas(columns=1, height=3.6)
     figures.roc_curves(axes[0], arrays["labels"], {"LSTM autoencoder": arrays["scores"]})
-    return figures.Drawing("roc", "ROC curve of the test windows' reconstruction errors.", figure)
+    return figures.CaptionedFigure("roc", "ROC curve of the test windows' reconstruction errors.", figure)
 
 
 EXPERIMENT = Experiment(

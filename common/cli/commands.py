@@ -259,11 +259,11 @@ def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bo
     from common.runs import executors, runner
 
     _require_writable(options.out)
-    how = executors.How(options.jobs, options.dask, options.fresh, tensorboard)
+    execution = executors.Execution(options.jobs, options.dask, options.fresh, tensorboard)
     display = RunDisplay(tasks, options.quiet, options.verbose)
     try:
         with display:
-            return runner.execute(tasks, display, how)
+            return runner.execute(tasks, display, execution)
     except (KeyboardInterrupt, OSError):
         display.print_state()
         raise

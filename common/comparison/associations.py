@@ -62,13 +62,9 @@ def spearman(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -
     """Compute Spearman's rank correlation, with mean ranks for ties; `None` if it is undefined."""
     if len(x) < MINIMUM_SEEDS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+    from scipy.stats import rankdata
 
-
-def _ranks(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[place])
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
 def _median(values: np.ndarray) -> float | None:

@@ -6,23 +6,23 @@ fixed before the first run. data/README.md explains all fields.
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from common.errors import PublishedError
-from common.files import ROOT
+from common.files import ROOT, from_plain
 
 PUBLISHED = ROOT / "data" / "published"
 
-OBTAINED = ("exact", "one run", "context")
-SCALES = ("linear", "log", "logit")
+_DECIMAL = r"-?\d+(\.\d+)?(e-?\d+)?"
+Decimal = Annotated[str, Meta(pattern=f"^{_DECIMAL}$", description="printed decimal")]
+Inequality = Annotated[str, Meta(pattern=r"^\S+ (>|>=|<|<=) \S+$")]
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -31,21 +31,19 @@ _RELATIONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
     """The publication that contains the numbers."""
 
     title: str
     author: str
-    address: str
+    address: Annotated[str, Meta(pattern="^https://")]
     date: str
     framework: str
     document: str
     summary: str
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True, forbid_unknown_fields=True):
     """One printed row or curve, whose numbers get one verdict.
 
     Attributes:
@@ -68,19 +66,33 @@ class Group:
 
     name: str
     title: str
-    obtained: str
+    obtained: Literal["exact", "one run", "context"]
     where: str
     how: str
-    numbers: Mapping[str, str]
+    numbers: Annotated[Mapping[str, Decimal], Meta(min_length=1)]
     free: tuple[str, ...] = ()
-    scale: str = "linear"
-    cases: int | None = None
-    tolerance: float | None = None
+    scale: Literal["linear", "log", "logit"] = "linear"
+    cases: Annotated[int, Meta(ge=1)] | None = None
+    tolerance: Annotated[float, Meta(gt=0)] | None = None
     relative: bool = False
     why: str = ""
     beside: tuple[str, ...] = ()
     separates: tuple[str, ...] = ()
-    address: str | None = None
+    address: Annotated[str, Meta(pattern="^(https://.*)?$")] | None = None
+
+    def __post_init__(self) -> None:
+        """Check rules that involve several fields.
+
+        Raises:
+            ValueError: a rule is broken.
+        """
+        if self.obtained != "one run":
+            if self.beside or self.separates:
+                raise ValueError(f"group {self.name!r}: only a one-run group has `beside` or `separates`")
+        elif not self.free or not set(self.free) <= set(self.numbers):
+            raise ValueError(f"group {self.name!r}: free must name one or more of its numbers. Received: {self.free}")
+        elif self.tolerance is None or not self.why:
+            raise ValueError(f"group {self.name!r}: a one-run group needs a tolerance, and in `why` the reason for it")
 
     def tolerance_of(self, metric: str) -> float | None:
         """Compute the tolerance of one number in its own units."""
@@ -89,8 +101,7 @@ class Group:
         return self.tolerance * abs(float(self.numbers[metric]))
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(Struct, frozen=True, forbid_unknown_fields=True):
     """A claim of the source as inequalities between metrics, or a metric and a number, which must all hold.
 
     A condition has the same form; it describes something visible in the source that holds in only some of our seeds.
@@ -105,7 +116,7 @@ class Claim:
     name: str
     text: str
     where: str
-    holds: tuple[str, ...]
+    holds: Annotated[tuple[Inequality, ...], Meta(min_length=1)]
 
     def holds_in(self, metrics: Mapping[str, float | int | None]) -> bool | None:
         """Check if all inequalities hold for the metrics of one seed; `None` if a metric is undefined."""
@@ -121,11 +132,10 @@ class Claim:
     def metrics(self) -> set[str]:
         """Collect the names of the metrics in the inequalities."""
         sides = {side for inequality in self.holds for side in inequality.split()[::2]}
-        return {side for side in sides if not _is_decimal(side)}
+        return {side for side in sides if not re.fullmatch(_DECIMAL, side)}
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Struct, frozen=True, forbid_unknown_fields=True):
     """The published numbers and claims of one source.
 
     Attributes:
@@ -144,11 +154,26 @@ class Published:
     source: Source
     settings: Mapping[str, Any]
     groups: tuple[Group, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = ()
     conditions: tuple[Claim, ...] = ()
-    not_published: Mapping[str, str] = field(default_factory=dict)
-    not_run: Mapping[str, str] = field(default_factory=dict)
+    not_published: Mapping[str, str] = {}
+    not_run: Mapping[str, str] = {}
     headline: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check rules that involve several rows.
+
+        Raises:
+            ValueError: a rule is broken.
+        """
+        # A metric may have several context numbers.
+        judged = [group for group in self.groups if group.obtained != "context"]
+        _require_unique("group", (group.name for group in self.groups))
+        _require_unique("metric", (metric for group in judged for metric in group.numbers))
+        _require_unique("claim", (claim.name for claim in self.claims))
+        _require_unique("condition", (condition.name for condition in self.conditions))
+        if self.headline is not None and not any(self.headline in group.numbers for group in judged):
+            raise ValueError(f"headline must be one of the numbers with a verdict. Received: {self.headline!r}")
 
     def metrics(self) -> set[str]:
         """Collect the names of all metrics that the file refers to."""
@@ -172,118 +197,16 @@ def read_published(experiment: str, folder: Path = PUBLISHED) -> Published:
     except (OSError, ValueError, RecursionError) as error:
         raise PublishedError(f"{path.name} cannot be read: {error}") from error
     try:
-        return _parse(experiment, content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise PublishedError(f"{path.name}: {what}") from error
-
-
-def _parse(experiment: str, content: Mapping[str, Any]) -> Published:
-    _require_keys(
-        "the file",
-        content,
-        {"source", "headline", "settings", "groups", "claims", "conditions", "not_published", "not_run"},
-    )
-    groups = tuple(_group(entry) for entry in content["groups"])
-    _require_unique("group", [group.name for group in groups])
-    # A metric may have several context numbers.
-    judged = [group for group in groups if group.obtained != "context"]
-    _require_unique("metric", [metric for group in judged for metric in group.numbers])
-    claims = tuple(_claim("claim", entry) for entry in content.get("claims", ()))
-    _require_unique("claim", [claim.name for claim in claims])
-    conditions = tuple(_claim("condition", entry) for entry in content.get("conditions", ()))
-    _require_unique("condition", [condition.name for condition in conditions])
-    headline = content.get("headline")
-    if headline is not None and not any(headline in group.numbers for group in judged):
-        raise ValueError(f"headline must be one of the numbers that have a verdict. Received: {headline!r}")
-    source = Source(**content["source"])
-    _require_texts("source", vars(source).values())
-    if not source.address.startswith("https://"):
-        raise ValueError(f"source: address must begin with https://. Received: {source.address!r}")
-    for table in ("not_published", "not_run"):
-        _require_texts(table, dict(content.get(table, {})).values())
-    return Published(
-        experiment,
-        source,
-        dict(content.get("settings", {})),
-        groups,
-        claims,
-        conditions,
-        dict(content.get("not_published", {})),
-        dict(content.get("not_run", {})),
-        headline,
-    )
-
-
-def _group(entry: Mapping[str, Any]) -> Group:
-    name = str(entry["name"])
-    lists = {field: tuple(entry.get(field, ())) for field in ("free", "beside", "separates")}
-    group = Group(**{**entry, **lists})
-    place = f"group {name!r}"
-    _require_texts(place, (group.title, group.where, group.how, group.why, group.scale, group.address or ""))
-    _require_texts(place, (*group.free, *group.beside, *group.separates))
-    if group.obtained not in OBTAINED:
-        raise ValueError(f"{place}: obtained is one of {', '.join(OBTAINED)}. Received: {group.obtained!r}")
-    for metric, printed in group.numbers.items():
-        if not isinstance(printed, str) or not _is_decimal(printed):
-            raise ValueError(f"{place}: {metric} must be the printed decimal as text. Received: {printed!r}")
-    if not group.numbers:
-        raise ValueError(f"{place} has no numbers")
-    if group.address and not group.address.startswith("https://"):
-        raise ValueError(f"{place}: address must begin with https:// or be empty. Received: {group.address!r}")
-    if group.obtained == "one run":
-        _check_one_run(place, group)
-    elif group.beside or group.separates:
-        raise ValueError(f"{place}: only a one-run group has `beside` or `separates`")
-    return group
-
-
-def _check_one_run(place: str, group: Group) -> None:
-    if not group.free or not set(group.free) <= set(group.numbers):
-        raise ValueError(f"{place}: free must name one or more of its numbers. Received: {list(group.free)}")
-    if group.scale not in SCALES:
-        raise ValueError(f"{place}: scale is one of {', '.join(SCALES)}. Received: {group.scale!r}")
-    if group.tolerance is None or group.tolerance <= 0 or not group.why:
-        raise ValueError(f"{place}: a one-run group needs a tolerance above 0, and in `why` the reason for it")
-    if group.cases is not None and group.cases < 1:
-        raise ValueError(f"{place}: cases must be at least 1. Received: {group.cases}")
-
-
-def _claim(what: str, entry: Mapping[str, Any]) -> Claim:
-    claim = Claim(**{**entry, "holds": tuple(entry["holds"])})
-    _require_texts(what, (claim.name, claim.text, claim.where, *claim.holds))
-    if not claim.holds:
-        raise ValueError(f"{what} {claim.name!r} has no inequality")
-    for inequality in claim.holds:
-        if not re.fullmatch(r"\S+ (>|>=|<|<=) \S+", inequality):
-            raise ValueError(f"{what} {claim.name!r}: expected 'left > right'. Received: {inequality!r}")
-    return claim
+        return from_plain({"settings": {}, **content, "experiment": experiment}, Published)
+    except ValueError as error:
+        raise PublishedError(f"{path.name}: {error}") from error
 
 
 def _side(text: str, metrics: Mapping[str, float | int | None]) -> float | None:
-    return float(text) if _is_decimal(text) else metrics.get(text)
+    return float(text) if re.fullmatch(_DECIMAL, text) else metrics.get(text)
 
 
-def _is_decimal(text: str) -> bool:
-    try:
-        return math.isfinite(float(Decimal(text)))
-    except (InvalidOperation, OverflowError):
-        return False
-
-
-def _require_texts(place: str, values: Iterable[Any]) -> None:
-    for value in values:
-        if not isinstance(value, str):
-            raise ValueError(f"{place}: expected text. Received: {value!r}")
-
-
-def _require_keys(place: str, mapping: Mapping[str, Any], known: set[str]) -> None:
-    unknown = set(mapping) - known
-    if unknown:
-        raise ValueError(f"{place} has an unknown entry: {', '.join(sorted(unknown))}")
-
-
-def _require_unique(what: str, names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+def _require_unique(what: str, names: Iterable[str]) -> None:
+    known = list(names)
+    if repeated := sorted({name for name in known if known.count(name) > 1}):
         raise ValueError(f"{what} named twice: {', '.join(repeated)}")

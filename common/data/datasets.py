@@ -13,10 +13,12 @@ import hashlib
 import logging
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from common import files
 from common.data import images, paper_machine, stand_ins
@@ -54,7 +56,7 @@ class Source:
 AUTO = Source()
 
 
-class File(NamedTuple):
+class File(Struct, frozen=True):
     """One file of a data set."""
 
     name: str
@@ -62,15 +64,14 @@ class File(NamedTuple):
     sha256: str
 
 
-class Form(NamedTuple):
+class Form(Struct, frozen=True):
     """One of the forms in which a data set is published: files that together hold all of it, and their addresses."""
 
     files: tuple[File, ...]
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class DataSet:
+class DataSet(Struct, frozen=True):
     """An entry of data/datasets.toml; the fields are explained there."""
 
     name: str
@@ -102,14 +103,7 @@ class Found(NamedTuple):
 
 def _read_datasets() -> dict[str, DataSet]:
     content = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
-    return {name: _parse(name, entry) for name, entry in content.items()}
-
-
-def _parse(name: str, entry: Mapping[str, Any]) -> DataSet:
-    forms = tuple(
-        Form(tuple(File(**file) for file in form["files"]), tuple(form.get("addresses", ()))) for form in entry["forms"]
-    )
-    return DataSet(**{**entry, "name": name, "forms": forms, "patterns": tuple(entry.get("patterns", ()))})
+    return {name: files.from_plain({"name": name, **entry}, DataSet) for name, entry in content.items()}
 
 
 DATASETS = _read_datasets()

@@ -24,6 +24,7 @@ from common.report import figures
 from common.report.figures import Png
 from common.report.results import (
     Ablation,
+    Description,
     Environment,
     ExperimentResults,
     Figure,
@@ -66,11 +67,13 @@ class Report:
         results: the content of results.json.
         figures: the PNG of every figure, by its path within the report.
         explorable: the scores for the threshold explorer, by experiment, protocol and seed.
+        cache: folder for cached files.
     """
 
     results: Results
     figures: Mapping[str, bytes]
     explorable: Explorable
+    cache: Path
 
 
 def collect(
@@ -100,7 +103,7 @@ def collect(
         not_run |= published.not_run
     detectors = {detector.title: _settings(detector) for detector in DETECTORS.values()}
     results = Results(experiments=entries, detectors=detectors, detectors_not_run=not_run)
-    return Report(results, pngs, explorable)
+    return Report(results, pngs, explorable, out / "runs")
 
 
 def _selected(
@@ -114,16 +117,17 @@ def _settings(detector: Detector) -> str:
     return "; ".join(part for part in (detector.note, limit) if part)
 
 
-def describe(docstring: str) -> dict[str, str]:
-    """Split the docstring of an experiment into its sections: title, source, claim, method, deviations, protocols.
+def describe(docstring: str) -> Description:
+    """Split the docstring of an experiment into its sections.
 
     A section begins with its name and a colon at the margin; the following lines of its text are indented.
     """
     title, _, body = docstring.partition("\n")
-    sections = {"title": title.strip().rstrip(".")}
-    for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL):
-        sections[name.lower()] = textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
-    return sections
+    sections = {
+        name.lower(): textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
+        for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL)
+    }
+    return from_plain({"title": title.strip().rstrip("."), **sections}, Description)
 
 
 # One experiment.

@@ -20,7 +20,7 @@ from common.comparison.standings import Standings, scores_of
 from common.comparison.verdicts import Comparison, GroupResult, MemberResult
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
-from common.figures import CLASS_COLOURS, WIDTH, Drawing
+from common.figures import CLASS_COLOURS, WIDTH, CaptionedFigure
 from common.report.conclusions import RANDOM, deciding
 from common.runs import records
 from common.runs.records import Record
@@ -55,7 +55,7 @@ class Drawn(NamedTuple):
     seed: int | None
 
 
-def _kept(path: Path, inputs: Any, draw: Callable[[], list[Drawing]]) -> list[Png]:
+def _kept(path: Path, inputs: Any, draw: Callable[[], list[CaptionedFigure]]) -> list[Png]:
     """Draw figures, or read them from their cache file.
 
     Args:
@@ -66,7 +66,7 @@ def _kept(path: Path, inputs: Any, draw: Callable[[], list[Drawing]]) -> list[Pn
 
     def compute() -> list[Png]:
         with figures.style():
-            return [Png(drawing.name, drawing.caption, figures.png(drawing)) for drawing in draw()]
+            return [Png(figure.name, figure.caption, figures.png(figure)) for figure in draw()]
 
     return files.kept(path, [_CODE, inputs], compute, list[Png])
 
@@ -148,7 +148,7 @@ def _of_a_seed(
     for seed in seeds:
         place, record = selection.runs[seed]
 
-        def draw_all(place: Path = place, record: Record = record) -> list[Drawing]:
+        def draw_all(place: Path = place, record: Record = record) -> list[CaptionedFigure]:
             arrays = records.read_arrays(place, record)
             return [function(arrays) for function in functions]
 
@@ -174,7 +174,7 @@ def _best_roc(
     seed, reference = min(board.seeds), board.reference
     methods = [row.method for row in board.rows if row.method != RANDOM]
 
-    def draw_curves() -> list[Drawing]:
+    def draw_curves() -> list[CaptionedFigure]:
         scored = scores_of(experiment, protocol, selection.runs[seed])
         ranked = [method for method in methods if method in scored.scores]
         best = ranked[:BEST]
@@ -184,7 +184,7 @@ def _best_roc(
         figures.roc_curves(axes[0], scored.labels, {method: scored.scores[method] for method in best})
         axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
         caption = f"ROC curves of the best methods and of the {reference}, held out, on the samples of seed {seed}."
-        return [Drawing("roc_of_the_best", caption, figure)]
+        return [CaptionedFigure("roc_of_the_best", caption, figure)]
 
     # The scores of the detectors are not listed: if they change, so does the ranking.
     inputs = [selection.runs[seed][1].arrays_sha256, board.rows, seed]
@@ -194,7 +194,9 @@ def _best_roc(
         return []
 
 
-def published_against_ours(groups: Sequence[GroupResult], scales: Mapping[str, str], seeds: SeedMetrics) -> Drawing:
+def published_against_ours(
+    groups: Sequence[GroupResult], scales: Mapping[str, str], seeds: SeedMetrics
+) -> CaptionedFigure:
     """Draw the deciding and the free numbers of each one-run row: our seeds, the interval, and the published value.
 
     Args:
@@ -225,7 +227,7 @@ def published_against_ours(groups: Sequence[GroupResult], scales: Mapping[str, s
         f"Every one-run number that a verdict hangs on: {len(seeds)} seeds of ours, the 95 % prediction interval for "
         "one further run, and the published value."
     )
-    return Drawing("published_against_ours", caption, figure)
+    return CaptionedFigure("published_against_ours", caption, figure)
 
 
 def _shown(group: GroupResult) -> list[MemberResult]:

@@ -78,7 +78,7 @@ def sections(entry: ExperimentResults) -> list[str]:
 
 
 def _held_out(entry: ExperimentResults, runs: ProtocolRuns) -> list[str]:
-    parts = ["### Held out", entry.description.get("protocols", "")]
+    parts = ["### Held out", entry.description.protocols]
     if not runs.seeds:
         return [*parts, "No finished run."]
     finding = conclusions.holds_up(entry)

@@ -86,10 +86,10 @@ def experiment(name: str, entry: ExperimentResults) -> list[str]:
     """Write the section of one experiment: its heading, then its parts."""
     description, comparison = entry.description, entry.comparison
     parts = [
-        f"## {name}: {description['title']}",
-        paragraph("Source", description["source"]),
-        paragraph("Claim", description["claim"]),
-        paragraph("Method", description["method"]),
+        f"## {name}: {description.title}",
+        paragraph("Source", description.source),
+        paragraph("Claim", description.claim),
+        paragraph("Method", description.method),
         f"**Run it.** `python -m experiments run {name} --seeds {ranges([*entry.seeds]) or '0-2'}`",
     ]
     if not entry.seeds:
@@ -111,7 +111,7 @@ def experiment(name: str, entry: ExperimentResults) -> list[str]:
     if entry.figures:
         parts += ["### Figures", _figure_seed(entry), *shown(entry.figures)]
     parts += held_out.sections(entry)
-    parts += ["### What differs from the source", description["deviations"]]
+    parts += ["### What differs from the source", description.deviations]
     parts += ["### Runs", _runs(entry)]
     return [part for part in parts if part]
 

@@ -74,7 +74,7 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
         sections.append(
             {
                 "name": name,
-                "title": entry.description["title"],
+                "title": entry.description.title,
                 "about": Markup(convert(parts[:numbers])),
                 "numbers": Markup(convert(parts[numbers:])),
                 "explorable": any(explorable.get(name, {}).values()),
@@ -106,8 +106,8 @@ def first_page(results: Results) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "title": entry.description["title"],
-            "claim": " ".join(entry.description["claim"].split()),
+            "title": entry.description.title,
+            "claim": " ".join(entry.description.claim.split()),
             "reproduced": conclusions.reproduced(entry),
             "headline": _headline(entry),
             "finding": conclusions.holds_up(entry),

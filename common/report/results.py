@@ -29,6 +29,18 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Description:
+    """The sections of the docstring of an experiment's module, as Markdown."""
+
+    title: str
+    source: str = ""
+    claim: str = ""
+    method: str = ""
+    deviations: str = ""
+    protocols: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """An environment in which some of the runs were made, as described by `runs.environment.describe`.
 
@@ -135,7 +147,7 @@ class ExperimentResults(ProtocolRuns):
     """
 
     comparison: Comparison
-    description: Mapping[str, str]
+    description: Description
     source: Source
     headline: str | None
     not_published: Mapping[str, str]

@@ -34,13 +34,19 @@ def write(report: Report, folder: Path, page: bool = True) -> Path:
         contents |= {
             "index.html": render(results, report.explorable, report.figures).encode(),
             "results.csv": tables.as_csv(results),
-            "results.xlsx": tables.as_xlsx(results),
+            "results.xlsx": _kept_xlsx(results, report.cache),
         }
     folder.mkdir(parents=True, exist_ok=True)
     with files.alone_in(folder):
         _exchange_figures(report.figures, folder)
         files.write_together({folder / name: content for name, content in contents.items()})
     return folder / "README.md"
+
+
+def _kept_xlsx(results: Results, cache: Path) -> bytes:
+    """Make the spreadsheet of a report, or read it from the cache, since writing its cells takes seconds."""
+    key = [Path(tables.__file__).read_text(encoding="utf-8"), list(tables.rows(results))]
+    return files.kept(cache / "spreadsheet.json", key, lambda: tables.as_xlsx(results), bytes)
 
 
 def _exchange_figures(figures: Mapping[str, bytes], folder: Path) -> None:

@@ -42,7 +42,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class How:
+class Execution:
     """Options for the execution of tasks.
 
     Attributes:
@@ -90,9 +90,9 @@ class Running:
             self._listener.finished(task, record, details)
 
 
-def _log_folder(task: Task, how: How) -> Path | None:
+def _log_folder(task: Task, execution: Execution) -> Path | None:
     """Empty the folder of the TensorBoard log, which would mix an earlier attempt into the same curves."""
-    if not how.tensorboard:
+    if not execution.tensorboard:
         return None
     folder = task.folder / "tensorboard"
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,24 +102,24 @@ def _log_folder(task: Task, how: How) -> Path | None:
 Outcomes = Generator[tuple[Task, Outcome], None, None]
 
 
-def outcomes_of(tasks: Sequence[Task], running: Running, how: How) -> Outcomes:
+def outcomes_of(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
     """Compute tasks, and yield each with its outcome as soon as it is available."""
-    if how.dask is not None:
-        return _on_a_cluster(tasks, running, how.dask)
-    if how.jobs > 1 and len(tasks) > 1:
-        return _side_by_side(tasks, running, how)
-    return _one_after_the_other(tasks, running, how)
+    if execution.dask is not None:
+        return _on_a_cluster(tasks, running, execution.dask)
+    if execution.jobs > 1 and len(tasks) > 1:
+        return _side_by_side(tasks, running, execution)
+    return _one_after_the_other(tasks, running, execution)
 
 
-def _one_after_the_other(tasks: Sequence[Task], running: Running, how: How) -> Outcomes:
+def _one_after_the_other(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
     memory = worker.Memory()
     for task in tasks:
         running.started(task)
         epoch = functools.partial(running.epoch, task)
-        yield task, worker.compute(task, memory, epoch, _log_folder(task, how))
+        yield task, worker.compute(task, memory, epoch, _log_folder(task, execution))
 
 
-def _side_by_side(tasks: Sequence[Task], running: Running, how: How) -> Outcomes:
+def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
     """Compute tasks in worker processes.
 
     A worker that dies breaks its whole pool. The tasks that may have killed it are then repeated in a pool of their
@@ -127,24 +127,26 @@ def _side_by_side(tasks: Sequence[Task], running: Running, how: How) -> Outcomes
     """
     waiting = list(tasks)
     while waiting:
-        lost = yield from _in_a_pool(waiting, running, how)
+        lost = yield from _in_a_pool(waiting, running, execution)
         # Tasks are started in order, so the one that killed the worker is among the first unfinished ones.
-        suspects, waiting = lost[: how.jobs + 1], lost[how.jobs + 1 :]
+        suspects, waiting = lost[: execution.jobs + 1], lost[execution.jobs + 1 :]
         for suspect in suspects:
-            if (yield from _in_a_pool([suspect], running, how)):
+            if (yield from _in_a_pool([suspect], running, execution)):
                 yield suspect, worker.failed("its process died: it was killed, or ran out of memory")
 
 
-def _in_a_pool(tasks: Sequence[Task], running: Running, how: How) -> Generator[tuple[Task, Outcome], None, list[Task]]:
+def _in_a_pool(
+    tasks: Sequence[Task], running: Running, execution: Execution
+) -> Generator[tuple[Task, Outcome], None, list[Task]]:
     """Yield each task with its outcome; return the tasks that were lost with a dead process, in their order."""
     context = multiprocessing.get_context("spawn")
     events = context.SimpleQueue()
     lost: list[Task] = []
     pending: set[Future[Outcome]] = set()
-    with ProcessPoolExecutor(min(how.jobs, len(tasks)), context, worker.start, (events,)) as pool:
+    with ProcessPoolExecutor(min(execution.jobs, len(tasks)), context, worker.start, (events,)) as pool:
         try:
             futures: dict[Future[Outcome], Task] = {
-                pool.submit(worker.compute_in_worker, number, task, _log_folder(task, how)): task
+                pool.submit(worker.compute_in_worker, number, task, _log_folder(task, execution)): task
                 for number, task in enumerate(tasks)
             }
             pending = set(futures)
@@ -152,7 +154,7 @@ def _in_a_pool(tasks: Sequence[Task], running: Running, how: How) -> Generator[t
                 first = concurrent.futures.FIRST_COMPLETED
                 done, pending = concurrent.futures.wait(pending, POLL, first)
                 interruption.check()
-                _tell(events, tasks, running)
+                _forward(events, tasks, running)
                 for future in done:
                     try:
                         yield futures[future], future.result()
@@ -167,7 +169,7 @@ def _in_a_pool(tasks: Sequence[Task], running: Running, how: How) -> Generator[t
     return sorted(lost, key=tasks.index)
 
 
-def _tell(events: Any, tasks: Sequence[Task], running: Running) -> None:
+def _forward(events: Any, tasks: Sequence[Task], running: Running) -> None:
     """Forward the events of the worker processes: starts of tasks and ends of epochs."""
     while not events.empty():
         number, *progress = events.get()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from common.runs import records, worker
-from common.runs.executors import How, Listener, Running, outcomes_of
+from common.runs.executors import Execution, Listener, Running, outcomes_of
 from common.runs.records import Record
 from common.runs.selection import find_records
 from common.runs.tasks import Task
@@ -37,7 +37,7 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
     return statistics.fmean(medians) * len(runs) if medians else None
 
 
-def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -> list[Record]:
+def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | None = None) -> list[Record]:
     """Execute all tasks that are not finished yet, and write a record of each.
 
     A run that fails is recorded as failed, with its error, and the others continue. On `KeyboardInterrupt`, unfinished
@@ -46,7 +46,7 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
     Args:
         tasks: the runs and detectors.
         listener: receives the progress.
-        how: options for the execution. Default: sequential, in this process.
+        execution: options for the execution. Default: sequential, in this process.
 
     Returns:
         The records of all tasks, in their order.
@@ -54,27 +54,27 @@ def execute(tasks: Iterable[Task], listener: Listener, how: How | None = None) -
     Raises:
         DataError: the data of a task are missing or damaged.
     """
-    how = how or How()
+    execution = execution or Execution()
     tasks = list(tasks)
     for task in tasks:
         task.data  # noqa: B018  find all data first, so that missing data fail before any run
-    found = {task: None if how.fresh else task.finished() for task in tasks}
+    found = {task: None if execution.fresh else task.finished() for task in tasks}
     for task, record in found.items():
         if record is not None:
             listener.skipped(task, record)
     missing = [task for task, record in found.items() if record is None]
-    parts, missing_parts = _shared_parts(missing, how.fresh)
+    parts, missing_parts = _shared_parts(missing, execution.fresh)
     for task in (*missing_parts, *missing):
         if problem := records.set_aside(task.folder):
             listener.damaged(task, problem)
     running = Running(listener)
     try:
         # Close the generator explicitly: after an error, a reference to its traceback would keep the workers alive.
-        with contextlib.closing(outcomes_of(missing_parts, running, how)) as outcomes:
+        with contextlib.closing(outcomes_of(missing_parts, running, execution)) as outcomes:
             for task, outcome in outcomes:
                 _write(task, outcome)
                 parts[task] = outcome
-        with contextlib.closing(outcomes_of(missing, running, how)) as outcomes:
+        with contextlib.closing(outcomes_of(missing, running, execution)) as outcomes:
             for task, outcome in outcomes:
                 whole = _merged(outcome, parts[task.shared]) if task.shared else outcome
                 found[task] = record = _write(task, whole)

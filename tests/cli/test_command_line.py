@@ -307,6 +307,7 @@ def test_compare_against_a_reference(default_out, tmp_path, capsys):
         seeds=dict.fromkeys(range(3), RIGHT),
         revision=curves_dense_ae.EXPERIMENT.revision,
         config=curves_dense_ae.Config().to_dict(),
+        source=read_published("curves_dense_ae").source,
     )
 
     def write(entry):

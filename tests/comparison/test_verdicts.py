@@ -18,7 +18,7 @@ def one_run(numbers, free=None, scale="linear", cases=None, tolerance=1e9):
 
 
 def exact(numbers):
-    return Group("g", "g", "exact", "", "", numbers)
+    return Group("e", "e", "exact", "", "", numbers)
 
 
 def seeds_of(metric, values):

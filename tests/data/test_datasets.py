@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec import structs
 
 from common import files as file_cache
 from common.data import datasets, download, stand_ins
@@ -63,7 +64,7 @@ def pinned(name, *forms, content):
     entry = datasets.DATASETS[name]
     return datasets.DataSet(
         **{
-            **vars(entry),
+            **structs.asdict(entry),
             "content": content,
             "forms": tuple(
                 datasets.Form(

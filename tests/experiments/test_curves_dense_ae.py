@@ -189,9 +189,9 @@ def test_every_figure_of_the_source_is_drawn_from_saved_arrays(tiny_selection, t
     folder, record = tiny_selection.runs[0]
     with figures.style():
         arrays = records.read_arrays(folder, record)
-        drawings = [draw(arrays) for draw in curves.EXPERIMENT.figures]
-        sizes = [len(figures.png(drawing)) for drawing in drawings]
-    assert [drawing.name for drawing in drawings] == [
+        drawn = [draw(arrays) for draw in curves.EXPERIMENT.figures]
+        sizes = [len(figures.png(figure)) for figure in drawn]
+    assert [figure.name for figure in drawn] == [
         "curves",
         "test_errors",
         "reconstruction",
@@ -199,7 +199,7 @@ def test_every_figure_of_the_source_is_drawn_from_saved_arrays(tiny_selection, t
         "residuals",
         "histograms",
     ]
-    assert all(drawing.caption.endswith(".") for drawing in drawings)
+    assert all(figure.caption.endswith(".") for figure in drawn)
     assert max(sizes) < 100_000
 
 

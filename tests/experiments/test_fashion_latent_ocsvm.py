@@ -254,8 +254,8 @@ def test_the_arrays_give_the_metrics_back(runs):
 
 def test_every_figure_of_the_source_is_drawn_from_saved_arrays(runs, tmp_path):
     with figures.style():
-        drawings = [draw(runs[0][1]) for draw in fashion.EXPERIMENT.figures]
-        sizes = [len(figures.png(drawing)) for drawing in drawings]
-    assert [drawing.name for drawing in drawings] == ["examples", "roc", "codes"]
-    assert all(drawing.caption.endswith(".") for drawing in drawings)
+        drawn = [draw(runs[0][1]) for draw in fashion.EXPERIMENT.figures]
+        sizes = [len(figures.png(figure)) for figure in drawn]
+    assert [figure.name for figure in drawn] == ["examples", "roc", "codes"]
+    assert all(figure.caption.endswith(".") for figure in drawn)
     assert max(sizes) < 100_000

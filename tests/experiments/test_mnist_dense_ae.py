@@ -190,10 +190,10 @@ def test_every_published_metric_is_produced(result):
 def test_every_figure_of_the_source_is_drawn_from_saved_arrays(result, tmp_path):
     assert sum(array.nbytes for array in result.arrays.values()) < 2_000_000
     with figures.style():
-        drawings = [draw(result.arrays) for draw in dense.EXPERIMENT.figures]
-        sizes = [len(figures.png(drawing)) for drawing in drawings]
-    assert [drawing.name for drawing in drawings] == ["loss", "differences", "roc", "scores"]
-    assert all(drawing.caption.endswith(".") for drawing in drawings)
+        drawn = [draw(result.arrays) for draw in dense.EXPERIMENT.figures]
+        sizes = [len(figures.png(figure)) for figure in drawn]
+    assert [figure.name for figure in drawn] == ["loss", "differences", "roc", "scores"]
+    assert all(figure.caption.endswith(".") for figure in drawn)
     assert max(sizes) < 100_000
 
 

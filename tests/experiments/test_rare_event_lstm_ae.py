@@ -204,17 +204,17 @@ def test_every_figure_of_the_source_is_drawn_from_small_saved_arrays(result, tmp
     np.savez_compressed(file, allow_pickle=False, **result.arrays)
     assert file.stat().st_size < 1_000_000
     with np.load(file, allow_pickle=False) as arrays, figures.style():
-        drawings = [draw(arrays) for draw in rare.EXPERIMENT.figures]
-    sizes = [len(figures.png(drawing)) for drawing in drawings]
+        drawn = [draw(arrays) for draw in rare.EXPERIMENT.figures]
+    sizes = [len(figures.png(figure)) for figure in drawn]
     names = ["model", "loss", "precision_and_recall", "test_errors", "confusion_matrix", "roc"]
-    assert [drawing.name for drawing in drawings] == names
-    assert all(drawing.caption.endswith(".") for drawing in drawings)
+    assert [figure.name for figure in drawn] == names
+    assert all(figure.caption.endswith(".") for figure in drawn)
     assert max(sizes) < 100_000
 
 
 def test_the_model_graph_has_a_box_for_every_layer(result):
-    drawing = rare.draw_model(result.arrays)
-    words = [text.get_text() for text in drawing.figure.axes[0].texts]
+    figure = rare.draw_model(result.arrays)
+    words = [text.get_text() for text in figure.figure.axes[0].texts]
     assert [text.split()[0] for text in words] == result.arrays["layer_names"].tolist()
     assert "output 4" in words[2] and "208 parameters" in words[2]
 

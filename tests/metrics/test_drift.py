@@ -80,6 +80,6 @@ def test_the_figures_are_drawn_from_the_arrays_alone(moved):
     }
     with figures.style():
         errors, sensors = figures.errors_by_time(arrays), figures.sensors_by_time(arrays)
-        assert all(len(figures.png(drawing)) < 100_000 for drawing in (errors, sensors))
+        assert all(len(figures.png(figure)) < 100_000 for figure in (errors, sensors))
     assert all(f"x{number}" in sensors.caption for number in {moved[0][0], moved[1][0]})
     assert len(sensors.figure.axes) == len({moved[0][0], moved[1][0]})

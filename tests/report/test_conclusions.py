@@ -9,7 +9,7 @@ from common.comparison.standings import Standing, Standings
 from common.comparison.verdicts import Comparison, Summary
 from common.report import conclusions
 from common.report import held_out as held_out_sections
-from common.report.results import ExperimentResults, ProtocolRuns, Results
+from common.report.results import Description, ExperimentResults, ProtocolRuns, Results
 from tests.helpers.made_up import made_up
 
 SOURCE = "autoencoder of the source"
@@ -45,7 +45,7 @@ def entry(published=(0.9, None), held_out=(0.9, None), detectors=(), seeds=None,
     fields = {
         "seeds": published_seeds or {0: {}},
         "config": {"epochs": 200},
-        "description": {"protocols": "1. Published: leaks. Held out: does not."},
+        "description": Description(title="t", protocols="1. Published: leaks. Held out: does not."),
         "comparison": made_up(Comparison, summary=summary),
         "protocols": {"held_out": held_out_runs(seeds or {})},
         "standings": {

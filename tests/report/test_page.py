@@ -15,6 +15,7 @@ import pytest
 
 from common.comparison.published import read_published
 from common.comparison.verdicts import MemberResult
+from common.metrics.scores import confusion_counts
 from common.report import page, write
 from common.report import tables as tidy
 from common.report.collect import ScoredRun, collect
@@ -109,6 +110,18 @@ def test_the_recorded_counts_come_out_of_the_stored_scores(made, tiny_both):
     results = collected.results
     found = scores["curves_dense_ae"]["held_out"]
     assert list(found) == ["0", "1"]
+    for run in select(
+        find_records(tiny_both, "curves_dense_ae"), "held_out", TINY.to_dict(), CURVES.revision
+    ).runs.values():
+        arrays = read_arrays(*run)
+        rules = ["random_forest", "forest_residual", "forest_histogram", "percentile"]
+        assert [decision.rule for decision in run[1].decisions] == rules
+        for decision in run[1].decisions:
+            flagged = (arrays[decision.scores] > decision.threshold).astype(int)
+            counts = confusion_counts("m", arrays["labels"], flagged)
+            assert {f"m.{name}": count for name, count in decision.counts.items()} == counts
+            if decision.rule in ("forest_residual", "forest_histogram"):
+                assert np.array_equal(flagged, arrays[f"{decision.rule}_flagged"])
     for seed, run in found.items():
         metrics = results.experiments["curves_dense_ae"].held_out.seeds[int(seed)]
         (decision,) = run["decisions"]
@@ -130,7 +143,7 @@ def test_hostile_text_does_nothing(made):
         entry,
         failed={7: evil},
         damaged=(evil,),
-        description={**entry.description, "title": evil, "claim": evil},
+        description=replace(entry.description, title=evil, claim=evil),
         environments=(replace(entry.environments[0], processor=evil),),
     )
     scored = {"curves_dense_ae": {evil: {0: ScoredRun(b"", evil, ())}}}

@@ -15,7 +15,7 @@ from common.report import conclusions, markdown, write
 from common.report import figures as report_figures
 from common.report import markup as wording
 from common.report.collect import collect, describe
-from common.report.results import Ablation, ExperimentResults, Results, as_json, read_results
+from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, read_results
 from common.runs import environment, records
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
@@ -193,20 +193,14 @@ def test_failed_and_damaged_runs_are_shown(out, tmp_path):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_tells_source_claim_method_and_deviations(name):
     description = describe(load_experiment(EXPERIMENTS[name]).docstring)
-    assert set(description) == {"title", "source", "claim", "method", "deviations", "protocols"}
-    assert all(description.values())
-    numbers = re.findall(r"^(\d+)\. ", description["deviations"], flags=re.MULTILINE)
+    assert all(vars(description).values())
+    numbers = re.findall(r"^(\d+)\. ", description.deviations, flags=re.MULTILINE)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
 
 
 def test_sections_of_a_docstring():
     text = "Title.\n\nSource: a\n    b\n\nClaim: c.\n\nDeviations:\n    1. d\n       e\n    2. f\n"
-    assert describe(text) == {
-        "title": "Title",
-        "source": "a\nb",
-        "claim": "c.",
-        "deviations": "1. d\n   e\n2. f",
-    }
+    assert describe(text) == Description(title="Title", source="a\nb", claim="c.", deviations="1. d\n   e\n2. f")
 
 
 def test_seed_ranges_are_written_as_the_command_line_takes_them():
@@ -335,8 +329,8 @@ def test_the_number_that_a_verdict_hangs_on_is_in_the_figure_even_if_others_dete
     )
     group = made_up(GroupResult, name="g", obtained="one run", verdict="differs (lower)", members=members)
     with figures.style():
-        drawing = report_figures.published_against_ours(
+        figure = report_figures.published_against_ours(
             [group], {"g": "logit"}, {seed: {"free": 0.5, "derived": 0.8} for seed in range(3)}
         )
-    (axis,) = drawing.figure.axes
+    (axis,) = figure.figure.axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["free", "derived"]

@@ -41,7 +41,7 @@ def test_a_stand_in_is_decided_on_once(tmp_path, monkeypatch):
 def test_results_do_not_depend_on_how_many_processes_there_are(tiny_both, tmp_path, listener):
     runs = [Task(curves_dense_ae.EXPERIMENT, TINY, "published", seed, tmp_path) for seed in (0, 1)]
     tasks = runs + [task for task in detector_tasks(runs) if task.detector in ("knn", "isolation_forest")]
-    outcomes = runner.execute(tasks, listener, executors.How(jobs=2))
+    outcomes = runner.execute(tasks, listener, executors.Execution(jobs=2))
     assert [record.error for record in outcomes] == [None] * 5
     for task, record in zip(tasks, outcomes, strict=True):
         alone = Task(task.experiment, TINY, task.protocol, task.seed, tiny_both, detector=task.detector)
@@ -54,14 +54,14 @@ def test_results_do_not_depend_on_how_many_processes_there_are(tiny_both, tmp_pa
 
 
 def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):
-    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(5)), listener, executors.How(jobs=2))
+    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(5)), listener, executors.Execution(jobs=2))
     assert [record.status for record in outcomes] == ["ok", "failed", "ok", "ok", "ok"]
     assert outcomes[1].error == "its process died: it was killed, or ran out of memory"
     assert ("failed", 1) in listener.told
     assert sorted(event for event in listener.told if event[0] == "started") == [("started", seed) for seed in range(5)]
     # The next command finishes the rest, and what is done is not done again.
     listener.told.clear()
-    runner.execute(tasks_of_the_dying(tmp_path, range(5), kill=True)[2:], listener, executors.How(jobs=2))
+    runner.execute(tasks_of_the_dying(tmp_path, range(5), kill=True)[2:], listener, executors.Execution(jobs=2))
     runner.execute(tasks_of_the_dying(tmp_path, [0]), listener)
     assert sorted(event for event in listener.told if event[0] == "skipped") == [
         ("skipped", seed) for seed in (0, 2, 3, 4)
@@ -69,7 +69,7 @@ def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):
 
 
 def test_a_task_that_fails_in_a_worker_brings_its_reason_home(tmp_path, listener):
-    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(3), kill=False), listener, executors.How(jobs=2))
+    outcomes = runner.execute(tasks_of_the_dying(tmp_path, range(3), kill=False), listener, executors.Execution(jobs=2))
     assert [record.error for record in outcomes] == [None, "ValueError: seed 1 is out of luck", None]
 
 
@@ -79,7 +79,7 @@ def test_whoever_listens_and_fails_leaves_no_process_behind(tmp_path, listener):
 
     listener.finished = fail
     with pytest.raises(RuntimeError, match="the terminal is gone"):
-        runner.execute(tasks_of_the_dying(tmp_path, (0, 2, 3)), listener, executors.How(jobs=2))
+        runner.execute(tasks_of_the_dying(tmp_path, (0, 2, 3)), listener, executors.Execution(jobs=2))
     assert not multiprocessing.active_children()
 
 
@@ -138,8 +138,8 @@ def test_a_dask_cluster_gives_the_same_records(tmp_path, listener):
     seeds = range(3)
     here = runner.execute(tasks_of_the_dying(tmp_path / "here", seeds, "kmeans", kill=False), listener)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        how = executors.How(dask=cluster.scheduler_address)
-        there = runner.execute(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), listener, how)
+        execution = executors.Execution(dask=cluster.scheduler_address)
+        there = runner.execute(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), listener, execution)
     assert [record.status for record in there] == ["ok", "failed", "ok"]
     assert [record.metrics for record in here] == [record.metrics for record in there]
     for task, record in zip(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), there, strict=True):

@@ -71,7 +71,7 @@ def test_finished_runs_are_skipped_unless_fresh(tmp_path, listener):
     assert runner.execute(tasks, listener)[:2] == first
     assert [event[0] for event in listener.told] == ["skipped", "skipped", "started", "epoch", "epoch", "ok"]
     listener.told.clear()
-    runner.execute(tasks[:1], listener, executors.How(fresh=True))
+    runner.execute(tasks[:1], listener, executors.Execution(fresh=True))
     assert ("started", 0) in listener.told
 
 
@@ -135,7 +135,7 @@ def test_a_fresh_run_that_does_not_finish_leaves_the_finished_one_alone(tmp_path
         raise trouble
 
     with contextlib.suppress(KeyboardInterrupt):
-        (record,) = runner.execute(tasks_of(fake(run), tmp_path, [0]), listener, executors.How(fresh=True))
+        (record,) = runner.execute(tasks_of(fake(run), tmp_path, [0]), listener, executors.Execution(fresh=True))
         assert record.status == "failed"
     assert task.finished() == done
     assert records.read_arrays(task.folder, done)
@@ -191,7 +191,7 @@ def test_what_the_seeds_share_is_computed_once_for_every_config(tmp_path, listen
     assert (later[0].metrics["once"], later[0].undefined) == (record.metrics["once"], record.undefined)
     runner.execute(tasks_of(experiment, tmp_path, config=Config(epochs=3)), listener)
     assert computed == [2, 3]
-    runner.execute(tasks_of(experiment, tmp_path), listener, executors.How(fresh=True))
+    runner.execute(tasks_of(experiment, tmp_path), listener, executors.Execution(fresh=True))
     assert computed == [2, 3, 2]
 
 
@@ -248,7 +248,7 @@ def test_a_log_is_asked_for_by_a_folder_beside_the_record_and_makes_no_other_run
     stale = task.folder / "tensorboard" / "train" / "events"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier attempt")
-    logged = runner.execute([task], listener, executors.How(fresh=True, tensorboard=True))
+    logged = runner.execute([task], listener, executors.Execution(fresh=True, tensorboard=True))
     assert seen == [None, task.folder / "tensorboard"]
     assert not stale.exists()
     assert logged[0].digest == plain[0].digest

@@ -20,7 +20,7 @@ from tests.helpers.tiny import TINY, Silent
 from common.data import stand_ins
 from common.data.datasets import Source
 from common.experiment import load_experiment
-from common.runs.executors import How
+from common.runs.executors import Execution
 from common.runs.runner import execute
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS
@@ -44,7 +44,7 @@ if __name__ == "__main__":
         config = TINY if name == "curves_dense_ae" else experiment.config(epochs=1)
         for protocol in ("published", "held_out") if name == "rare_event_lstm_ae" else ("held_out",):
             tasks.append(Task(experiment, config, protocol, 3, Path(sys.argv[1]), Source("stand-in")))
-    for record in execute(tasks, Silent(), How(jobs=int(sys.argv[2]))):
+    for record in execute(tasks, Silent(), Execution(jobs=int(sys.argv[2]))):
         print(record.error)
 """
 
