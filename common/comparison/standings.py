@@ -1,4 +1,8 @@
-"""Rank the methods of a source and the classical detectors by their scores of the same test samples."""
+"""Rank methods by their scores of the same test samples: those of the source, and the classical detectors.
+
+The source is the publication that an experiment reproduces. The first of its methods is the reference, with which all
+others are compared.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +34,12 @@ Located = tuple[Path, Record]
 
 @dataclass(frozen=True)
 class Standing(Row):
-    """A method with its row of the leaderboard, and its cost.
+    """A row of the leaderboard, completed with the kind of the method and its cost.
 
     Attributes:
-        ours: true for a method of the source, false for a classical detector.
-        fit_seconds: median duration of fitting on one thread; `None` if it was not recorded.
+        ours: true for our rebuilt method of the source, false for a classical detector.
+        fit_seconds: median duration of fitting on one thread; `None` for the source's methods other than the reference,
+            which are not timed by themselves.
         score_seconds: likewise, of scoring.
     """
 
@@ -49,12 +54,13 @@ class Standings:
 
     Attributes:
         reference: the method of the source that the others are compared with.
-        samples: number of test samples.
-        prevalence: fraction of anomalies among them; `None` if no seed could be ranked.
-        groups: number of groups of samples that are resampled together.
+        samples: number of test samples of a seed; 0 if no seed could be ranked.
+        prevalence: mean fraction of anomalies among them; `None` if no seed could be ranked.
+        groups: number of their groups: samples of one group, such as the windows before one event, are resampled
+            together by the bootstrap.
         seeds: the ranked seeds.
         rows: the methods, best first.
-        missing: what could not be ranked, with the seeds that it concerns.
+        missing: for each reason why something could not be ranked, such as "k-means: not run", the seeds it concerns.
     """
 
     reference: str
@@ -81,16 +87,16 @@ class Evidence(NamedTuple):
 def standings(experiment: Experiment, protocol: str, selection: Selection) -> Standings | None:
     """Rank the methods of the source and the detectors on the test samples of one protocol.
 
-    Only seeds that have all detectors which any seed has are ranked, so that all rows stand on the same seeds. The
+    All rows must stand on the same seeds. So a seed is left out if it lacks a detector that another seed has. The
     ranking is cached beside the records, since the bootstrap takes seconds.
 
     Args:
         experiment: the experiment.
         protocol: the protocol.
-        selection: its finished runs.
+        selection: the selected records of this protocol; only the finished runs are used.
 
     Returns:
-        The ranking; `None` without a finished run that has detectors.
+        The ranking; `None` if no seed has all these detectors.
     """
     missing: dict[str, list[int]] = {}
     known_detectors: dict[Path, Record | str] = {}
@@ -106,7 +112,7 @@ def standings(experiment: Experiment, protocol: str, selection: Selection) -> St
     damaged: dict[str, list[int]] = {}
     key = _key(experiment, complete)
     ranked = kept(path, key, lambda: _ranked(experiment, protocol, complete, damaged), Standings)
-    if damaged:  # The files may be whole again in the next report.
+    if damaged:  # Do not cache this ranking: the key would be the same after the files have been restored.
         with contextlib.suppress(OSError):
             path.unlink()
     return replace(ranked, missing={what: tuple(seeds) for what, seeds in (missing | damaged).items()})
@@ -135,7 +141,8 @@ def _detectors_of(
         protocol: the protocol.
         run: folder and record of the run.
         missing: receives the seed of the run for each detector that is missing, under its title and the reason.
-        known: results of `_detector_record` by folder, since most detectors share a record between seeds.
+        known: results of `_detector_record` by folder. A detector whose scores do not depend on the seed has one record
+            for all seeds, which is read once.
     """
     found: dict[str, Located] = {}
     run_folder, run_record = run
@@ -160,11 +167,11 @@ def _detector_record(folder: Path, revision: int) -> Record | str:
         return str(error) if (folder / records.RECORD).exists() else "not run"
     if record.status == records.OK and record.revision == revision:
         return record
-    return record.error or "of older code"
+    return record.error or "run by another version of the code"
 
 
 def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
-    """List everything that a ranking depends on: the methods, and the arrays and durations of every record."""
+    """List everything that a ranking depends on, besides the protocol, which the path of the cache file contains."""
 
     def of_record(record: Record) -> list[Any]:
         return [record.arrays_sha256, dict(record.durations)]
@@ -174,7 +181,7 @@ def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
         for seed, found in evidence.items()
     }
     titles = {name: detector.title for name, detector in DETECTORS.items()}
-    return [REVISION, dict(experiment.methods), titles, inputs]
+    return [REVISION, list(experiment.methods.items()), list(experiment.split_by_seed), titles, inputs]
 
 
 def _ranked(
@@ -234,14 +241,16 @@ def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
         groups = column(arrays, "groups", folder)
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")
+    # If the split depends on the seed and each sample is its own group (0, 1, 2, ...), no two seeds share samples. Then
+    # number the groups of each seed differently, so that they are resampled independently. Larger groups are events,
+    # such as breaks of the paper machine, which keep their number in every split.
     if protocol in experiment.split_by_seed and len(np.unique(groups)) == len(groups):
-        # If each seed has its own samples, number their groups apart, so that they are resampled apart.
         groups = groups + seed * len(groups)
     return Scored(labels, groups, scores)
 
 
 def column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArray[Any]:
-    """Give the array of this name, with one number for every test sample.
+    """Look up an array that must have one number for every test sample.
 
     Raises:
         RecordError: there is none, or it has another length than the labels, or a number is not finite.
@@ -249,5 +258,5 @@ def column(arrays: Mapping[str, NDArray[Any]], name: str, folder: Path) -> NDArr
     found, labels = arrays.get(name, np.empty(0)), arrays.get("labels", np.empty(()))
     right = found.ndim == 1 and found.shape == labels.shape and found.dtype.kind in "biuf"
     if not right or not np.isfinite(found).all():
-        raise RecordError(f"{folder} holds no {name} of its test samples; run it again with --fresh")
+        raise RecordError(f"{folder} has no finite {name} for each of its test samples; run it again with --fresh")
     return found

@@ -67,7 +67,7 @@ class Report:
         results: the content of results.json.
         figures: the PNG of every figure, by its path within the report.
         explorable: the scores for the threshold explorer, by experiment, protocol and seed.
-        cache: folder for cached files.
+        cache: folder for cached files, which lie beside the records and can be deleted.
     """
 
     results: Results
@@ -84,8 +84,9 @@ def collect(
     Args:
         experiments: the experiments, in the order of the report.
         out: folder that contains `runs/`.
-        reference: folder of the reference report. Ablations that were not run here are taken from its results.json.
-        protocols: the protocols to report; the published one is always included. Default: both.
+        reference: folder of the reference report, which comes with the suite. Ablations that were not run here are
+            taken from its results.json.
+        protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
     """
     known = read_results(reference).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
@@ -120,7 +121,8 @@ def _settings(detector: Detector) -> str:
 def describe(docstring: str) -> Description:
     """Split the docstring of an experiment into its sections.
 
-    A section begins with its name and a colon at the margin; the following lines of its text are indented.
+    A section begins with its name and a colon at the margin; the following lines of its text are indented by four
+    spaces, and the first one is treated as if it were too.
     """
     title, _, body = docstring.partition("\n")
     sections = {
@@ -143,8 +145,11 @@ def _results_of(
 ) -> tuple[ExperimentResults, dict[str, bytes]]:
     """Collect the results of one experiment, and give its figures by their path within the report."""
     main = selections[PUBLISHED]
-    ablations = _ablations(experiment, published, found, main, reference)
+    ablated = _ablated(experiment, found, main)
     runs = _runs(published, main)
+    # The runs of ablations have a table of their own, so they are not counted as left out.
+    reported = {record.digest for selection in ablated.values() for _, record in selection.runs.values()}
+    runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
     comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
     boards = {protocol: standings(experiment, protocol, selection) for protocol, selection in selections.items()}
     pngs: dict[str, bytes] = {}
@@ -155,7 +160,7 @@ def _results_of(
         return tuple(Figure(file, figure.caption) for file, figure in files.items())
 
     drawn = figures.draw(experiment, published, comparison, boards, selections, out)
-    others = {
+    other_protocols = {
         protocol: ProtocolRuns(
             **vars(_runs(published, selections[protocol], experiment.published_only)),
             figures=noted(drawn[protocol].figures, protocol),
@@ -171,14 +176,14 @@ def _results_of(
         source=published.source,
         headline=published.headline,
         not_published=published.not_published,
-        protocols=others,
+        protocols=other_protocols,
         standings=boards,
         own_data=HELD_OUT in experiment.split_by_seed,
         revision=experiment.revision,
         config=experiment.config().to_dict(),
         separation=_associations(published, main),
         beside={group.name: group.beside for group in published.groups if group.beside},
-        variants=ablations,
+        variants=_ablations(experiment, published, ablated, main, reference),
         overview=noted(drawn[PUBLISHED].overview),
         figures=noted(drawn[PUBLISHED].figures),
         figure_seed=drawn[PUBLISHED].seed,
@@ -219,7 +224,7 @@ def _runs(published: Published, selection: Selection, without: tuple[str, ...] =
 
 
 def _environments(found: Iterable[Record]) -> tuple[Environment, ...]:
-    """List the different environments of runs, apart from the commit, each with its seeds and commits."""
+    """Group runs by their environment; runs that differ only in the commit are one group with several commits."""
     groups: dict[str, list[Record]] = {}
     for record in found:
         key = json.dumps({name: value for name, value in record.environment.items() if name != "commit"})
@@ -245,53 +250,61 @@ def _environment(recorded: Mapping[str, Any], seeds: tuple[int, ...], commits: t
 
 
 def _associations(published: Published, selection: Selection) -> Associations | None:
-    """Compute the associations of the first published number for which the source's file names candidates."""
+    """Compute the rank correlations of metrics that may explain why a published number varies between seeds.
+
+    The file of published numbers lists these metrics as `separates` of a printed row. The correlation is with the first
+    free number of that row. `None` if no row has such a list.
+    """
     for group in published.groups:
         if group.separates:
             return associate(selection.metrics(), group.free[0], group.separates)
     return None
 
 
+def _ablated(experiment: Experiment, found: Sequence[Found], main: Selection) -> dict[str, Selection]:
+    """Select the runs of each ablation; those without finished runs on the data of the main runs are left out."""
+    selections = {
+        label: _selected(found, experiment, PUBLISHED, config.to_dict())
+        for label, config in experiment.ablated().items()
+    }
+    return {label: one for label, one in selections.items() if one.runs and one.data == main.data}
+
+
 def _ablations(
     experiment: Experiment,
     published: Published,
-    found: Sequence[Found],
+    ablated: Mapping[str, Selection],
     main: Selection,
     reference: ExperimentResults | None,
 ) -> tuple[Ablation, ...]:
-    """Collect the ablations that were run here on the same data, and those of the reference that were not."""
+    """Collect the ablations that were run here, and for the others those of the reference report."""
     printed = published.metrics()
     ours = []
-    for label, config in experiment.ablated().items():
-        selection = _selected(found, experiment, PUBLISHED, config.to_dict())
-        if not selection.runs or selection.data != main.data:
-            continue
+    for label, selection in ablated.items():
         runs = _runs(published, selection)
-        comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
-        same_seeds = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
         seeds = {
             seed: {name: metrics[name] for name in metrics if name in printed} for seed, metrics in runs.seeds.items()
         }
-        # These runs are reported here, so they are not listed as left out.
-        main.others.pop(next(iter(selection.runs.values()))[1].digest, None)
+        comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
+        main_runs = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
         ours.append(
             Ablation(
                 **{**vars(runs), "seeds": seeds},
                 label=label,
-                changes=config.changes(),
+                changes=experiment.ablated()[label].changes(),
                 origin="here",
+                # Only verdicts over all seeds are compared with those of the main runs.
                 comparison=replace(comparison, conditional=()),
-                same_seeds={group.name: group.verdict for group in compare(published, same_seeds).groups},
+                same_seeds={group.name: group.verdict for group in compare(published, main_runs).groups},
             )
         )
-    usable = (
-        reference is not None
-        and reference.revision == experiment.revision
-        and (not main.runs or main.data == reference.data)
-    )
-    wanted = experiment.ablations.keys() - {ablation.label for ablation in ours}
-    theirs = reference.variants if reference is not None and usable else ()
-    return (*ours, *(replace(one, origin="the reference") for one in theirs if one.label in wanted))
+    # The reference is comparable if it was computed by the same code on the same data.
+    if reference is None or reference.revision != experiment.revision:
+        return tuple(ours)
+    if main.runs and main.data != reference.data:
+        return tuple(ours)
+    others = experiment.ablations.keys() - ablated.keys()
+    return (*ours, *(replace(one, origin="the reference") for one in reference.variants if one.label in others))
 
 
 def _explorable(experiment: Experiment, selection: Selection) -> dict[int, ScoredRun]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,14 +101,22 @@ def _log_folder(task: Task, execution: Execution) -> Path | None:
 
 
 Outcomes = Generator[tuple[Task, Outcome], None, None]
+Seconds = Mapping[Task, float]
 
 
-def outcomes_of(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
-    """Compute tasks, and yield each with its outcome as soon as it is available."""
+def outcomes_of(tasks: Sequence[Task], running: Running, execution: Execution, seconds: Seconds) -> Outcomes:
+    """Compute tasks, and yield each with its outcome as soon as it is available.
+
+    Args:
+        tasks: the tasks.
+        running: receives the events.
+        execution: options.
+        seconds: expected duration of tasks, as far as it is known; parallel workers begin with the longest ones.
+    """
     if execution.dask is not None:
         return _on_a_cluster(tasks, running, execution.dask)
     if execution.jobs > 1 and len(tasks) > 1:
-        return _side_by_side(tasks, running, execution)
+        return _side_by_side(tasks, running, execution, seconds)
     return _one_after_the_other(tasks, running, execution)
 
 
@@ -119,54 +128,88 @@ def _one_after_the_other(tasks: Sequence[Task], running: Running, execution: Exe
         yield task, worker.compute(task, memory, epoch, _log_folder(task, execution))
 
 
-def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
+def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution, seconds: Seconds) -> Outcomes:
     """Compute tasks in worker processes.
 
-    A worker that dies breaks its whole pool. The tasks that may have killed it are then repeated in a pool of their
-    own each, so that only the responsible one fails.
+    Each worker is a pool of one process, so if the process dies, the responsible task is known. It computes the tasks
+    of one group after each other, since these share the data, the compiled model or the split.
     """
-    waiting = list(tasks)
-    while waiting:
-        lost = yield from _in_a_pool(waiting, running, execution)
-        # Tasks are started in order, so the one that killed the worker is among the first unfinished ones.
-        suspects, waiting = lost[: execution.jobs + 1], lost[execution.jobs + 1 :]
-        for suspect in suspects:
-            if (yield from _in_a_pool([suspect], running, execution)):
-                yield suspect, worker.failed("its process died: it was killed, or ran out of memory")
-
-
-def _in_a_pool(
-    tasks: Sequence[Task], running: Running, execution: Execution
-) -> Generator[tuple[Task, Outcome], None, list[Task]]:
-    """Yield each task with its outcome; return the tasks that were lost with a dead process, in their order."""
     context = multiprocessing.get_context("spawn")
     events = context.SimpleQueue()
-    lost: list[Task] = []
-    pending: set[Future[Outcome]] = set()
-    with ProcessPoolExecutor(min(execution.jobs, len(tasks)), context, worker.start, (events,)) as pool:
+    waiting = _groups(tasks)
+    with contextlib.ExitStack() as stack:
+
+        def new_pool() -> ProcessPoolExecutor:
+            return stack.enter_context(ProcessPoolExecutor(1, context, worker.start, (events,)))
+
+        busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Task]] = {}
+
+        def begin_next(pool: ProcessPoolExecutor, last: Task | None) -> None:
+            """Give a worker its next task, if there is one."""
+            if waiting:
+                key = _next_group(waiting, seconds, last, [task for _, task in busy.values()])
+                task = waiting[key].pop(0)
+                if not waiting[key]:
+                    del waiting[key]
+                arguments = (tasks.index(task), task, _log_folder(task, execution))
+                busy[pool.submit(worker.compute_in_worker, *arguments)] = (pool, task)
+
         try:
-            futures: dict[Future[Outcome], Task] = {
-                pool.submit(worker.compute_in_worker, number, task, _log_folder(task, execution)): task
-                for number, task in enumerate(tasks)
-            }
-            pending = set(futures)
-            while pending:
-                first = concurrent.futures.FIRST_COMPLETED
-                done, pending = concurrent.futures.wait(pending, POLL, first)
+            for _ in range(min(execution.jobs, len(tasks))):
+                begin_next(new_pool(), None)
+            while busy:
+                done, _ = concurrent.futures.wait(busy, POLL, concurrent.futures.FIRST_COMPLETED)
                 interruption.check()
                 _forward(events, tasks, running)
                 for future in done:
+                    pool, task = busy.pop(future)
                     try:
-                        yield futures[future], future.result()
+                        outcome = future.result()
                     except BrokenExecutor:
-                        lost.append(futures[future])
+                        outcome = worker.failed("its process died: it was killed, or ran out of memory")
+                        pool = new_pool()
+                    begin_next(pool, task)
+                    yield task, outcome
         finally:
-            if pending:
-                # Kill the workers: they have nothing to save, and may have inherited that SIGTERM is ignored. The pool
-                # then ends by itself, and the `with` statement waits for it.
+            if busy:
+                # Kill the workers: they have nothing to save, and may have inherited that SIGTERM is ignored. The pools
+                # then end by themselves, and the `with` statement waits for them.
                 for process in multiprocessing.active_children():
                     process.kill()
-    return sorted(lost, key=tasks.index)
+
+
+def _group(task: Task) -> Hashable:
+    """Give the key of the tasks that a worker should compute after each other."""
+    return task.experiment, task.config, task.protocol, task.seed is None, task.detector is None
+
+
+def _groups(tasks: Sequence[Task]) -> dict[Hashable, list[Task]]:
+    groups: dict[Hashable, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(_group(task), []).append(task)
+    return groups
+
+
+def _next_group(
+    waiting: Mapping[Hashable, Sequence[Task]], seconds: Seconds, last: Task | None, others: Sequence[Task]
+) -> Hashable:
+    """Choose the group of the next task of a worker.
+
+    It stays with the group of its last task. Otherwise it takes the group with the longest expected time that no other
+    worker computes, or if there is none, helps with the longest one.
+
+    Args:
+        waiting: the waiting tasks by group; at least one group.
+        seconds: expected duration of each task; tasks without one count as 0.
+        last: the last task of this worker.
+        others: the tasks that the other workers compute.
+    """
+    if last is not None and _group(last) in waiting:
+        return _group(last)
+    free = waiting.keys() - {_group(task) for task in others}
+    # Of equally long groups the first.
+    candidates = [key for key in waiting if key in free] or list(waiting)
+    return max(candidates, key=lambda key: sum(seconds.get(task, 0.0) for task in waiting[key]))
 
 
 def _forward(events: Any, tasks: Sequence[Task], running: Running) -> None:

@@ -1,4 +1,8 @@
-"""Execute the missing runs, report their progress, and write their records.
+"""Execute the missing tasks, report their progress, and write their records.
+
+A task is a run of an experiment or a detector. An experiment may also have results that do not depend on the seed
+(`Experiment.once`). They are computed once for all seeds of a config, as a task of their own with its own record, and
+merged into the result of each run.
 
 The results are the same for sequential, parallel and cluster execution: a run depends only on its task, and all records
 are written here.
@@ -20,28 +24,38 @@ from common.runs.worker import Outcome
 
 
 def expected_seconds(tasks: Sequence[Task]) -> float | None:
-    """Estimate the computing time of runs from the median durations of earlier runs with the same settings.
+    """Estimate the computing time of runs from the durations of earlier runs.
 
-    Runs without earlier ones are assumed to take the mean of the others; detectors are not counted.
+    Runs without earlier ones are assumed to take the mean of the others. Detectors, and results that do not depend on
+    the seed, are not counted.
+
+    Args:
+        tasks: the tasks that would be executed.
 
     Returns:
         Seconds, summed over all runs; `None` if there are no earlier runs.
     """
-    known: dict[str, list[float]] = {}
-    for out, name in {(task.out, task.name) for task in tasks}:
-        for _, record, _ in find_records(out, name):
-            if record is not None and record.status == records.OK:
-                known.setdefault(record.digest, []).append(record.durations["total"])
+    known = earlier_seconds(tasks)
+    return statistics.fmean(known.values()) * sum(task.is_run for task in tasks) if known else None
+
+
+def earlier_seconds(tasks: Iterable[Task]) -> dict[Task, float]:
+    """Find the median duration of earlier runs with the same config and data, for the runs among these tasks."""
     runs = [task for task in tasks if task.is_run]
-    medians = [statistics.median(known[task.digest]) for task in runs if task.digest in known]
-    return statistics.fmean(medians) * len(runs) if medians else None
+    durations: dict[str, list[float]] = {}
+    for out, name in {(task.out, task.name) for task in runs}:
+        for found in find_records(out, name):
+            record = found.record  # `None` if it is damaged
+            if record is not None and record.status == records.OK:
+                durations.setdefault(record.digest, []).append(record.durations["total"])
+    return {task: statistics.median(durations[task.digest]) for task in runs if task.digest in durations}
 
 
 def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | None = None) -> list[Record]:
-    """Execute all tasks that are not finished yet, and write a record of each.
+    """Execute all tasks without a record of a successful computation, and write a record of each.
 
-    A run that fails is recorded as failed, with its error, and the others continue. On `KeyboardInterrupt`, unfinished
-    runs are recorded as interrupted before it is raised again.
+    A task that fails is recorded as failed, with its error, and the others continue. On `KeyboardInterrupt`, the tasks
+    that are running are recorded as interrupted before it is raised again.
 
     Args:
         tasks: the runs and detectors.
@@ -49,7 +63,7 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
         execution: options for the execution. Default: sequential, in this process.
 
     Returns:
-        The records of all tasks, in their order.
+        The records of all tasks, each once, in their order.
 
     Raises:
         DataError: the data of a task are missing or damaged.
@@ -70,11 +84,11 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
     running = Running(listener)
     try:
         # Close the generator explicitly: after an error, a reference to its traceback would keep the workers alive.
-        with contextlib.closing(outcomes_of(missing_parts, running, execution)) as outcomes:
+        with contextlib.closing(outcomes_of(missing_parts, running, execution, {})) as outcomes:
             for task, outcome in outcomes:
                 _write(task, outcome)
                 parts[task] = outcome
-        with contextlib.closing(outcomes_of(missing, running, execution)) as outcomes:
+        with contextlib.closing(outcomes_of(missing, running, execution, earlier_seconds(missing))) as outcomes:
             for task, outcome in outcomes:
                 whole = _merged(outcome, parts[task.shared]) if task.shared else outcome
                 found[task] = record = _write(task, whole)
@@ -86,11 +100,11 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
     return [record for record in found.values() if record is not None]
 
 
-# Results that several seeds share.
+# Results that do not depend on the seed.
 
 
 def _shared_parts(tasks: Iterable[Task], fresh: bool) -> tuple[dict[Task, Outcome], list[Task]]:
-    """Read the finished results that the seeds of these runs share, and list the tasks of those that are missing."""
+    """Read the results of `Experiment.once` for these runs, and list the tasks of those that are missing."""
     parts: dict[Task, Outcome] = {}
     missing = []
     for task in dict.fromkeys(task.shared for task in tasks):
@@ -106,7 +120,7 @@ def _shared_parts(tasks: Iterable[Task], fresh: bool) -> tuple[dict[Task, Outcom
 
 
 def _merged(outcome: Outcome, part: Outcome) -> Outcome:
-    """Merge the outcome of a run with the results that its seeds share; if either failed, the run failed."""
+    """Add the results of `Experiment.once` to the outcome of a run; if either failed, the run failed."""
     if outcome.status != records.OK:
         return outcome
     if part.status != records.OK:
@@ -135,7 +149,7 @@ def _write(task: Task, outcome: Outcome) -> Record:
 
 
 def _write_unfinished(task: Task, record: Record) -> None:
-    """Write the record of an unfinished run, without overwriting a finished one."""
+    """Write the record of a failed or interrupted task, without overwriting that of a successful one."""
     records.write_run(task.folder, record, unless_finished=True)
 
 

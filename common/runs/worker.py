@@ -32,6 +32,7 @@ from common.runs import environment, records
 from common.runs.tasks import Task
 from common.training.fit import log_to, report_epochs_to, stopwatch
 from common.training.keras import seeded
+from common.training.reuse import LastModel
 
 Epoch = Callable[[int, int, float], None]
 
@@ -65,10 +66,11 @@ class Outcome:
 
 @dataclass
 class Memory:
-    """A cache that the tasks of one process share: the loaded data sets and the last split."""
+    """A cache that the tasks of one process share: the loaded data sets, the last split and the last model."""
 
     data: dict[tuple[str | None, Source], Any] = field(default_factory=dict)
     splits: dict[tuple[Experiment, BaseConfig, Source, str, int], Splits] = field(default_factory=dict)
+    model: LastModel = field(default_factory=LastModel)
 
     def split(self, task: Task, seed: int) -> Splits:
         """Compute the split of a task for a seed, or return it from the cache.
@@ -136,7 +138,9 @@ def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
     assert seed is not None
     with seeded(seed):
         splits = memory.split(task, seed)
-        models = experiment.build(task.config, splits.x_train.shape[1:])
+        shape = splits.x_train.shape[1:]
+        key = (experiment, task.config, task.protocol, shape)
+        models = memory.model.get(key, lambda: experiment.build(task.config, shape))
         with report_epochs_to(epoch):
             return experiment.run(models, splits, task.config, seed)
 
@@ -197,10 +201,10 @@ def compute_in_worker(number: int, task: Task, log_folder: Path | None) -> Outco
         log_folder: folder for a TensorBoard log; `None` for no log.
     """
     _events.put((number, os.getpid()))
-    return compute(task, _memory, functools.partial(_tell_epoch, number), log_folder)
+    return compute(task, _memory, functools.partial(_report_epoch, number), log_folder)
 
 
-def _tell_epoch(number: int, *progress: Any) -> None:
+def _report_epoch(number: int, *progress: Any) -> None:
     _events.put((number, *progress))
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -136,23 +137,23 @@ def fit(
     # The history comes last, so that it records the values that other callbacks add to the logs.
     every = [*_own_callbacks(epochs, on_epoch_end, patience), *callbacks, history]
     steps = -(-len(inputs) // batch_size)
-    told = start_keras().callbacks.CallbackList(every, model=model, epochs=epochs, steps=steps, verbose=0)
+    all_callbacks = start_keras().callbacks.CallbackList(every, model=model, epochs=epochs, steps=steps, verbose=0)
     with _timed("fit"):
         worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
         train = _compiled_epoch(model, inputs, batch_size, model.jit_compile and worth_xla)
         validate = _compiled_validation(model, validation)
         model.stop_training = False
-        told.on_train_begin()
+        all_callbacks.on_train_begin()
         for epoch, order in enumerate(_orders(len(inputs), epochs, seed)):
-            told.on_epoch_begin(epoch)
+            all_callbacks.on_epoch_begin(epoch)
             logs = train(order)
             logs |= {f"val_{name}": value for name, value in validate().items()}
             _require_finite(logs, epoch)
-            told.on_epoch_end(epoch, logs)
+            all_callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        told.on_train_end()
+        all_callbacks.on_train_end()
     return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
@@ -190,42 +191,82 @@ def _orders(samples: int, epochs: int, seed: int) -> Any:
     return indices.shuffle(samples, seed=seed, reshuffle_each_iteration=True).batch(samples).repeat(epochs)
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """The compiled epoch of a model, kept for the next training of this model with samples of the same shape.
+
+    Attributes:
+        model: the model.
+        settings: everything else that is compiled in.
+        samples: variable for the training samples; rows beyond their number are zero and never used.
+        batches: function that trains on all batches, or with XLA on all full ones.
+        partial_batch: function that trains on one batch.
+    """
+
+    model: Any
+    settings: tuple[Any, ...]
+    samples: Any
+    batches: Callable[[Any, Any], None]
+    partial_batch: Callable[[Any], None]
+
+
+# Only the last one is kept. It holds the model, so a key that identifies the model is never reused while it exists.
+_last: list[_Compiled] = []
+
+
 def _compiled_epoch(
     model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool
 ) -> Callable[[Any], dict[str, float]]:
     """Make a function that trains one epoch in a given order of the samples and returns its loss and metrics."""
     import tensorflow as tf
 
-    samples = tf.constant(inputs)
-    # XLA needs static shapes, so the partial batch gets its own function. That one is compiled without XLA, since
-    # compiling a single step takes seconds and saves microseconds.
-    looped = len(inputs) - len(inputs) % batch_size if xla else len(inputs)
+    # Trainings with slightly different numbers of samples share a compiled function: XLA needs static shapes, so the
+    # samples are padded to a multiple of a power of two.
+    step = 1 << max(0, len(inputs).bit_length() - 4) if xla else 1
+    capacity = -(-len(inputs) // step) * step
+    settings = (capacity, *inputs.shape[1:], batch_size, xla)
+    if not (_last and _last[0].model is model and _last[0].settings == settings):
+        _last[:] = [_compile(model, settings, inputs[:1])]
+    compiled = _last[0]
+    padding = [(0, capacity - len(inputs))]
+    compiled.samples.assign(np.pad(inputs, padding + [(0, 0)] * (inputs.ndim - 1)))
+    # Compiling a single step by XLA takes seconds and saves microseconds, so the partial batch has its own function.
+    looped = tf.constant(len(inputs) - len(inputs) % batch_size if xla else len(inputs))
+
+    def train_epoch(order: Any) -> dict[str, float]:
+        model.reset_metrics()
+        compiled.batches(tf.pad(order, padding), looped)
+        if looped < len(inputs):
+            compiled.partial_batch(order[looped:])
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
+
+    return train_epoch
+
+
+def _compile(model: Any, settings: tuple[Any, ...], example: NDArray[np.float32]) -> _Compiled:
+    import tensorflow as tf
+
+    capacity, *shape, batch_size, xla = settings
+    samples = tf.Variable(tf.zeros((capacity, *shape)))
     # A tf.function that creates variables is traced twice, so all variables are created beforehand.
     model.optimizer.build(model.trainable_variables)
-    model.compute_loss(samples[:1], samples[:1], samples[:1])
-    model.compute_metrics(samples[:1], samples[:1], samples[:1])
+    model.compute_loss(example, example, example)
+    model.compute_metrics(example, example, example)
 
     def step(indices: Any) -> None:
         batch = tf.gather(samples, indices)
         model.train_step((batch, batch))
 
     @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
-    def batches(order: Any) -> None:
-        for start in tf.range(0, looped, batch_size):
+    def batches(order: Any, end: Any) -> None:
+        for start in tf.range(0, end, batch_size):
             step(tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size])
 
     @tf.function  # type: ignore[untyped-decorator]
     def partial_batch(order: Any) -> None:
-        step(order[looped:])
+        step(order)
 
-    def train_epoch(order: Any) -> dict[str, float]:
-        model.reset_metrics()
-        batches(order)
-        if looped < len(inputs):
-            partial_batch(order)
-        return {name: float(value) for name, value in model.get_metrics_result().items()}
-
-    return train_epoch
+    return _Compiled(model, settings, samples, batches, partial_batch)
 
 
 def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:

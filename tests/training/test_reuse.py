@@ -1,0 +1,96 @@
+"""A seed that reuses the compiled model of others gives the same bytes as a run in a process of its own."""
+
+from dataclasses import replace
+
+import pytest
+
+from common.data import stand_ins
+from common.data.datasets import Source
+from common.experiment import PROTOCOLS, load_experiment
+from common.runs import worker
+from common.runs.tasks import Task
+from common.training import fit as fitting
+from common.training import reuse
+from common.training.keras import start_keras
+from experiments import EXPERIMENTS
+from tests.helpers.tiny import TINY
+
+# As small as they go: what counts is that the same code is compiled.
+SMALL = {
+    "mnist_conv_ae": {"filters": (2, 2)},
+    "fashion_latent_ocsvm": {},
+    "rare_event_lstm_ae": {"units": (2, 2)},
+    "curves_dense_ae": {name: value for name, value in TINY.changes().items() if name != "epochs"},
+    "mnist_dense_ae": {},
+}
+
+
+def part_of(draw, part):
+    def draw_part():
+        whole = draw()
+        return type(whole)(*(array[part] for array in whole))
+
+    return draw_part
+
+
+@pytest.fixture(scope="module")
+def data():
+    """The data that each experiment has loaded."""
+    return {}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_further_seed_gives_the_bytes_of_a_run_on_its_own(name, protocol, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "WORTH_XLA", 0)
+    monkeypatch.setattr(stand_ins, "draw_digits", part_of(stand_ins.draw_digits, slice(None, None, 20)))
+    monkeypatch.setattr(stand_ins, "draw_fashion", part_of(stand_ins.draw_fashion, slice(None, None, 20)))
+    monkeypatch.setattr(stand_ins, "draw_paper_machine", part_of(stand_ins.draw_paper_machine, slice(6000)))
+    experiment = load_experiment(EXPERIMENTS[name])
+    config = experiment.config(epochs=2, **SMALL[name])
+    copied = []
+    copy_state = reuse._copy_state
+    monkeypatch.setattr(reuse, "_copy_state", lambda *models: copied.append(1) or copy_state(*models))
+
+    def run(memory, seed, config=config):
+        memory.data |= data
+        task = Task(experiment, config, protocol, seed, tmp_path, Source("stand-in"))
+        outcome = worker.compute(task, memory, lambda *progress: None)
+        assert outcome.error is None, outcome.details
+        data.update(memory.data)
+        return outcome.metrics, {array: value.tobytes() for array, value in outcome.arrays.items()}
+
+    alone = run(worker.Memory(), 2)
+    after_others = worker.Memory()
+    run(after_others, 2, replace(config, learning_rate=0.01))
+    run(after_others, 1)
+    assert not copied
+    assert run(after_others, 2) == alone
+    assert copied == [1]
+
+
+def network():
+    keras = start_keras()
+    inputs = keras.Input((3,))
+    x = keras.layers.Dropout(0.5)(keras.layers.Dense(3)(inputs))
+    model = keras.Model(inputs, x)
+    model.compile(optimizer="adam", loss="mse")
+    return model
+
+
+def test_weights_generators_and_optimizer_are_copied_and_other_settings_get_a_model_of_their_own():
+    last = reuse.LastModel()
+    first = last.get("settings", network)
+    expected = [variable.numpy() for variable in first.variables]
+    fitting.fit(first, start_keras().ops.ones((8, 3)).numpy(), epochs=2, batch_size=4, seed=0)
+    assert first.optimizer.iterations.numpy() == 4
+    start_keras().utils.set_random_seed(0)
+    second = last.get("settings", network)
+    start_keras().utils.set_random_seed(0)
+    fresh = network()
+    assert second is first
+    assert second.optimizer.iterations.numpy() == 0
+    for found, wanted, before in zip(second.variables, fresh.variables, expected, strict=True):
+        assert (found.numpy() == wanted.numpy()).all()
+        assert found.shape != (3, 3) or (found.numpy() != before).any()
+    assert last.get("other settings", network) is not first
