@@ -1,7 +1,5 @@
 """A seed that reuses the compiled model of others gives the same bytes as a run in a process of its own."""
 
-from dataclasses import replace
-
 import pytest
 
 from common.data import stand_ins
@@ -20,7 +18,7 @@ SMALL = {
     "mnist_conv_ae": {"filters": (2, 2)},
     "fashion_latent_ocsvm": {},
     "rare_event_lstm_ae": {"units": (2, 2)},
-    "curves_dense_ae": {name: value for name, value in TINY.changes().items() if name != "epochs"},
+    "curves_dense_ae": {name: getattr(TINY, name) for name in TINY.changes() if name != "epochs"},
     "mnist_dense_ae": {},
 }
 
@@ -39,20 +37,17 @@ def data():
     return {}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_further_seed_gives_the_bytes_of_a_run_on_its_own(name, protocol, data, tmp_path, monkeypatch):
+@pytest.fixture
+def run(data, tmp_path, monkeypatch):
+    """Run two epochs of an experiment on small stand-ins, and return the bytes of all its results."""
     monkeypatch.setattr(fitting, "WORTH_XLA", 0)
     monkeypatch.setattr(stand_ins, "draw_digits", part_of(stand_ins.draw_digits, slice(None, None, 20)))
     monkeypatch.setattr(stand_ins, "draw_fashion", part_of(stand_ins.draw_fashion, slice(None, None, 20)))
     monkeypatch.setattr(stand_ins, "draw_paper_machine", part_of(stand_ins.draw_paper_machine, slice(6000)))
-    experiment = load_experiment(EXPERIMENTS[name])
-    config = experiment.config(epochs=2, **SMALL[name])
-    copied = []
-    copy_state = reuse._copy_state
-    monkeypatch.setattr(reuse, "_copy_state", lambda *models: copied.append(1) or copy_state(*models))
 
-    def run(memory, seed, config=config):
+    def run(memory, name, protocol, seed, **changes):
+        experiment = load_experiment(EXPERIMENTS[name])
+        config = experiment.config(epochs=2, **SMALL[name] | changes)
         memory.data |= data
         task = Task(experiment, config, protocol, seed, tmp_path, Source("stand-in"))
         outcome = worker.compute(task, memory, lambda *progress: None)
@@ -60,13 +55,36 @@ def test_a_further_seed_gives_the_bytes_of_a_run_on_its_own(name, protocol, data
         data.update(memory.data)
         return outcome.metrics, {array: value.tobytes() for array, value in outcome.arrays.items()}
 
-    alone = run(worker.Memory(), 2)
-    after_others = worker.Memory()
-    run(after_others, 2, replace(config, learning_rate=0.01))
-    run(after_others, 1)
-    assert not copied
-    assert run(after_others, 2) == alone
-    assert copied == [1]
+    return run
+
+
+@pytest.fixture
+def copies(monkeypatch):
+    """The number of times that a compiled model got the state of a new one, as a list of ones."""
+    copies = []
+    copy_state = reuse._copy_state
+    monkeypatch.setattr(reuse, "_copy_state", lambda *models: copies.append(1) or copy_state(*models))
+    return copies
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_further_seed_gives_the_bytes_of_a_run_on_its_own(name, protocol, run, copies):
+    memory = worker.Memory()
+    alone = run(memory, name, protocol, 2)
+    assert not copies
+    assert run(memory, name, protocol, 1) != alone
+    assert run(memory, name, protocol, 2) == alone
+    assert copies == [1, 1]
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.01}, {"initializer": "keras"}])
+def test_what_is_compiled_for_another_config_is_not_reused(changes, run, copies):
+    alone = run(worker.Memory(), "curves_dense_ae", "held_out", 2)
+    memory = worker.Memory()
+    run(memory, "curves_dense_ae", "held_out", 2, **changes)
+    assert run(memory, "curves_dense_ae", "held_out", 2) == alone
+    assert not copies
 
 
 def network():
