@@ -4,8 +4,6 @@ A complete run prints the tables and writes them into benchmarks/README.md. A ru
 only prints them.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

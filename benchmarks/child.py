@@ -7,8 +7,6 @@ Imports and loading of arrays come before the clock starts. In rows that measure
 takes the time and includes them.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import sys

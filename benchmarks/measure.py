@@ -4,8 +4,6 @@ The load of a machine changes from minute to minute. So the ways take turns, a, 
 by their ratio within each round, in which the load was the same, and not by the ratio of their total times.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

@@ -1,7 +1,5 @@
 """Our way: the experiments as they are, each run on one thread."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path

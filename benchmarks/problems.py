@@ -1,7 +1,5 @@
 """Training problems: the arrays of an experiment in its published settings, the same for every way."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

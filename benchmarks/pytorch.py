@@ -4,8 +4,6 @@ The batches are slices of one shuffled tensor. The sources in PyTorch load them 
 so the comparison favours PyTorch.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows of the benchmark table: the ways compared in each, and the target ratios."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

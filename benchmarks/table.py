@@ -1,7 +1,5 @@
 """Tables of the measurements as Markdown, made by pure functions."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ An experiment's `Config` is a frozen dataclass derived from `BaseConfig`. Each f
 of the source as default, a help text for the command line, and bounds that are checked whenever a config is made.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math

@@ -5,8 +5,6 @@ documented. `held_out` evaluates the same model without leaks: nothing is fitted
 docstring of each experiment describes its two protocols, and its `split` implements them.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence

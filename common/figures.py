@@ -1,7 +1,5 @@
 """Plots that several experiments use, and the visual style of all figures."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Folders of the suite, atomic writing of files, and cached results."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

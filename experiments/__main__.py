@@ -1,7 +1,5 @@
 """Entry point of `python -m experiments`: the command line with the experiments of this package."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -39,8 +39,6 @@ Protocols:
        kept back from all methods, and the threshold is the 95th percentile of their errors.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass

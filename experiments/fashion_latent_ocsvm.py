@@ -36,8 +36,6 @@ Protocols:
     3. Held out: the reconstruction error is scored too, which the source does not do.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple

@@ -34,8 +34,6 @@ Protocols:
     2. Published: the first 200 test images of each class are scored. Held out: all test sevens and fives are scored.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 from dataclasses import dataclass

@@ -37,8 +37,6 @@ Protocols:
        scores. Both protocols score all ones and nines of the test set.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The main function of the command line: it prints errors as one line, and returns the exit status."""
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

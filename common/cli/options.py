@@ -1,7 +1,5 @@
 """Define and parse the options of the command line."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import os

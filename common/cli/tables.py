@@ -1,7 +1,5 @@
 """Print lists, runs and comparisons as tables, on a terminal or in a pipe."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

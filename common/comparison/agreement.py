@@ -1,7 +1,5 @@
 """Compare the runs of this machine with those of a reference, metric by metric."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Rank correlations over the seeds between a metric and others that may explain its spread."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

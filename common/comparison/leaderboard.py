@@ -17,8 +17,6 @@ misses a part of the variation of training, and with one seed all of it. Groups 
 neighbours in time are similar, and if there are few groups, the intervals are somewhat too narrow.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The prediction interval for one further run, and the test of a published number against it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal

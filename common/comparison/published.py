@@ -4,8 +4,6 @@ The files contain every number as printed, its place in the source, how it was o
 fixed before the first run. data/README.md explains all fields.
 """
 
-from __future__ import annotations
-
 import operator
 import re
 import tomllib

@@ -4,8 +4,6 @@ The source is the publication that an experiment reproduces. The first of its me
 others are compared.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

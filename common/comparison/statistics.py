@@ -1,7 +1,5 @@
 """Statistical tests and intervals."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping, Sequence

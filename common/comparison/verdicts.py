@@ -15,8 +15,6 @@ with probability p (1 - p)^n. This is at most 6.7 % for n = 5 and 4.3 % for n = 
 outside is not called `differs`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@ A file gets its final name only when it is complete and its digest is right. Onl
 redirection, and at most one byte more than the known size is read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

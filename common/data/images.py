@@ -1,7 +1,5 @@
 """Read images and labels from idx files, the format in which MNIST was first published, and from Keras' mnist.npz."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import zlib

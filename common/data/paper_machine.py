@@ -5,8 +5,6 @@ The table has 63 columns, in any order: `time`, `y` (1 in the rows where the pap
 every cell is checked, and the error message gives row and column of the first wrong one.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ They have the shapes, types and labels of the real data and contain anomalies to
 compared with published numbers.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Labels and windows of time series: turn rows of a table into samples of a sequence model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -15,9 +15,7 @@ Three rules, fixed before any detector was scored on these data:
       numbers becomes an error.
 """
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +37,7 @@ class _RandomScores:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def fit(self, x: NDArray[np.float64]) -> _RandomScores:
+    def fit(self, x: NDArray[np.float64]) -> Self:
         return self
 
     def score_samples(self, x: NDArray[np.float64]) -> Scores:

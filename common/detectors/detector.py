@@ -1,7 +1,5 @@
 """The declaration of a detector: its estimator, its settings and its scoring function."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The registry of detectors, and the function that fits a detector and scores the test samples."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 import warnings

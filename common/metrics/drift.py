@@ -3,8 +3,6 @@
 These metrics use the scored samples and their labels to explain a result; no threshold or setting is chosen from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

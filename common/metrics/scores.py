@@ -6,8 +6,6 @@ returned as a flat mapping of dotted names, the same names as in data/published/
 with the reason, never NaN or 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ that a rule is fitted on are not those that it is evaluated on; where the `publi
 evaluates on the same samples, the experiment says so at the call.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

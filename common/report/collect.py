@@ -1,7 +1,5 @@
 """Collect the results of a report from the records and the published numbers, and draw its figures."""
 
-from __future__ import annotations
-
 import json
 import re
 import textwrap

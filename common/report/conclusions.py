@@ -1,7 +1,5 @@
 """Conclusions from the results, in words: pure functions that follow the same rules for every experiment."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

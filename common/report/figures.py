@@ -4,8 +4,6 @@ Drawing takes most of the time of a report, so the figures are cached beside the
 arrays, the code or a library changes.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

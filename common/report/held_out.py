@@ -1,7 +1,5 @@
 """The sections of the report on the held-out protocol and the classical detectors, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean
 

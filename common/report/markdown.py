@@ -1,7 +1,5 @@
 """Write the report as Markdown: a pure function of the results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 

@@ -1,7 +1,5 @@
 """Format numbers, tables and figures as Markdown."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ Its text is converted from the Markdown report, so that both say the same. Only 
 explorer are its own.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """The results of a report as dataclasses, and their file, results.json."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Write all metrics of a report as one tidy table, as CSV and as a spreadsheet."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator

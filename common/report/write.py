@@ -1,7 +1,5 @@
 """Write the files of a report: README.md, results.json, the figures, the page and the tables."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The environment of a run, stored with its record: package versions, processor, threads and commit."""
 
-from __future__ import annotations
-
 import functools
 import os
 import platform

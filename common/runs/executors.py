@@ -1,7 +1,5 @@
 """Execute tasks in one of three ways: sequentially in this process, in worker processes, or on a Dask cluster."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import functools

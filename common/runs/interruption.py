@@ -1,7 +1,5 @@
 """Turn SIGINT and SIGTERM into exceptions, and raise them again if an exception got lost."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

@@ -7,8 +7,6 @@ rejected if one of them does not match. The results that all seeds share have th
 those of a detector in `<digest>/detectors/<name>/seed-0000/`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -8,8 +8,6 @@ The results are the same for sequential, parallel and cluster execution: a run d
 are written here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import statistics
 from collections.abc import Iterable, Sequence

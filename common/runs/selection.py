@@ -1,7 +1,5 @@
 """Find the records of an experiment, and select those that a report may use."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

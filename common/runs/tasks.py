@@ -1,7 +1,5 @@
 """Tasks: the computations of the suite, each of which results in one record."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -95,7 +93,7 @@ class Task:
         return records.seed_folder(below, self.seed)
 
     @property
-    def shared(self) -> Task | None:
+    def shared(self) -> "Task | None":
         """The task for the results that all seeds share; `None` if the experiment has none or this is no run."""
         return replace(self, seed=None) if self.is_run and self.experiment.once is not None else None
 

@@ -3,8 +3,6 @@
 The result or failure of a task is returned as an `Outcome`. No record is read or written here; the caller does that.
 """
 
-from __future__ import annotations
-
 import functools
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ TensorFlow is started by `start_keras` and never imported before that, because t
 its start-up messages suppressed first.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import time

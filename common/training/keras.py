@@ -1,7 +1,5 @@
 """Start Keras on TensorFlow with a fixed number of threads, and seed every run."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -4,8 +4,6 @@ All experiments use Keras. If a source used PyTorch and its number is not reprod
 can be trained with PyTorch instead. PyTorch is an optional requirement.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reuse a compiled model for further seeds: it gets the initial state of a freshly built one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Defaults of PyTorch that differ from those of Keras, for sources that used PyTorch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
