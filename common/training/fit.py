@@ -5,6 +5,7 @@ its start-up messages suppressed first.
 """
 
 import contextlib
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,8 +139,8 @@ def fit(
     all_callbacks = start_keras().callbacks.CallbackList(every, model=model, epochs=epochs, steps=steps, verbose=0)
     with _timed("fit"):
         worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
-        train = _compiled_epoch(model, inputs, batch_size, model.jit_compile and worth_xla)
-        validate = _compiled_validation(model, validation)
+        compiled = _compiled(model, inputs, batch_size, model.jit_compile and worth_xla)
+        train, validate = _training(compiled, inputs), _validation(compiled, validation)
         model.stop_training = False
         all_callbacks.on_train_begin()
         for epoch, order in enumerate(_orders(len(inputs), epochs, seed)):
@@ -195,61 +196,47 @@ class _Compiled:
 
     Attributes:
         model: the model.
-        settings: everything else that is compiled in.
+        settings: everything else that is compiled in: shape of the variable for the samples, batch size, and XLA.
         samples: variable for the training samples; rows beyond their number are zero and never used.
         batches: function that trains on all batches, or with XLA on all full ones.
         partial_batch: function that trains on one batch.
+        test: function that evaluates the model on samples, as one batch.
     """
 
     model: Any
-    settings: tuple[Any, ...]
+    settings: tuple[tuple[int, ...], int, bool]
     samples: Any
     batches: Callable[[Any, Any], None]
     partial_batch: Callable[[Any], None]
+    test: Callable[[Any], Mapping[str, Any]]
 
 
 # Only the last one is kept. It holds the model, so a key that identifies the model is never reused while it exists.
 _last: list[_Compiled] = []
 
 
-def _compiled_epoch(
-    model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool
-) -> Callable[[Any], dict[str, float]]:
-    """Make a function that trains one epoch in a given order of the samples and returns its loss and metrics."""
-    import tensorflow as tf
-
+def _compiled(model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool) -> _Compiled:
+    """Compile the epochs of a training, or return the functions of the last training if they are the same."""
     # Trainings with slightly different numbers of samples share a compiled function: XLA needs static shapes, so the
     # samples are padded to a multiple of a power of two.
     step = 1 << max(0, len(inputs).bit_length() - 4) if xla else 1
     capacity = -(-len(inputs) // step) * step
-    settings = (capacity, *inputs.shape[1:], batch_size, xla)
+    settings = ((capacity, *inputs.shape[1:]), batch_size, xla)
     if not (_last and _last[0].model is model and _last[0].settings == settings):
-        _last[:] = [_compile(model, settings, inputs[:1])]
-    compiled = _last[0]
-    padding = [(0, capacity - len(inputs))]
-    compiled.samples.assign(np.pad(inputs, padding + [(0, 0)] * (inputs.ndim - 1)))
-    # Compiling a single step by XLA takes seconds and saves microseconds, so the partial batch has its own function.
-    looped = tf.constant(len(inputs) - len(inputs) % batch_size if xla else len(inputs))
-
-    def train_epoch(order: Any) -> dict[str, float]:
-        model.reset_metrics()
-        compiled.batches(tf.pad(order, padding), looped)
-        if looped < len(inputs):
-            compiled.partial_batch(order[looped:])
-        return {name: float(value) for name, value in model.get_metrics_result().items()}
-
-    return train_epoch
+        _last.clear()
+        gc.collect()  # models contain reference cycles
+        _last.append(_compile(model, *settings))
+    return _last[0]
 
 
-def _compile(model: Any, settings: tuple[Any, ...], example: NDArray[np.float32]) -> _Compiled:
+def _compile(model: Any, shape: tuple[int, ...], batch_size: int, xla: bool) -> _Compiled:
     import tensorflow as tf
 
-    capacity, *shape, batch_size, xla = settings
-    samples = tf.Variable(tf.zeros((capacity, *shape)))
+    samples = tf.Variable(tf.zeros(shape))
     # A tf.function that creates variables is traced twice, so all variables are created beforehand.
     model.optimizer.build(model.trainable_variables)
-    model.compute_loss(example, example, example)
-    model.compute_metrics(example, example, example)
+    model.compute_loss(samples[:1], samples[:1], samples[:1])
+    model.compute_metrics(samples[:1], samples[:1], samples[:1])
 
     def step(indices: Any) -> None:
         batch = tf.gather(samples, indices)
@@ -264,10 +251,34 @@ def _compile(model: Any, settings: tuple[Any, ...], example: NDArray[np.float32]
     def partial_batch(order: Any) -> None:
         step(order)
 
-    return _Compiled(model, settings, samples, batches, partial_batch)
+    @tf.function  # type: ignore[untyped-decorator]
+    def test(inputs: Any) -> Any:
+        return model.test_step((inputs, inputs))
+
+    return _Compiled(model, (shape, batch_size, xla), samples, batches, partial_batch, test)
 
 
-def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:
+def _training(compiled: _Compiled, inputs: NDArray[np.float32]) -> Callable[[Any], dict[str, float]]:
+    """Make a function that trains one epoch in a given order of the samples and returns its loss and metrics."""
+    import tensorflow as tf
+
+    shape, batch_size, xla = compiled.settings
+    padding = [(0, shape[0] - len(inputs))]
+    compiled.samples.assign(np.pad(inputs, padding + [(0, 0)] * (inputs.ndim - 1)))
+    # Compiling a single step by XLA takes seconds and saves microseconds, so the partial batch has its own function.
+    looped = tf.constant(len(inputs) - len(inputs) % batch_size if xla else len(inputs))
+
+    def train_epoch(order: Any) -> dict[str, float]:
+        compiled.model.reset_metrics()
+        compiled.batches(tf.pad(order, padding), looped)
+        if looped < len(inputs):
+            compiled.partial_batch(order[looped:])
+        return {name: float(value) for name, value in compiled.model.get_metrics_result().items()}
+
+    return train_epoch
+
+
+def _validation(compiled: _Compiled, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:
     """Make a function that returns loss and metrics of the inputs, as one batch; an empty dict without inputs."""
     import tensorflow as tf
 
@@ -275,13 +286,9 @@ def _compiled_validation(model: Any, inputs: NDArray[np.float32] | None) -> Call
         return dict
     samples = tf.constant(inputs)
 
-    @tf.function  # type: ignore[untyped-decorator]
-    def test() -> Any:
-        return model.test_step((samples, samples))
-
     def validate() -> dict[str, float]:
-        model.reset_metrics()
-        return {name: float(value) for name, value in test().items()}
+        compiled.model.reset_metrics()
+        return {name: float(value) for name, value in compiled.test(samples).items()}
 
     return validate
 

@@ -69,7 +69,8 @@ def seeded(seed: int) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     keras = start_keras()
-    keras.backend.clear_session()
+    # Collecting garbage takes longer than building a model; `fit` does it when it drops a compiled one.
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
     with threadpool_limits(THREADS):
         yield
