@@ -7,16 +7,18 @@ only prints them.
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import pytorch, rows, table
 from benchmarks.growth import FACTOR, GROWTHS, Growth
-from benchmarks.measure import Measurement, measure_growth, measure_row, run_in_children
+from benchmarks.limit import Limit, limit_of
+from benchmarks.measure import Measurement, measure_growth, measure_limit, measure_row, run_in_children
 from benchmarks.rows import ROWS, Row
 from common.files import write_atomically
 from common.runs import environment
+from experiments import EXPERIMENTS
 
 README = Path(__file__).parent / "README.md"
 GROWTH = "growth"
@@ -36,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for row in chosen:
         results.append((row, measure(row, options)))
-        print(table.ratio_table(results[-1:]), flush=True)
+        print((table.seeds_table if row.several_seeds else table.ratio_table)(results[-1:]), flush=True)
+    limits = measure_limits(row.name for row in chosen if row.name in EXPERIMENTS and not options.quick)
     if whole:
-        # The rows take an hour, so they are written before the growth table is measured, which may fail.
-        _write(table.render(machine, results, []))
+        # The rows take hours, so they are written before the growth table is measured, which may fail.
+        _write(table.render(machine, results, limits, []))
     growths = grow() if options.only == GROWTH or not (options.only or options.quick) else []
-    generated = table.render(machine, results, growths)
+    generated = table.render(machine, results, limits, growths)
     print(generated)
     if whole:
         _write(generated)
@@ -56,16 +59,23 @@ def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement
     """Measure all ways of a row, in turn."""
     epochs = _epochs(options)
     ways = [way for way in row.ways if pytorch.installed() or not way.startswith(rows.PYTORCH)]
-    once = (rows.NOTEBOOK_ONE_THREAD, rows.PYTORCH_ONE_THREAD)
     if options.quick:
-        ways = [way for way in ways if way not in once]
+        ways = [way for way in ways if way not in row.once]
 
     def run(way: str) -> Measurement:
         print(f"{row.title}: {way}", file=sys.stderr)
         return run_in_children(row, way, epochs)
 
-    # Whole processes take minutes each, and two rounds are enough: their times add up many parts and vary less.
-    return measure_row(ways, min(2, options.repeats) if row.whole_process else options.repeats, run, once)
+    return measure_row(ways, min(row.rounds or options.repeats, options.repeats), run, row.once)
+
+
+def measure_limits(names: Iterable[str]) -> dict[str, Limit]:
+    """Measure the limit of the machine for every experiment."""
+    limits = {}
+    for name in names:
+        print(f"{name}: limit of the machine", file=sys.stderr)
+        limits[name] = limit_of(name, measure_limit(name))
+    return limits
 
 
 def grow() -> list[tuple[Growth, Measurement, Measurement]]:

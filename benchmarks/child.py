@@ -2,6 +2,7 @@
 
     python -m benchmarks.child ROW WAY EPOCHS       a way of a row; EPOCHS is JSON, the number by experiment
     python -m benchmarks.child growth NAME FACTOR   an entry of the growth table, at FACTOR times its published size
+    python -m benchmarks.child limit NAME ""        the parts of an epoch of an experiment, and the machine's peak rate
 
 Imports and loading of arrays come before the clock starts. In rows that measure whole processes, the parent process
 takes the time and includes them.
@@ -25,6 +26,10 @@ def prepare(row: str, way: str, argument: str) -> Callable[[Callable[[str], None
         from benchmarks import growth
 
         return growth.prepare(way, int(argument))
+    if row == "limit":
+        from benchmarks import limit
+
+        return limit.prepare(way)
     module, _, one_thread = way.partition(", ")
     prepare_row = importlib.import_module(f"benchmarks.{MODULES[module]}").prepare
     work: Callable[[Callable[[str], None]], Any] = prepare_row(row, json.loads(argument), 1 if one_thread else None)

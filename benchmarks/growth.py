@@ -75,7 +75,7 @@ GROWTHS = (
         "seeds",
         "curves: runs of 3 epochs with --no-baselines, in one process",
         "1 seed",
-        "Linear in time, since each seed compiles its own model; memory hardly grows from seed to seed.",
+        "Linear in the number of epochs. The first seed compiles the model, and the others reuse it.",
     ),
 )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from benchmarks.rows import NOTEBOOK, PUBLISHED_EPOCHS, Row
+from benchmarks.rows import NOTEBOOK, OURS, OURS_APART, PUBLISHED_EPOCHS, SEEDS, Row
 from common.files import ROOT
 
 
@@ -33,7 +33,8 @@ class Measurement:
         cost: cost of the work.
         peak: peak memory of the process in MiB, imports included.
         before: peak memory of the process in MiB before the work started.
-        epochs: cost of each epoch, by experiment; the first includes building and compiling the model.
+        epochs: cost of each epoch, by training: the name of the experiment, with a colon and the seed if there are
+            several trainings; the first epoch includes building and compiling the model.
     """
 
     cost: Cost
@@ -44,8 +45,9 @@ class Measurement:
     def published(self) -> Cost:
         """Estimate the cost of the published number of epochs, with each epoch not run at the cost of a typical one."""
         seconds, processor = self.cost
-        for name, costs in self.epochs.items():
-            epoch, missing = epoch_cost(costs), PUBLISHED_EPOCHS[name] - len(costs)
+        for training, costs in self.epochs.items():
+            experiment, _, _ = training.partition(":")
+            epoch, missing = epoch_cost(costs), PUBLISHED_EPOCHS[experiment] - len(costs)
             seconds, processor = seconds + missing * epoch.seconds, processor + missing * epoch.processor
         return Cost(seconds, processor)
 
@@ -134,21 +136,33 @@ def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measuremen
     """Measure one way in a new process, since TensorFlow fixes its threads at the start and peak memory only grows.
 
     In a row that measures whole processes, the five notebooks are five processes, one after the other, and our way is
-    one process.
+    one process. In a row of several seeds, our way is also measured with a process for each.
 
     Raises:
         RuntimeError: a process failed; the message holds its error output.
     """
-    if not row.whole_process:
-        return _run_in_child(row.name, way, epochs)[1]
-    parts = [f"{row.name}:{name}" for name in row.experiments] if way == NOTEBOOK else [row.name]
-    costs, measured = zip(*(_run_in_child(part, way, epochs) for part in parts), strict=True)
+    parts = [row.name]
+    if row.whole_process and way == NOTEBOOK:
+        parts = [f"{row.name}:{name}" for name in row.experiments]
+    if way == OURS_APART:
+        parts, way = [f"{name}:{seed}" for name in row.experiments for seed in range(SEEDS)], OURS
+    whole, measured = zip(*(_run_in_child(part, way, epochs) for part in parts), strict=True)
+    costs = whole if row.whole_process else [part.cost for part in measured]
     return Measurement(
         Cost(sum(cost.seconds for cost in costs), sum(cost.processor for cost in costs)),
         max(part.peak for part in measured),
         max(part.before for part in measured),
         {name: seconds for part in measured for name, seconds in part.epochs.items()},
     )
+
+
+def measure_limit(name: str) -> Measurement:
+    """Measure what `benchmarks.limit` marks for an experiment, in a new process.
+
+    Raises:
+        RuntimeError: the process failed; the message holds its error output.
+    """
+    return _child("limit", name, "")
 
 
 def measure_growth(name: str, factor: int) -> Measurement:

@@ -1,5 +1,6 @@
 """Our way: the experiments as they are, each run on one thread."""
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import Problem, load_problem, load_splits
+from benchmarks.problems import Problem, load_problem, load_problems, load_splits
 from benchmarks.rows import PUBLISHED_EPOCHS
 from common.cli.options import cores
 from common.experiment import load_experiment
@@ -17,6 +18,7 @@ from common.runs.records import OK, Record
 from common.runs.tasks import Task
 from common.training.fit import fit, reconstruct
 from common.training.keras import seeded, start_keras
+from common.training.reuse import LastModel
 from experiments import EXPERIMENTS
 
 # The experiments of the two rows that measure scoring and windows instead of training.
@@ -37,20 +39,34 @@ def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
     if row == "scoring":
         model, images = load_problem(SCORED).build(), images_to_score()
         return lambda mark: score(model, images)
-    problem = load_problem(row)
-    return lambda mark: train(problem, epochs[row], lambda: mark(row))
+    problems = load_problems(row)
+
+    def train_all(mark: Mark) -> None:
+        last = LastModel()
+        for problem in problems:
+            name = problem.experiment.name
+            train(problem, epochs[name], functools.partial(mark, f"{name}:{problem.seed}"), last)
+
+    return train_all
 
 
-def train(problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:
-    """Build and train the autoencoder of an experiment as its `run` does, and return the model."""
-    with seeded(0):
-        model = problem.build()
+def train(problem: Problem, epochs: int, on_epoch_end: Callable[[], None], last: LastModel | None = None) -> Any:
+    """Build and train the autoencoder of an experiment as its `run` does, and return the model.
+
+    Args:
+        problem: the problem.
+        epochs: number of epochs.
+        on_epoch_end: called after every epoch.
+        last: the model of the last training, reused for this one as a worker process does. Default: compile anew.
+    """
+    with seeded(problem.seed):
+        model = (last or LastModel()).get(problem.inputs.shape[1:], problem.build)
         fit(
             model,
             problem.inputs,
             epochs=epochs,
             batch_size=problem.config.batch_size,
-            seed=0,
+            seed=problem.seed,
             validation=problem.validation,
             on_epoch_end=on_epoch_end,
         )

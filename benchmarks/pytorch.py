@@ -4,11 +4,12 @@ The batches are slices of one shuffled tensor. The sources in PyTorch load them 
 so the comparison favours PyTorch.
 """
 
+import functools
 import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.problems import Problem, load_problem
+from benchmarks.problems import Problem, load_problems
 from common.training import pytorch
 
 Mark = Callable[[str], None]
@@ -26,8 +27,14 @@ def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
 
     if threads:
         torch.set_num_threads(threads)
-    problem = load_problem(row)
-    return lambda mark: train(row, problem, epochs[row], lambda: mark(row))
+    problems = load_problems(row)
+
+    def train_all(mark: Mark) -> None:
+        for problem in problems:
+            name = problem.experiment.name
+            train(name, problem, epochs[name], functools.partial(mark, f"{name}:{problem.seed}"))
+
+    return train_all
 
 
 def train(experiment: str, problem: Problem, epochs: int, on_epoch_end: Callable[[], None]) -> Any:

@@ -1,7 +1,7 @@
 """Rows of the benchmark table: the ways compared in each, and the target ratios."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from experiments import EXPERIMENTS
 
@@ -11,8 +11,12 @@ PYTORCH = "pytorch"
 # The same ways limited to one thread, as ours is.
 NOTEBOOK_ONE_THREAD = "notebook, one thread"
 PYTORCH_ONE_THREAD = "pytorch, one thread"
+# Our way with a process for each seed.
+OURS_APART = "ours, a process each"
 
 TRAINING_WAYS = (NOTEBOOK, OURS, PYTORCH, NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+SEEDS_WAYS = (OURS, OURS_APART, PYTORCH, PYTORCH_ONE_THREAD)
+SEEDS = 10
 TITLES = {NOTEBOOK: "the notebook's own way", OURS: "ours", PYTORCH: "eager PyTorch"}
 
 # Epochs of one training as published. The LSTM stops early; 174 is the median over the 20 seeds of the reference.
@@ -39,9 +43,16 @@ QUICK_EPOCHS = dict.fromkeys(EXPERIMENTS, 3)
 class Row:
     """One row of the table.
 
-    `targets` holds for a way the smallest ratio of its time to ours that reaches the target. `experiments` names the
-    experiments that the row trains and whose epochs are counted. With `whole_process`, the time includes the start of
-    Python and all imports.
+    Attributes:
+        name: name of the row; for a training the experiment, and if there are several, the range of their seeds.
+        title: title in the tables.
+        ways: the ways that are compared.
+        targets: for a way the smallest ratio of its time to ours that reaches the target.
+        experiments: the experiments that are trained, and whose epochs are counted.
+        whole_process: `True` if the time includes the start of Python and all imports.
+        rounds: largest number of rounds. Default: as many as asked for. Long rows need only two, since their times add
+            up many parts and vary less.
+        once: the ways that are measured in the first round only.
     """
 
     name: str
@@ -50,11 +61,22 @@ class Row:
     targets: Mapping[str, float]
     experiments: tuple[str, ...] = ()
     whole_process: bool = False
-    data: tuple[str, ...] = field(default=())
+    rounds: int | None = None
+    once: tuple[str, ...] = (NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+
+    @property
+    def several_seeds(self) -> bool:
+        """`True` if the row trains one experiment with several seeds."""
+        return OURS_APART in self.ways
 
 
 def _training(experiment: str, title: str, notebook: float, pytorch: float) -> Row:
     return Row(experiment, title, TRAINING_WAYS, {NOTEBOOK: notebook, PYTORCH: pytorch}, (experiment,))
+
+
+def _seeds(experiment: str) -> Row:
+    name, title = f"{experiment}:0-{SEEDS - 1}", f"{experiment}, {SEEDS} seeds"
+    return Row(name, title, SEEDS_WAYS, {PYTORCH_ONE_THREAD: 1}, (experiment,), rounds=2, once=())
 
 
 ROWS = (
@@ -63,7 +85,8 @@ ROWS = (
     _training("fashion_latent_ocsvm", "fashion_latent_ocsvm, training", 3, 1.5),
     _training("mnist_dense_ae", "mnist_dense_ae, training", 4, 2),
     _training("mnist_conv_ae", "mnist_conv_ae, training", 1.3, 1.2),
+    *(_seeds(experiment) for experiment in MEASURED_EPOCHS),
     Row("scoring", "mnist_conv_ae, scoring 400 images", (NOTEBOOK, OURS), {NOTEBOOK: 50}),
     Row("windows", "rare_event, table to scaled windows, second load", (NOTEBOOK, OURS), {NOTEBOOK: 20}),
-    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, tuple(EXPERIMENTS), True),
+    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, tuple(EXPERIMENTS), True, 2),
 )

@@ -5,22 +5,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.growth import FACTOR, Growth
+from benchmarks.limit import Limit
 from benchmarks.measure import Measurement, epoch_cost, paired_ratios
-from benchmarks.rows import NOTEBOOK, NOTEBOOK_ONE_THREAD, OURS, PYTORCH, PYTORCH_ONE_THREAD, TITLES, Row
+from benchmarks.rows import (
+    NOTEBOOK,
+    NOTEBOOK_ONE_THREAD,
+    OURS,
+    OURS_APART,
+    PYTORCH,
+    PYTORCH_ONE_THREAD,
+    TITLES,
+    Row,
+)
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Measured = Mapping[str, Sequence[Measurement]]
 NONE = ""
 
+# What the time of an epoch goes to beside the products, by the class of the layers with most operations.
+EVERYTHING_ELSE = {
+    "Conv2D": "convolutions: windows are cut out and rearranged",
+    "Conv2DTranspose": "convolutions: windows are cut out and rearranged",
+    "LSTM": "gates and steps of the LSTM, one after the other",
+    "Dense": "activations, loss and gathering of batches",
+}
+
 
 def render(
     machine: Mapping[str, Any],
     results: Sequence[tuple[Row, Measured]],
+    limits: Mapping[str, Limit],
     growths: Sequence[tuple[Growth, Measurement, Measurement]],
 ) -> str:
     """Render the whole generated text: the description of the run, and all tables that have rows."""
     parts = [circumstances(machine)]
+    several = [(row, measured) for row, measured in results if row.several_seeds]
+    results = [(row, measured) for row, measured in results if not row.several_seeds]
     if results:
         parts += [
             ratio_table(results),
@@ -37,6 +58,11 @@ def render(
         one_thread = one_thread_table(training)
         if one_thread:
             parts.append("Every way limited to one thread, one round:\n\n" + one_thread)
+    if several:
+        parts.append("### Ten seeds in one process\n\n" + seeds_table(several))
+    if limits:
+        limited = [(row, measured, limits[row.name]) for row, measured in training if row.name in limits]
+        parts += ["### Part of the machine's peak\n\n" + peak_table(limited), spent_table(limited)]
     if growths:
         parts.append("### Growth of cost\n\n" + growth_table(growths))
     return "\n\n".join(parts) + "\n"
@@ -104,7 +130,7 @@ def epoch_table(results: Sequence[tuple[Row, Measured]]) -> str:
         for way in (NOTEBOOK, OURS, PYTORCH):
             values = measured.get(way)
             if values:
-                rows.append([row.title, TITLES[way], *_epoch_cells(row.experiments[0], values)])
+                rows.append([row.title, TITLES[way], *_epoch_cells(values)])
     return _markdown(("", "way", "start", "epoch", "start / published training"), rows)
 
 
@@ -117,6 +143,86 @@ def one_thread_table(results: Sequence[tuple[Row, Measured]]) -> str:
         if any(cells):
             rows.append([row.title, *cells])
     return _markdown(("", "times faster than the notebook", "times faster than PyTorch"), rows) if rows else NONE
+
+
+def seeds_table(results: Sequence[tuple[Row, Measured]]) -> str:
+    """Render the ratios of a process for each seed, and of PyTorch, to ten seeds in one process.
+
+    The possible ratio is that of seeds that cost no start after the first: of the time of a process for each seed to
+    the same time without the starts of the further seeds.
+    """
+    header = (
+        "",
+        "times faster than a process for each seed",
+        "possible",
+        "times faster than PyTorch on one thread",
+        "target",
+        "times faster than PyTorch",
+        "ours, s",
+        "a process for each, s",
+        "PyTorch on one thread, s",
+        "PyTorch, s",
+    )
+    rows = []
+    for row, measured in results:
+        seconds = _seconds_of(measured)
+        possible = _factor(statistics.median(map(_possible, measured[OURS_APART]))) if OURS_APART in seconds else NONE
+        one_thread, target = _ratio(seconds, PYTORCH_ONE_THREAD), _target(row, seconds, PYTORCH_ONE_THREAD)
+        ratios = [_ratio(seconds, OURS_APART), possible, one_thread, target, _ratio(seconds, PYTORCH)]
+        ways = (OURS, OURS_APART, PYTORCH_ONE_THREAD, PYTORCH)
+        rows.append([row.title, *ratios, *(_median(seconds.get(way)) for way in ways)])
+    return _markdown(header, rows)
+
+
+def _possible(apart: Measurement) -> float:
+    starts = [max(0.0, costs[0].seconds - epoch_cost(costs).seconds) for costs in apart.epochs.values()]
+    whole = apart.published().seconds
+    return whole / (whole - (len(starts) - 1) * statistics.fmean(starts))
+
+
+def peak_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
+    """Render the operations of an epoch, the peak rates, and the part of the peak that every way reaches."""
+    ways = {
+        OURS: "ours",
+        PYTORCH_ONE_THREAD: "PyTorch on one thread",
+        NOTEBOOK_ONE_THREAD: "the notebook on one thread",
+        PYTORCH: "PyTorch on all threads",
+        NOTEBOOK: "the notebook on all threads",
+    }
+    rows = []
+    for row, measured, limit in limits:
+        peaks = dict.fromkeys(ways, limit.peak_one_thread) | dict.fromkeys((PYTORCH, NOTEBOOK), limit.peak)
+        parts = [
+            f"{limit.operations / _epoch(measured[way]) / peak:.0%}" if measured.get(way) else NONE
+            for way, peak in peaks.items()
+        ]
+        rates = (f"{rate / 1e9:.0f}" for rate in (limit.peak_one_thread, limit.peak))
+        rows.append([row.title, f"{limit.operations / 1e9:.1f}", *rates, *parts])
+    header = ("", "10^9 operations of an epoch", "peak on one thread, 10^9/s", "on all, 10^9/s", *ways.values())
+    return _markdown(header, rows)
+
+
+def spent_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
+    """Render what our epoch takes its time for, as measured by leaving parts out."""
+    header = (
+        "of an epoch of ours",
+        "products at the peak rate",
+        "more for products of their sizes",
+        "more for Adam than for gradient descent",
+        "everything else",
+        "held back most by",
+    )
+    rows = []
+    for row, measured, limit in limits:
+        epoch, at_peak = _epoch(measured[OURS]), limit.operations / limit.peak_one_thread
+        spent = {
+            "products of small matrices": limit.products - at_peak,
+            "memory: Adam reads and writes two more numbers for each weight": epoch - limit.descent,
+            EVERYTHING_ELSE[limit.layer]: limit.descent - limit.products,
+        }
+        parts = [f"{seconds / epoch:.0%}" for seconds in (at_peak, *spent.values())]
+        rows.append([row.title, *parts, max(spent, key=lambda part: spent[part])])
+    return _markdown(header, rows)
 
 
 def growth_table(growths: Sequence[tuple[Growth, Measurement, Measurement]]) -> str:
@@ -206,11 +312,17 @@ def _peak(row: Row, values: Sequence[Measurement]) -> str:
     return f"{largest.peak:.0f}" if row.whole_process else f"{largest.peak:.0f} ({largest.before:.0f})"
 
 
-def _epoch_cells(experiment: str, values: Sequence[Measurement]) -> list[str]:
-    epoch = statistics.median(epoch_cost(value.epochs[experiment]).seconds for value in values)
-    start = max(0.0, statistics.median(value.epochs[experiment][0].seconds for value in values) - epoch)
+def _epoch_cells(values: Sequence[Measurement]) -> list[str]:
+    epoch = _epoch(values)
+    first = statistics.median(costs[0].seconds for value in values for costs in value.epochs.values())
+    start = max(0.0, first - epoch)
     total = statistics.median(value.published().seconds for value in values)
     return [_seconds(start), _seconds(epoch), f"{start / total:.0%}"]
+
+
+def _epoch(values: Sequence[Measurement]) -> float:
+    """Compute the median seconds of an epoch after the first, of measurements of one training."""
+    return statistics.median(epoch_cost(costs).seconds for value in values for costs in value.epochs.values())
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
