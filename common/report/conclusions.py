@@ -341,6 +341,11 @@ def spread_of(member: MemberResult, ends: tuple[float | None, float | None] | No
     return " to ".join(number(end, member.printed) for end in ends)
 
 
+def range_of(member: MemberResult) -> str:
+    """Format the range of our values with the decimals of the printed number."""
+    return spread_of(member, (member.minimum, member.maximum))
+
+
 def headline(group: GroupResult) -> list[str]:
     """Give the number that a row's verdict depends on: its name, the published value, and ours."""
     if group.verdict == STAND_IN:
@@ -352,7 +357,7 @@ def headline(group: GroupResult) -> list[str]:
         agreeing = sum(member.verdict == EXACT for member in group.members)
         return [f"all {count}", "", f"{agreeing} of {count} agree" if group.n else "-"]
     member = group.members[0] if group.obtained == "context" else deciding(group)
-    ours = f"{number(member.mean, member.printed)} ({spread_of(member, (member.minimum, member.maximum))})"
+    ours = f"{number(member.mean, member.printed)} ({range_of(member)})"
     return [f"`{member.metric}`", shortened(member.printed), ours if member.n else "-"]
 
 

@@ -7,23 +7,13 @@ from common.comparison.leaderboard import REFERENCE
 from common.comparison.standings import Standing, Standings
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report import conclusions
-from common.report.markup import escaped, plain, ranges, shown, table
+from common.report.markup import filled, plain, table
 from common.report.results import ExperimentResults, ProtocolRuns, Results
 
-HOW_TO_READ = f"""\
-- **{conclusions.HOLDS_UP}**: in the held-out protocol, the AUROC of the source's method is above 0.5, which is chance,
-  and at most {conclusions.GAP} below that in the published protocol; both by the whole 95 % interval, of the AUROC and
-  of the change.
-- **{conclusions.WEAKER}**: above chance, and more than {conclusions.GAP} below by the whole interval of the change.
-  **{conclusions.FAILS}**: as far below, and not shown to be above chance. **{conclusions.OPEN}**: the intervals are too
-  wide for any of these. **{conclusions.NOT_SHOWN}**: in neither protocol does the interval lie above 0.5.
-- All intervals come from a paired bootstrap over the test samples, and over the seeds if there are several. On the
-  paper machine it resamples breaks together with the windows before them, not single windows; these are few, and
-  neighbours resemble each other, so its intervals are somewhat too narrow.
-- A detector is **better** or **worse** if its difference to the source's method is significant at 5 % after Holm's
-  correction over all methods of the table. The intervals are not corrected, so one may exclude zero without that.
-- Seconds are medians of the wall-clock time on one thread of a machine that did other work as well: they are orders of
-  magnitude. The scoring time of an autoencoder includes all its reconstructions."""
+
+def how_to_read() -> str:
+    """Explain the conclusions about the held-out protocol and the detectors."""
+    return filled("how_to_read_held_out.md.jinja", conclusions=conclusions)
 
 
 def page_one(results: Results) -> str:
@@ -65,34 +55,32 @@ def beaten(entry: ExperimentResults) -> str:
     return f"{len(better)} of {len(known)}, most by {first}"
 
 
-def sections(entry: ExperimentResults) -> list[str]:
-    """Write the sections of one experiment; none if the report leaves the held-out protocol out."""
-    if entry.held_out is None:
-        return []
-    return [*_held_out(entry, entry.held_out), *_detectors(entry)]
-
-
-# The held-out protocol.
-
-
-def _held_out(entry: ExperimentResults, runs: ProtocolRuns) -> list[str]:
-    parts = ["### Held out", entry.description.protocols]
-    if not runs.seeds:
-        return [*parts, "No finished run."]
+def sections(entry: ExperimentResults) -> str:
+    """Write the sections of one experiment; empty if the report leaves the held-out protocol out."""
+    runs, board = entry.held_out, entry.standings.get(HELD_OUT)
+    if runs is None:
+        return ""
     finding = conclusions.holds_up(entry)
     sentences = [
         *([finding.sentence] if finding else []),
         *conclusions.drift_sentences(entry, runs),
         *conclusions.threshold_sentences(runs),
     ]
-    return [
-        *parts,
-        f"**Not the real data.** These runs used {escaped(runs.stand_in)}." if runs.stand_in else "",
-        "\n".join(f"- {sentence}" for sentence in sentences),
-        _rules(runs),
-        _aurocs(entry, runs),
-        *shown(runs.figures),
-    ]
+    return filled(
+        "held_out.md.jinja",
+        entry=entry,
+        runs=runs,
+        sentences=sentences,
+        rules=_rules(runs),
+        aurocs=_aurocs(entry, runs),
+        board=board,
+        detectors=conclusions.detector_sentence(entry),
+        leaderboard=_leaderboard(board) if board else "",
+        side_by_side=_side_by_side(entry),
+    )
+
+
+# The held-out protocol.
 
 
 def _rules(runs: ProtocolRuns) -> str:
@@ -131,25 +119,6 @@ def _mean(found: Sequence[float]) -> str:
 
 
 # The detectors.
-
-
-def _detectors(entry: ExperimentResults) -> list[str]:
-    board = entry.standings.get(HELD_OUT)
-    if not board or not board.rows:
-        return []
-    groups = f" in {board.groups} groups that are resampled together" if board.groups < board.samples else ""
-    about = (
-        f"Held out, on {board.samples} test samples{groups}, over seeds {ranges(board.seeds)}. {board.prevalence:.1%} "
-        "of the samples are anomalies, which is the expected average precision of a random score."
-    )
-    return [
-        "### Was an autoencoder needed?",
-        conclusions.detector_sentence(entry),
-        about,
-        _leaderboard(board),
-        _side_by_side(entry),
-        _missing(board),
-    ]
 
 
 def _leaderboard(board: Standings) -> str:
@@ -211,21 +180,10 @@ def _with_interval(row: Standing) -> str:
     return f"{row.auroc:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _missing(board: Standings) -> str:
-    lines = [f"Left out: {escaped(what)} (seeds {ranges(seeds)})." for what, seeds in board.missing.items()]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def appendix(results: Results) -> list[str]:
+def appendix(results: Results) -> str:
     """Write the section on the detectors, and on the methods that the sources name and that are not run."""
-    notes = "\n".join(f"- {title}{f': {note}' if note else ''}." for title, note in results.detectors.items())
-    rest = "\n".join(f"- {name}: {why}." for name, why in results.detectors_not_run.items())
-    return [
-        "## The classical detectors",
-        "They are scikit-learn's, with the default settings except where stated below; fitted on the normal training "
-        "samples of the autoencoder, and never tuned. No detector uses labelled anomalies; the methods of the sources "
-        "that do are marked (labels).",
-        notes,
-        "Methods that the sources name and that are not run:",
-        rest,
-    ]
+    return filled(
+        "appendix.md.jinja",
+        notes=[f"- {title}{f': {note}' if note else ''}." for title, note in results.detectors.items()],
+        not_run=[f"- {name}: {why}." for name, why in results.detectors_not_run.items()],
+    )

@@ -1,69 +1,37 @@
 """Write the report as Markdown: a pure function of the results."""
 
 from collections.abc import Sequence
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 
+from common.comparison import verdicts
 from common.comparison.associations import Associations
-from common.comparison.verdicts import (
-    CONTEXT,
-    DIFFERS,
-    EXACT,
-    NO_VERDICT,
-    NOT_RUN,
-    OUTSIDE,
-    REPRODUCED,
-    WITHIN_SPREAD,
-    ClaimResult,
-    Comparison,
-    ConditionalResult,
-    GroupResult,
-    MemberResult,
-    lies_outside,
-)
 from common.report import held_out
-from common.report.conclusions import deciding, half_width, headline, outside_alone, shortened, spread_of
-from common.report.markup import escaped, number, paragraph, plain, quoted, ranges, shown, table
-from common.report.results import Ablation, Environment, ExperimentResults, Results
+from common.report.conclusions import deciding, half_width, headline, outside_alone, range_of, shortened, spread_of
+from common.report.markup import escaped, filled, number, plain, quoted, table
+from common.report.results import Ablation, ExperimentResults, Results
 
 # Verdict on a single number of a row.
 ALONE = "outside by itself"
 
-HOW_TO_READ = f"""\
-- **{EXACT}**: the number follows from data and a deterministic method, and our value, formatted as its source formats
-  it, equals the printed text.
-- **{REPRODUCED}**: the number comes from one unseeded run of the source. It does not lie outside (see below), and the
-  half-width of our 95 % prediction interval for one further run is within a tolerance that was fixed beforehand.
-- **{WITHIN_SPREAD}**: it does not lie outside either, but our own runs differ so much that this says little.
-- **{DIFFERS} (higher | lower)**: the published number lies outside that interval, widened by Holm's correction over the
-  numbers of the row, and outside the range of our seeds; ours is higher or lower.
-- {ALONE}: verdict on one number of a row that lies outside the interval and the range beside it, but not after that
-  correction. In a row of many numbers this happens by chance, so the verdict on the row does not count it.
-- **{OUTSIDE}**: like **{DIFFERS}**, but with fewer than 8 seeds, which may all have missed a rare second mode.
-- **provisional**: fewer than 8 seeds. Below 3 there is no verdict.
-- **{CONTEXT}**: shown beside ours without a verdict: a number of somebody else on the same data, or one of the source
-  that follows from its other numbers."""
-
 
 def report(results: Results) -> str:
     """Write the whole report."""
-    parts = [
-        "# Reproduction report",
-        "Published autoencoder anomaly-detection experiments, rebuilt, run over many seeds, and held against the "
-        "numbers that their authors printed.",
-        "## At a glance",
-        held_out.page_one(results),
-        "How to read it:",
-        held_out.HOW_TO_READ,
-        "## Verdicts",
-        verdict_table(results),
-        *[f"{name}: {_summary(entry)}" for name, entry in results.experiments.items()],
-        "How to read a verdict:",
-        HOW_TO_READ,
-    ]
-    for name, entry in results.experiments.items():
-        parts += experiment(name, entry)
-    parts += held_out.appendix(results)
-    return "\n\n".join(parts) + "\n"
+    text = filled(
+        "report.md.jinja",
+        glance=held_out.page_one(results),
+        how_to_read_held_out=held_out.how_to_read(),
+        verdicts=verdict_table(results),
+        summaries=[f"{name}: {_summary(entry)}" for name, entry in results.experiments.items()],
+        how_to_read_verdicts=how_to_read(),
+        experiments=[experiment(name, entry) for name, entry in results.experiments.items()],
+        appendix=held_out.appendix(results),
+    )
+    return f"{text}\n"
+
+
+def how_to_read() -> str:
+    """Explain the verdicts."""
+    return filled("how_to_read_verdicts.md.jinja", verdicts=verdicts, alone=ALONE)
 
 
 def verdict_table(results: Results) -> str:
@@ -80,38 +48,24 @@ def verdict_table(results: Results) -> str:
     return table(headings, rows)
 
 
-def experiment(name: str, entry: ExperimentResults) -> list[str]:
-    """Write the section of one experiment: its heading, then its parts."""
-    description, comparison = entry.description, entry.comparison
-    parts = [
-        f"## {name}: {description.title}",
-        paragraph("Source", description.source),
-        paragraph("Claim", description.claim),
-        paragraph("Method", description.method),
-        f"**Run it.** `python -m experiments run {name} --seeds {ranges([*entry.seeds]) or '0-2'}`",
-    ]
-    if not entry.seeds:
-        return [*parts, "\n".join(["No finished run.", *_holes(entry)])]
-    if entry.stand_in:
-        parts.append(f"**Not the real data.** These runs used {escaped(entry.stand_in)}; nothing is compared.")
-    parts += [
-        "### Published against ours" if not entry.stand_in else "### Ours",
-        *shown(entry.overview),
-        *[_group(group, entry.source.address) for group in comparison.groups],
-        _added(entry),
-    ]
-    if comparison.claims:
-        parts += ["### Claims", _claims(comparison.claims)]
-    parts += [part for given in comparison.conditional for part in _two_modes(entry, given)]
-    if entry.separation is not None:
-        parts += _associations(entry.separation)
-    parts += _explanations(entry)
-    if entry.figures:
-        parts += ["### Figures", _figure_seed(entry), *shown(entry.figures)]
-    parts += held_out.sections(entry)
-    parts += ["### What differs from the source", description.deviations]
-    parts += ["### Runs", _runs(entry)]
-    return [part for part in parts if part]
+def experiment(name: str, entry: ExperimentResults) -> str:
+    """Write the section of one experiment."""
+    failed = [f"Seed {seed} failed: {escaped(error)}." for seed, error in entry.failed.items()]
+    comparison = entry.comparison
+    return filled(
+        "experiment.md.jinja",
+        name=name,
+        entry=entry,
+        holes=failed + [f"Damaged, left out: {escaped(problem)}." for problem in entry.damaged],
+        groups=[_group(group, entry.source.address) for group in comparison.groups],
+        added=_added(entry),
+        claims=_claims(comparison.claims),
+        two_modes=[_two_modes(entry, given) for given in comparison.conditional],
+        associations=_associations(entry.separation) if entry.separation else "",
+        explanations=_explanations(entry),
+        figure_seed=_figure_seed(entry),
+        held_out=held_out.sections(entry),
+    )
 
 
 def _figure_seed(entry: ExperimentResults) -> str:
@@ -123,16 +77,13 @@ def _figure_seed(entry: ExperimentResults) -> str:
 # Numbers.
 
 
-def _group(group: GroupResult, source: str) -> str:
+def _group(group: verdicts.GroupResult, source: str) -> str:
     address = source if group.address is None else group.address
     rows = [
         [
             f"`{member.metric}`",
             f"[{member.printed}]({address})" if address else member.printed,
-            number(member.mean, member.printed),
-            number(member.standard_deviation, member.printed),
-            spread_of(member, (member.minimum, member.maximum)),
-            spread_of(member, member.interval),
+            *_statistics(member),
             ALONE if outside_alone(member) else member.verdict,
         ]
         for member in group.members
@@ -142,13 +93,19 @@ def _group(group: GroupResult, source: str) -> str:
     return f"{title}\n\n{table(headings, rows)}"
 
 
-def _verdict(group: GroupResult) -> str:
+def _statistics(member: verdicts.MemberResult) -> list[str]:
+    """Format the mean, the standard deviation, the range and the prediction interval of a number."""
+    moments = [number(value, member.printed) for value in (member.mean, member.standard_deviation)]
+    return [*moments, range_of(member), spread_of(member, member.interval)]
+
+
+def _verdict(group: verdicts.GroupResult) -> str:
     text = group.verdict
     if group.provisional:
         text += ", provisional"
-    if group.missing and text != NOT_RUN:
+    if group.missing and text != verdicts.NOT_RUN:
         text += f" ({group.missing} seeds missing)"
-    return text if text in (CONTEXT, NOT_RUN, NO_VERDICT) else f"**{text}**"
+    return text if text in (verdicts.CONTEXT, verdicts.NOT_RUN, verdicts.NO_VERDICT) else f"**{text}**"
 
 
 def _summary(entry: ExperimentResults) -> str:
@@ -157,7 +114,7 @@ def _summary(entry: ExperimentResults) -> str:
     return summary_sentence(entry.comparison) if entry.seeds else "no finished run."
 
 
-def summary_sentence(comparison: Comparison) -> str:
+def summary_sentence(comparison: verdicts.Comparison) -> str:
     """Count the exact rows, the rows outside with the number that chance alone would put there, and the claims."""
     summary, claims = comparison.summary, comparison.claims
     kept = sum(claim.holds == claim.n > 0 for claim in claims)
@@ -179,7 +136,7 @@ def _added(entry: ExperimentResults) -> str:
     return f"Numbers of ours that the source does not give:\n\n{ours}" if rows else ""
 
 
-def _claims(claims: Sequence[ClaimResult]) -> str:
+def _claims(claims: Sequence[verdicts.ClaimResult]) -> str:
     rows = []
     for claim in claims:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f} to {claim.interval[1]:.2f}"
@@ -191,30 +148,25 @@ def _claims(claims: Sequence[ClaimResult]) -> str:
 # Two modes of training.
 
 
-def _two_modes(entry: ExperimentResults, given: ConditionalResult) -> list[str]:
+def _two_modes(entry: ExperimentResults, given: verdicts.ConditionalResult) -> str:
     """Write the rates of both modes, the verdicts over all seeds and over those of one mode, and every seed."""
-    condition = given.condition
-    if condition.interval is None:
-        return []
-    low, high = condition.interval
-    other = condition.n - condition.holds
-    rates = (
-        f"{condition.text}, as the source shows, in {condition.holds} of {condition.n} seeds: "
-        f"{condition.holds / condition.n:.0%}, 95 % Wilson interval {low:.0%} to {high:.0%}. The other mode occurs in "
-        f"{other} of {condition.n}: {other / condition.n:.0%}, interval {1 - high:.0%} to {1 - low:.0%}."
-    )
-    if condition.missing:
-        rates += f" {condition.missing} seeds are missing."
+    if given.condition.interval is None:
+        return ""
     over_all = {group.name: group for group in entry.comparison.groups}
     rows = []
     for group in given.groups:
         for label, judged in (("all", over_all[group.name]), ("those that meet it", group)):
             rows.append([group.title, label, str(judged.n), *headline(judged), _verdict(judged)])
     headings = ["printed row or curve", "seeds", "n", "number", "published", "ours", "verdict"]
-    return ["### Two modes", rates, table(headings, rows), _every_seed(entry, given)]
+    return filled(
+        "two_modes.md.jinja",
+        condition=given.condition,
+        verdicts=table(headings, rows),
+        every_seed=_every_seed(entry, given),
+    )
 
 
-def _every_seed(entry: ExperimentResults, given: ConditionalResult) -> str:
+def _every_seed(entry: ExperimentResults, given: verdicts.ConditionalResult) -> str:
     free = {member.metric: member.printed for group in given.groups for member in group.members if member.free}
     rows = []
     for seed, metrics in entry.seeds.items():
@@ -224,18 +176,12 @@ def _every_seed(entry: ExperimentResults, given: ConditionalResult) -> str:
     return table(["seed", *quoted(given.metrics), "meets it", *quoted(free)], rows)
 
 
-def _associations(associations: Associations) -> list[str]:
+def _associations(associations: Associations) -> str:
     rows = [
         [f"`{row.metric}`", str(row.n), *map(plain, (row.correlation, row.lower, row.upper))]
         for row in associations.rows
     ]
-    target = associations.target
-    how = (
-        f"Spearman's rank correlation of each metric with `{target}` over the seeds in which both are defined, and the "
-        "metric's median over the lower and the upper half of these seeds by that number."
-    )
-    headings = ["metric", "seeds", "rank correlation", "median, lower half", "median, upper half"]
-    return [f"### What goes with `{target}`", how, table(headings, rows)]
+    return table(["metric", "seeds", "rank correlation", "median, lower half", "median, upper half"], rows)
 
 
 # Explanations of differences.
@@ -243,7 +189,9 @@ def _associations(associations: Associations) -> list[str]:
 
 def _explanations(entry: ExperimentResults) -> list[str]:
     groups = [
-        group for group in entry.comparison.groups if group.verdict == WITHIN_SPREAD or lies_outside(group.verdict)
+        group
+        for group in entry.comparison.groups
+        if group.verdict == verdicts.WITHIN_SPREAD or verdicts.lies_outside(group.verdict)
     ]
     if not groups:
         return []
@@ -260,10 +208,10 @@ def _explanations(entry: ExperimentResults) -> list[str]:
     return parts
 
 
-def _same_group(variant: Ablation, group: GroupResult) -> GroupResult | None:
+def _same_group(variant: Ablation, group: verdicts.GroupResult) -> verdicts.GroupResult | None:
     """Find the verdict of an ablation on the same printed row; `None` if it does not compute the row."""
     found = (candidate for candidate in variant.comparison.groups if candidate.name == group.name)
-    return next((candidate for candidate in found if candidate.verdict != NOT_RUN), None)
+    return next((candidate for candidate in found if candidate.verdict != verdicts.NOT_RUN), None)
 
 
 def _about_ablations(entry: ExperimentResults) -> str:
@@ -276,10 +224,10 @@ def _about_ablations(entry: ExperimentResults) -> str:
     )
 
 
-def _difference(group: GroupResult) -> str:
+def _difference(group: verdicts.GroupResult) -> str:
     member = deciding(group)
-    seeds = f"our {member.n} seeds range from {spread_of(member, (member.minimum, member.maximum))}"
-    if group.verdict == WITHIN_SPREAD:
+    seeds = f"our {member.n} seeds range from {range_of(member)}"
+    if group.verdict == verdicts.WITHIN_SPREAD:
         return (
             f"**{group.title}**: {group.verdict}. The widest interval is that of `{member.metric}`: "
             f"half-width {number(half_width(member), member.printed)} against a tolerance of "
@@ -292,39 +240,29 @@ def _difference(group: GroupResult) -> str:
     )
 
 
-Ablated = Sequence[tuple[Ablation, GroupResult]]
+Ablated = Sequence[tuple[Ablation, verdicts.GroupResult]]
 
 
-def _ablation_table(group: GroupResult, ablated: Ablated) -> str:
+def _ablation_table(group: verdicts.GroupResult, ablated: Ablated) -> str:
     metric = deciding(group).metric
     rows = []
     for label, candidate in [("as published", group), *((variant.label, found) for variant, found in ablated)]:
         member = _member(candidate, metric)
         if member.n:
-            rows.append(
-                [
-                    label,
-                    str(member.n),
-                    number(member.mean, member.printed),
-                    number(member.standard_deviation, member.printed),
-                    spread_of(member, (member.minimum, member.maximum)),
-                    spread_of(member, member.interval),
-                    candidate.verdict,
-                ]
-            )
+            rows.append([label, str(member.n), *_statistics(member), candidate.verdict])
     return table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict of the row"], rows)
 
 
-def _member(group: GroupResult, metric: str) -> MemberResult:
+def _member(group: verdicts.GroupResult, metric: str) -> verdicts.MemberResult:
     return next(member for member in group.members if member.metric == metric)
 
 
-def _verdict_sentence(group: GroupResult, ablated: Ablated) -> str:
+def _verdict_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:
     """List the ablations under which the verdict stays the same, and those under which it changes."""
     unchanged, changed = [], []
     for variant, candidate in ablated:
         before, after = variant.same_seeds.get(group.name), candidate.verdict
-        if before is None or {before, after} & {NOT_RUN, NO_VERDICT}:
+        if before is None or {before, after} & {verdicts.NOT_RUN, verdicts.NO_VERDICT}:
             continue
         if before == after:
             unchanged.append(f"{variant.label} ({before})")
@@ -338,10 +276,10 @@ def _verdict_sentence(group: GroupResult, ablated: Ablated) -> str:
     return " ".join(sentences)
 
 
-def _spread_sentence(group: GroupResult, ablated: Ablated) -> str:
+def _spread_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:
     """Compare the standard deviation under each ablation with that as published, if the spread decides the verdict."""
     published = deciding(group)
-    if group.verdict != WITHIN_SPREAD or not published.standard_deviation:
+    if group.verdict != verdicts.WITHIN_SPREAD or not published.standard_deviation:
         return ""
     parts = []
     for variant, candidate in ablated:
@@ -351,7 +289,7 @@ def _spread_sentence(group: GroupResult, ablated: Ablated) -> str:
     return f"The standard deviation is, of that as published, {'; '.join(parts)}." if parts else ""
 
 
-def _beside(entry: ExperimentResults, group: GroupResult) -> str:
+def _beside(entry: ExperimentResults, group: verdicts.GroupResult) -> str:
     """Make the table of the spread of other metrics over the same seeds, for rows that name such metrics."""
     metrics = entry.beside.get(group.name, ())
     if not metrics:
@@ -365,35 +303,3 @@ def _beside(entry: ExperimentResults, group: GroupResult) -> str:
             rows.append([f"`{metric}`", str(len(values)), plain(mean), plain(spread), relative])
     heading = "Over the same seeds, beside metrics of the same runs that share some of its causes:"
     return f"{heading}\n\n{table(['number', 'seeds', 'mean', 'sd', 'sd / mean'], rows)}"
-
-
-# Runs.
-
-
-def _runs(entry: ExperimentResults) -> str:
-    lines = [f"Seeds {ranges([*entry.seeds])}; median {median(entry.seconds.values()):.0f} s a run.", *_holes(entry)]
-    for environment in entry.environments:
-        lines.append(f"{escaped(_described(environment))} (seeds {ranges(environment.seeds)}).")
-    if len(entry.environments) > 1:
-        lines.append("These runs were made in different environments: rounding may differ between their seeds.")
-    if entry.others:
-        lines.append(
-            f"Left out: {sum(entry.others.values())} runs with other settings, on other data or of older code."
-        )
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _described(environment: Environment) -> str:
-    threads = "unknown" if environment.threads is None else environment.threads
-    versions = [f"{name} {version}" for name, version in environment.versions.items()]
-    return (
-        f"Made on {environment.processor}, {environment.system}, {threads} thread a run, oneDNN "
-        f"{'on' if environment.onednn else 'off'}, Python {environment.python}, {', '.join(versions)}; commit "
-        f"{', '.join(environment.commits)}"
-    )
-
-
-def _holes(entry: ExperimentResults) -> list[str]:
-    """List the failed seeds and the damaged records."""
-    failed = [f"Seed {seed} failed: {escaped(error)}." for seed, error in entry.failed.items()]
-    return failed + [f"Damaged, left out: {escaped(problem)}." for problem in entry.damaged]

@@ -1,11 +1,17 @@
-"""Format numbers, tables and figures as Markdown."""
+"""Format numbers, tables and figures as Markdown, and fill in the templates of the report."""
 
 import html
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 from common.comparison.prediction import decimals_of
 from common.report.results import Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def number(value: float | None, printed: str) -> str:
@@ -26,7 +32,7 @@ def plain(value: float | int | None, digits: int = 4) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
-def ranges(seeds: Sequence[int]) -> str:
+def ranges(seeds: Iterable[int]) -> str:
     """Format `[0, 1, 2, 5]` as `0-2 5`, the form that `--seeds` takes."""
     parts: list[list[int]] = []
     for seed in sorted(seeds):
@@ -53,11 +59,31 @@ def escaped(text: object) -> str:
     return re.sub(r"([\\`*_\[\]()!#|])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))
 
 
-def shown(figures: Sequence[Figure]) -> list[str]:
+def shown(figures: Sequence[Figure]) -> str:
     """Show figures, each with its caption below."""
-    return [f"![{figure.caption}]({figure.file})\n\n*{figure.caption}*" for figure in figures]
+    return "\n\n".join(f"![{figure.caption}]({figure.file})\n\n*{figure.caption}*" for figure in figures)
 
 
-def paragraph(heading: str, text: str) -> str:
-    """Format a paragraph with its heading in bold in the same line."""
-    return f"**{heading}.** {' '.join(text.split())}"
+# Templates.
+
+
+@cache
+def _templates() -> Any:
+    """Set up the templates: what is filled in is escaped in those of HTML, and not in those of Markdown."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html.jinja"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"escaped": escaped, "median": median, "ranges": ranges, "shown": shown}
+    return environment
+
+
+def filled(template: str, **values: Any) -> str:
+    """Fill in a template. In Markdown, several blank lines before a text become one, so that a part may be empty."""
+    text: str = _templates().get_template(template).render(values)
+    return re.sub(r"\n{3,}(?=\S)", "\n\n", text) if template.endswith(".md.jinja") else text

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.comparison.verdicts import EXACT, REPRODUCED, MemberResult, lies_outside
@@ -17,10 +16,9 @@ from common.experiment import HELD_OUT, PUBLISHED
 from common.files import to_plain
 from common.report import conclusions, held_out, markdown
 from common.report.collect import Explorable
-from common.report.markup import number
+from common.report.markup import TEMPLATES, filled, number
 from common.report.results import ExperimentResults, Results
 
-TEMPLATES = Path(__file__).parent / "templates"
 # Width of the plot of a headline number, and its margin on both sides, in SVG units.
 WIDTH, MARGIN = 300.0, 12.0
 
@@ -54,39 +52,31 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
     Returns:
         HTML. Text that comes from files is escaped.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     convert = _Converter(figures)
     sections = []
     for name, entry in results.experiments.items():
-        parts = markdown.experiment(name, entry)[1:]
-        numbers = next((index for index, part in enumerate(parts) if part.startswith("### ")), len(parts))
+        _, _, text = markdown.experiment(name, entry).partition("\n\n")
+        about, heading, numbers = text.partition("\n\n### ")
         sections.append(
             {
                 "name": name,
                 "title": entry.description.title,
-                "about": Markup(convert(parts[:numbers])),
-                "numbers": Markup(convert(parts[numbers:])),
+                "about": Markup(convert(about)),
+                "numbers": Markup(convert(heading + numbers)),
                 "explorable": any(explorable.get(name, {}).values()),
             }
         )
     # HTML has no escapes within a script element, and a "<" could end it.
     data = json.dumps(to_plain(explorable), separators=(",", ":")).replace("<", "\\u003c")
-    template = environment.get_template("page.html.jinja")
-    return template.render(
+    return filled(
+        "page.html.jinja",
         first_page=first_page(results),
         sections=sections,
-        how_to_read=Markup(convert([markdown.HOW_TO_READ])),
-        how_to_read_protocols=Markup(convert([held_out.HOW_TO_READ])),
-        verdicts=Markup(convert([markdown.verdict_table(results)])),
+        how_to_read=Markup(convert(markdown.how_to_read())),
+        how_to_read_protocols=Markup(convert(held_out.how_to_read())),
+        verdicts=Markup(convert(markdown.verdict_table(results))),
         appendix=Markup(convert(held_out.appendix(results))),
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
@@ -190,8 +180,8 @@ class _Converter:
             "th_open": lambda *arguments: '<th scope="col">',
         }
 
-    def __call__(self, parts: Sequence[str]) -> str:
-        html: str = self._markdown.render("\n\n".join(part for part in parts if part))
+    def __call__(self, text: str) -> str:
+        html: str = self._markdown.render(text)
         # A screen reader would announce an empty header cell.
         return re.sub(r'<th scope="col"></th>', "<td></td>", html)
 

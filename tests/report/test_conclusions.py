@@ -230,7 +230,7 @@ def test_the_sections_name_every_method_and_what_is_missing():
     rows = (row(SOURCE, 0.9, None, REFERENCE, True), row("nearest neighbours", 0.95, standing=BETTER))
     missing = {"k-means: not run": (3, 4), "svm: did not converge": (7,)}
     full = entry(seeds={0: {}}, standings={"held_out": board(*rows, missing=missing)})
-    text = "\n\n".join(held_out_sections.sections(full))
+    text = held_out_sections.sections(full)
     assert "1. Published: leaks." in text
     assert f"**{SOURCE}** | 0.900 (0.880 to 0.920) | - |  |" in text
     assert "nearest neighbours | 0.950 (0.930 to 0.970) | +0.100 (+0.050 to +0.150) | better |" in text

@@ -158,14 +158,14 @@ def test_hostile_text_in_markdown_is_text():
     written = escaped(evil)
     assert "\n" not in written
     assert "<" not in written
-    read = page._Converter({})([f"Seed 7 failed: {written}."])
+    read = page._Converter({})(f"Seed 7 failed: {written}.")
     assert html.unescape(read) == f"<p>Seed 7 failed: {' '.join(evil.split())}.</p>\n"
 
 
 def test_figures_outside_of_the_report_are_not_taken_in(made):
     convert = page._Converter(made[0].figures)
-    assert "<img" not in convert(["![a secret](../results.json)"])
-    assert convert(["![no file](nowhere.png)"]) == "<p>no file</p>\n"
+    assert "<img" not in convert("![a secret](../results.json)")
+    assert convert("![no file](nowhere.png)") == "<p>no file</p>\n"
 
 
 @pytest.mark.parametrize(("published", "values", "interval"), [("0.5", [0.5], None), ("0.74", [0.1, 0.9], (0.0, 1.0))])
