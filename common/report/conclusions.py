@@ -1,22 +1,15 @@
 """Conclusions from the results, in words: pure functions that follow the same rules for every experiment."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, mode
 
+from common.comparison import verdicts
 from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE, Interval
 from common.comparison.prediction import decimals_of
 from common.comparison.standings import Standing
-from common.comparison.verdicts import (
-    EXACT,
-    REPRODUCED,
-    STAND_IN,
-    WITHIN_SPREAD,
-    GroupResult,
-    MemberResult,
-    lies_outside,
-)
 from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report.markup import number
@@ -36,45 +29,36 @@ NOT_SHOWN = "not shown better than chance"
 
 @dataclass(frozen=True)
 class HoldsUp:
-    """The AUROC of the source's method in both protocols, and the conclusion from it.
+    """The source's method in both protocols, and the conclusion from its AUROC.
 
     Attributes:
         verdict: one of `HOLDS_UP`, `WEAKER`, `OPEN`, `FAILS` and `NOT_SHOWN`.
-        method: the method.
-        published: mean AUROC over the seeds in the published protocol.
+        published: standing of the method in the published protocol.
         held_out: likewise, in the held-out protocol.
-        interval: 95 % interval of the held-out AUROC.
         gap_interval: 95 % interval of the held-out AUROC less the published one.
-        above_chance: number of held-out seeds with an AUROC above 0.5.
-        seeds: number of held-out seeds.
     """
 
     verdict: str
-    method: str
-    published: float
-    held_out: float
-    interval: Interval
+    published: Standing
+    held_out: Standing
     gap_interval: Interval
-    above_chance: int
-    seeds: int
 
     @property
     def by_seed(self) -> str:
-        """The number of seeds with an AUROC above 0.5, in words; empty if that holds in all or none."""
-        split = 0 < self.above_chance < self.seeds
-        return f"above 0.5 in {self.above_chance} of {self.seeds} seeds" if split else ""
+        """The number of held-out seeds with an AUROC above 0.5, in words; empty if that holds in all or none."""
+        above, seeds = self.held_out.seeds_above_chance, self.held_out.seeds
+        return f"above 0.5 in {above} of {seeds} seeds" if 0 < above < seeds else ""
 
     @property
     def sentence(self) -> str:
         """The verdict with its numbers, as a sentence."""
-        low, high = self.interval
+        held_out, (low, high), (fell, rose) = self.held_out, self.held_out.auroc_interval, self.gap_interval
         by_seed = f"; {self.by_seed}" if self.by_seed else ""
-        numbers = (
-            f"The AUROC of the {self.method} is {self.published:.3f} in the published protocol and {self.held_out:.3f} "
-            f"held out (95 % interval {low:.3f} to {high:.3f}{by_seed})"
+        return (
+            f"The AUROC of the {held_out.method} is {self.published.auroc:.3f} in the published protocol and "
+            f"{held_out.auroc:.3f} held out (95 % interval {low:.3f} to {high:.3f}{by_seed}), a change of {fell:+.3f} "
+            f"to {rose:+.3f}: {_MEANING[self.verdict]}."
         )
-        fell, rose = self.gap_interval
-        return f"{numbers}, a change of {fell:+.3f} to {rose:+.3f}: {_MEANING[self.verdict]}."
 
 
 _MEANING = {
@@ -95,24 +79,15 @@ def holds_up(entry: ExperimentResults) -> HoldsUp | None:
     published, held_out = (_reference_row(entry, protocol) for protocol in (PUBLISHED, HELD_OUT))
     if published is None or held_out is None or entry.held_out is None or entry.data != entry.held_out.data:
         return None
-    low, high = held_out.auroc_interval
     fell, rose = gap_interval(published, held_out)
-    if low <= 0.5 and published.auroc_interval[0] <= 0.5:
+    above_chance = held_out.auroc_interval[0] > 0.5
+    if not above_chance and published.auroc_interval[0] <= 0.5:
         verdict = NOT_SHOWN
     elif rose < -GAP:
-        verdict = WEAKER if low > 0.5 else FAILS
+        verdict = WEAKER if above_chance else FAILS
     else:
-        verdict = HOLDS_UP if fell >= -GAP and low > 0.5 else OPEN
-    return HoldsUp(
-        verdict,
-        held_out.method,
-        published.auroc,
-        held_out.auroc,
-        (low, high),
-        (fell, rose),
-        held_out.seeds_above_chance,
-        held_out.seeds,
-    )
+        verdict = HOLDS_UP if fell >= -GAP and above_chance else OPEN
+    return HoldsUp(verdict, published, held_out, (fell, rose))
 
 
 def gap_interval(published: Standing, held_out: Standing) -> Interval:
@@ -184,16 +159,14 @@ def reproduced(entry: ExperimentResults) -> str:
         return "not compared (stand-in data)"
     if not entry.seeds:
         return "not run"
-    summary, groups = entry.comparison.summary, entry.comparison.groups
-    verdicts = [group.verdict for group in groups if group.obtained == "one run"]
-    counts = {
-        "reproduced": sum(verdict == REPRODUCED for verdict in verdicts),
-        "within spread": sum(verdict == WITHIN_SPREAD for verdict in verdicts),
-        "outside": sum(lies_outside(verdict) for verdict in verdicts),
-    }
-    exact = f"{summary.exact} of {summary.exact_groups} {EXACT}" if summary.exact_groups else ""
-    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    one_run = f"of {len(verdicts)} from one run: {found}" if found else "" if verdicts else "no number from one run"
+    summary = entry.comparison.summary
+    found = [group.verdict for group in entry.comparison.groups if group.obtained == "one run"]
+    counts = Counter("outside" if verdicts.lies_outside(verdict) else verdict for verdict in found)
+    kinds = ", ".join(
+        f"{counts[kind]} {kind}" for kind in (verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside") if counts[kind]
+    )
+    exact = f"{summary.exact} of {summary.exact_groups} {verdicts.EXACT}" if summary.exact_groups else ""
+    one_run = f"of {len(found)} from one run: {kinds}" if kinds else "" if found else "no number from one run"
     return "; ".join(part for part in (exact, one_run) if part)
 
 
@@ -253,9 +226,7 @@ def picked_seed(entry: ExperimentResults) -> tuple[int, str] | None:
     if entry.own_data or entry.held_out is None:
         return None
     for loss in ("held_back.loss", "validation_loss.last"):
-        known = {
-            seed: value for seed, metrics in entry.held_out.seeds.items() if (value := metrics.get(loss)) is not None
-        }
+        known = entry.held_out.by_seed(loss)
         if len(known) > 1:
             return min(known, key=lambda seed: known[seed]), loss
     return None
@@ -324,9 +295,9 @@ def _epochs(entry: ExperimentResults, runs: Runs) -> list[str]:
 # One printed row.
 
 
-def outside_alone(member: MemberResult) -> bool:
+def outside_alone(member: verdicts.MemberResult) -> bool:
     """Check if a number lies outside both the range and the interval, but not after Holm's correction."""
-    if member.verdict not in (REPRODUCED, WITHIN_SPREAD) or member.interval is None:
+    if member.verdict not in (verdicts.REPRODUCED, verdicts.WITHIN_SPREAD) or member.interval is None:
         return False
     assert member.minimum is not None and member.maximum is not None
     published, half_unit = float(member.printed), 0.5 * 10.0 ** -decimals_of(member.printed)
@@ -334,48 +305,48 @@ def outside_alone(member: MemberResult) -> bool:
     return all(not low - half_unit <= published <= high + half_unit for low, high in ends)
 
 
-def spread_of(member: MemberResult, ends: tuple[float | None, float | None] | None) -> str:
+def spread_of(member: verdicts.MemberResult, ends: tuple[float | None, float | None] | None) -> str:
     """Format the two ends of a range with the decimals of the printed number."""
     if ends is None or ends[0] is None:
         return "-"
     return " to ".join(number(end, member.printed) for end in ends)
 
 
-def range_of(member: MemberResult) -> str:
+def range_of(member: verdicts.MemberResult) -> str:
     """Format the range of our values with the decimals of the printed number."""
     return spread_of(member, (member.minimum, member.maximum))
 
 
-def headline(group: GroupResult) -> list[str]:
+def headline(group: verdicts.GroupResult) -> list[str]:
     """Give the number that a row's verdict depends on: its name, the published value, and ours."""
-    if group.verdict == STAND_IN:
+    if group.verdict == verdicts.STAND_IN:
         return ["", "", "not compared"]
     if group.obtained == "context" and len(group.members) > 1:
         return [f"{len(group.members)} numbers", "", ""]
     if group.obtained == "exact":
         count = len(group.members)
-        agreeing = sum(member.verdict == EXACT for member in group.members)
+        agreeing = sum(member.verdict == verdicts.EXACT for member in group.members)
         return [f"all {count}", "", f"{agreeing} of {count} agree" if group.n else "-"]
     member = group.members[0] if group.obtained == "context" else deciding(group)
     ours = f"{number(member.mean, member.printed)} ({range_of(member)})"
     return [f"`{member.metric}`", shortened(member.printed), ours if member.n else "-"]
 
 
-def deciding(group: GroupResult) -> MemberResult:
+def deciding(group: verdicts.GroupResult) -> verdicts.MemberResult:
     """Find the number that a verdict depends on: the least likely one outside, or the free one least precisely known.
 
     The latter has the widest interval in relation to its tolerance.
     """
     free = [member for member in group.members if member.free]
-    if lies_outside(group.verdict):
-        outside = [member for member in group.members if lies_outside(member.verdict)]
+    if verdicts.lies_outside(group.verdict):
+        outside = [member for member in group.members if verdicts.lies_outside(member.verdict)]
         return min(outside, key=lambda member: (not member.free, member.p_value))
-    if group.verdict == WITHIN_SPREAD:
+    if group.verdict == verdicts.WITHIN_SPREAD:
         return max(free, key=lambda member: half_width(member) / (member.tolerance or math.inf))
     return free[-1]
 
 
-def half_width(member: MemberResult) -> float:
+def half_width(member: verdicts.MemberResult) -> float:
     """Compute half the width of the prediction interval of a number; 0 without one."""
     low, high = member.interval or (0.0, 0.0)
     return (high - low) / 2

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from common.comparison.leaderboard import REFERENCE
+from common.comparison.leaderboard import REFERENCE, Interval
 from common.comparison.standings import Standing, Standings
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report import conclusions
@@ -38,8 +38,7 @@ def _finding(entry: ExperimentResults) -> str:
     if finding is None:
         in_both = all(entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
         return "not compared: the protocols used different data" if in_both else "not run"
-    low, high = finding.interval
-    numbers = f"AUROC {finding.published:.3f}, held out {finding.held_out:.3f} ({low:.3f} to {high:.3f})"
+    numbers = f"AUROC {finding.published.auroc:.3f}, held out {_auroc(finding.held_out)}"
     return ", ".join(part for part in (f"**{finding.verdict}**: {numbers}", finding.by_seed) if part)
 
 
@@ -75,7 +74,7 @@ def sections(entry: ExperimentResults) -> str:
         aurocs=_aurocs(entry, runs),
         board=board,
         detectors=conclusions.detector_sentence(entry),
-        leaderboard=_leaderboard(board) if board else "",
+        leaderboard=_leaderboard(board) if board and board.rows else "",
         side_by_side=_side_by_side(entry),
     )
 
@@ -122,35 +121,20 @@ def _mean(found: Sequence[float]) -> str:
 
 
 def _leaderboard(board: Standings) -> str:
-    rows = []
-    for row in board.rows:
-        difference = "-"
-        if row.difference is not None and row.difference_interval is not None:
-            low, high = row.difference_interval
-            difference = f"{row.difference:+.3f} ({low:+.3f} to {high:+.3f})"
-        rows.append(
-            [
-                f"**{row.method}**" if row.ours else row.method,
-                _with_interval(row),
-                difference,
-                "" if row.standing == REFERENCE else row.standing,
-                f"{row.average_precision:.3f}",
-                f"{row.fpr_at_95_recall:.3f}",
-                _seconds(row.fit_seconds),
-                _seconds(row.score_seconds),
-            ]
-        )
-    headings = [
-        "method",
-        "AUROC, 95 % interval",
-        f"difference to the {board.reference}",
-        "it is",
-        "average precision",
-        "FPR at 95 % recall",
-        "fit, s",
-        "score, s",
+    rows = [
+        {
+            "method": _name(row),
+            "AUROC, 95 % interval": _auroc(row),
+            f"difference to the {board.reference}": _change(row.difference, row.difference_interval),
+            "it is": "" if row.standing == REFERENCE else row.standing,
+            "average precision": f"{row.average_precision:.3f}",
+            "FPR at 95 % recall": f"{row.fpr_at_95_recall:.3f}",
+            "fit, s": _seconds(row.fit_seconds),
+            "score, s": _seconds(row.score_seconds),
+        }
+        for row in board.rows
     ]
-    return table(headings, rows)
+    return table([*rows[0]], [[*row.values()] for row in rows])
 
 
 def _seconds(seconds: float | None) -> str:
@@ -162,22 +146,31 @@ def _side_by_side(entry: ExperimentResults) -> str:
     published_board, held_out_board = (entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
     if published_board is None or held_out_board is None:
         return ""
-    by_method = {row.method: row for row in published_board.rows}
+    published_rows = {row.method: row for row in published_board.rows}
     rows = []
     for held_out in held_out_board.rows:
-        published = by_method.get(held_out.method)
+        published = published_rows.get(held_out.method)
         if published is not None:
-            low, high = conclusions.gap_interval(published, held_out)
-            name = f"**{held_out.method}**" if held_out.ours else held_out.method
-            change = f"{held_out.auroc - published.auroc:+.3f} ({low:+.3f} to {high:+.3f})"
-            rows.append([name, _with_interval(published), _with_interval(held_out), change])
+            change = _change(held_out.auroc - published.auroc, conclusions.gap_interval(published, held_out))
+            rows.append([_name(held_out), _auroc(published), _auroc(held_out), change])
     headings = ["method", "AUROC, published protocol", "AUROC, held out", "change"]
     return f"The same methods in both protocols:\n\n{table(headings, rows)}" if rows else ""
 
 
-def _with_interval(row: Standing) -> str:
+def _name(row: Standing) -> str:
+    return f"**{row.method}**" if row.ours else row.method
+
+
+def _auroc(row: Standing) -> str:
     low, high = row.auroc_interval
     return f"{row.auroc:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _change(change: float | None, interval: Interval | None) -> str:
+    if change is None or interval is None:
+        return "-"
+    low, high = interval
+    return f"{change:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def appendix(results: Results) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from common.comparison.verdicts import EXACT, REPRODUCED, MemberResult, lies_outside
+from common.comparison.verdicts import EXACT, REPRODUCED, GroupResult, MemberResult, lies_outside
 from common.experiment import HELD_OUT, PUBLISHED
 from common.files import to_plain
 from common.report import conclusions, held_out, markdown
@@ -28,14 +28,14 @@ class Plot(NamedTuple):
 
     Attributes:
         dots: positions of our seeds.
-        band: ends of the prediction interval for one further run, if there is one.
+        band: ends of the prediction interval for one further run; empty if there is none.
         line: position of the published value.
         ends: labels of the two ends of the axis.
         words: description of the plot for screen readers.
     """
 
     dots: list[float]
-    band: tuple[float, float] | None
+    band: list[float]
     line: float
     ends: tuple[str, str]
     words: str
@@ -72,8 +72,14 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
     data = json.dumps(to_plain(explorable), separators=(",", ":")).replace("<", "\\u003c")
     return filled(
         "page.html.jinja",
-        first_page=first_page(results),
+        experiments=results.experiments,
         sections=sections,
+        conclusions=conclusions,
+        beaten=held_out.beaten,
+        headline_of=_headline,
+        mood=mood,
+        number=number,
+        interval_plot=plot,
         how_to_read=Markup(convert(markdown.how_to_read())),
         how_to_read_protocols=Markup(convert(held_out.how_to_read())),
         verdicts=Markup(convert(markdown.verdict_table(results))),
@@ -89,40 +95,12 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
 # The first page.
 
 
-def first_page(results: Results) -> list[dict[str, Any]]:
-    """Collect for each source its claim, and if it is reproduced, holds up, and is beaten by a detector."""
-    return [
-        {
-            "name": name,
-            "title": entry.description.title,
-            "claim": " ".join(entry.description.claim.split()),
-            "reproduced": conclusions.reproduced(entry),
-            "headline": _headline(entry),
-            "finding": conclusions.holds_up(entry),
-            "beaten": held_out.beaten(entry),
-            "stand_in": entry.stand_in,
-            "address": entry.source.address,
-        }
-        for name, entry in results.experiments.items()
-    ]
-
-
-def _headline(entry: ExperimentResults) -> dict[str, Any] | None:
-    """Describe the number that a source is quoted for; `None` if it has no such number."""
-    metric = entry.headline
+def _headline(entry: ExperimentResults) -> tuple[GroupResult, MemberResult] | None:
+    """Find the number that a source is quoted for, and its row; `None` if it has no such number."""
     for group in entry.comparison.groups:
         for member in group.members:
-            if member.metric == metric and group.obtained != "context":
-                values = entry.values(metric)
-                return {
-                    "title": group.title,
-                    "metric": metric,
-                    "published": conclusions.shortened(member.printed),
-                    "ours": number(member.mean, member.printed),
-                    "verdict": group.verdict,
-                    "mood": mood(group.verdict),
-                    "plot": plot(member, values) if values else None,
-                }
+            if member.metric == entry.headline and group.obtained != "context":
+                return group, member
     return None
 
 
@@ -154,11 +132,11 @@ def plot(member: MemberResult, values: Sequence[float]) -> Plot:
     if interval:
         words += f"; 95 % prediction interval {number(interval[0], printed)} to {number(interval[1], printed)}"
     return Plot(
-        [place(value) for value in values],
-        (place(interval[0]), place(interval[1])) if interval else None,
-        place(published),
-        (number(low, printed), number(high, printed)),
-        words,
+        dots=[place(value) for value in values],
+        band=[place(end) for end in interval or ()],
+        line=place(published),
+        ends=(number(low, printed), number(high, printed)),
+        words=words,
     )
 
 

@@ -84,10 +84,14 @@ class Runs:
     others: Mapping[str, int]
     damaged: tuple[str, ...]
 
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """Collect the defined values of a metric by seed."""
+        found = ((seed, metrics.get(metric)) for seed, metrics in self.seeds.items())
+        return {seed: float(value) for seed, value in found if value is not None}
+
     def values(self, metric: str) -> list[float]:
         """Collect the defined values of a metric over the seeds."""
-        found = (metrics.get(metric) for metrics in self.seeds.values())
-        return [float(value) for value in found if value is not None]
+        return [*self.by_seed(metric).values()]
 
 
 @dataclass(frozen=True, kw_only=True)
