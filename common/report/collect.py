@@ -4,9 +4,8 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from common.comparison.associations import Associations, associate
 from common.comparison.published import Published, read_published
@@ -18,19 +17,8 @@ from common.errors import RecordError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
 from common.files import from_plain
 from common.metrics.thresholds import Decision
-from common.report import figures
-from common.report.figures import Png
-from common.report.results import (
-    Ablation,
-    Description,
-    Environment,
-    ExperimentResults,
-    Figure,
-    ProtocolRuns,
-    Results,
-    Runs,
-    read_results,
-)
+from common.report import figures, results
+from common.report.results import ExperimentResults, Results
 from common.runs import records
 from common.runs.records import Record
 from common.runs.selection import Found, Selection, find_records, select
@@ -86,7 +74,7 @@ def collect(
             taken from its results.json.
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
     """
-    known = read_results(reference).experiments if (reference / "results.json").exists() else {}
+    known = results.read_results(reference).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     entries: dict[str, ExperimentResults] = {}
     pngs: dict[str, bytes] = {}
@@ -95,20 +83,15 @@ def collect(
     for experiment in experiments:
         name, published = experiment.name, read_published(experiment.name)
         found = [*find_records(out, name)]
-        selections = {protocol: _selected(found, experiment, protocol) for protocol in protocols}
+        config = experiment.config().to_dict()
+        selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
         entries[name], drawn = _results_of(experiment, published, found, selections, out, known.get(name))
         pngs |= drawn
         explorable[name] = {protocol: _explorable(experiment, selections[protocol]) for protocol in protocols}
         not_run |= published.not_run
     detectors = {detector.title: _settings(detector) for detector in DETECTORS.values()}
-    results = Results(experiments=entries, detectors=detectors, detectors_not_run=not_run)
-    return Report(results, pngs, explorable, out / "runs")
-
-
-def _selected(
-    found: Iterable[Found], experiment: Experiment, protocol: str, config: Mapping[str, Any] | None = None
-) -> Selection:
-    return select(found, protocol, config or experiment.config().to_dict(), experiment.revision)
+    content = Results(experiments=entries, detectors=detectors, detectors_not_run=not_run)
+    return Report(content, pngs, explorable, out / "runs")
 
 
 def _settings(detector: Detector) -> str:
@@ -116,7 +99,7 @@ def _settings(detector: Detector) -> str:
     return "; ".join(part for part in (detector.note, limit) if part)
 
 
-def describe(docstring: str) -> Description:
+def describe(docstring: str) -> results.Description:
     """Split the docstring of an experiment into its sections.
 
     A section begins with its name and a colon at the margin; the following lines of its text are indented by four
@@ -127,7 +110,7 @@ def describe(docstring: str) -> Description:
         name.lower(): textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
         for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL)
     }
-    return from_plain({"title": title.strip().rstrip("."), **sections}, Description)
+    return from_plain({"title": title.strip().rstrip("."), **sections}, results.Description)
 
 
 # One experiment.
@@ -150,23 +133,23 @@ def _results_of(
     runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
     comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
     boards = {protocol: standings(experiment, protocol, selection) for protocol, selection in selections.items()}
+    cache = out / "runs" / experiment.name / "figures"
     pngs: dict[str, bytes] = {}
 
-    def noted(drawn: Iterable[Png], *folders: str) -> tuple[Figure, ...]:
+    def noted(drawn: Iterable[figures.Png], *folders: str) -> tuple[results.Figure, ...]:
         files = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
         pngs.update({file: figure.png for file, figure in files.items()})
-        return tuple(Figure(file, figure.caption) for file, figure in files.items())
+        return tuple(results.Figure(file, figure.caption) for file, figure in files.items())
 
-    drawn = figures.draw(experiment, published, comparison, boards, selections, out)
-    other_protocols = {
-        protocol: ProtocolRuns(
-            **vars(_runs(published, selections[protocol], experiment.published_only)),
-            figures=noted(drawn[protocol].figures, protocol),
-            figure_seed=drawn[protocol].seed,
-        )
-        for protocol in selections
-        if protocol != PUBLISHED
-    }
+    other_protocols = {}
+    for protocol, selection in selections.items():
+        if protocol == PUBLISHED:
+            continue
+        drawn, seed = figures.of_one_run(experiment, protocol, selection, (), cache)
+        drawn += figures.best_roc(experiment, protocol, selection, boards[protocol], cache)
+        shared = vars(_runs(published, selection, experiment.published_only))
+        other_protocols[protocol] = results.ProtocolRuns(**shared, figures=noted(drawn, protocol), figure_seed=seed)
+    drawn, seed = figures.of_one_run(experiment, PUBLISHED, main, comparison.conditional, cache)
     entry = ExperimentResults(
         **vars(runs),
         comparison=comparison,
@@ -182,14 +165,14 @@ def _results_of(
         separation=_associations(published, main),
         beside={group.name: group.beside for group in published.groups if group.beside},
         variants=_ablations(experiment, published, ablated, main, reference),
-        overview=noted(drawn[PUBLISHED].overview),
-        figures=noted(drawn[PUBLISHED].figures),
-        figure_seed=drawn[PUBLISHED].seed,
+        overview=noted(figures.overview(published, comparison, main, cache)),
+        figures=noted(drawn),
+        figure_seed=seed,
     )
     return entry, pngs
 
 
-def _runs(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> Runs:
+def _runs(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> results.Runs:
     """Collect the runs of one selection.
 
     Metrics of single epochs that the source does not print are left out, since they would be most of results.json.
@@ -205,7 +188,7 @@ def _runs(published: Published, selection: Selection, without: tuple[str, ...] =
         return not name.startswith(without) and (name in printed or not re.search(r"\.epoch_\d+$", name))
 
     runs = {seed: record for seed, (_, record) in sorted(selection.runs.items())}
-    return Runs(
+    return results.Runs(
         seeds={
             seed: {name: value for name, value in record.metrics.items() if is_kept(name)}
             for seed, record in runs.items()
@@ -221,30 +204,23 @@ def _runs(published: Published, selection: Selection, without: tuple[str, ...] =
     )
 
 
-def _environments(found: Iterable[Record]) -> tuple[Environment, ...]:
+def _environments(found: Iterable[Record]) -> tuple[results.Environment, ...]:
     """Group runs by their environment; runs that differ only in the commit are one group with several commits."""
     groups: dict[str, list[Record]] = {}
     for record in found:
         key = json.dumps({name: value for name, value in record.environment.items() if name != "commit"})
         groups.setdefault(key, []).append(record)
-    return tuple(
-        _environment(
-            group[0].environment,
-            seeds=tuple(sorted(map(records.seed_of, group))),
-            commits=tuple(sorted({str(record.environment.get("commit") or "unknown") for record in group})),
-        )
-        for group in groups.values()
-    )
+    return tuple(map(_environment, groups.values()))
 
 
-def _environment(recorded: Mapping[str, Any], seeds: tuple[int, ...], commits: tuple[str, ...]) -> Environment:
-    """Describe an environment as far as it was recorded in the present form; older records may have another."""
-    names = {spec.name for spec in fields(Environment)}
-    known = {name: value for name, value in recorded.items() if name in names}
+def _environment(group: Sequence[Record]) -> results.Environment:
+    """Describe the environment of these runs as far as it was recorded in the present form; older ones may differ."""
+    seeds = tuple(sorted(map(records.seed_of, group)))
+    commits = tuple(sorted({str(record.environment.get("commit") or "unknown") for record in group}))
     try:
-        return from_plain({**known, "seeds": seeds, "commits": commits}, Environment)
+        return from_plain({**group[0].environment, "seeds": seeds, "commits": commits}, results.Environment)
     except ValueError:
-        return Environment(seeds=seeds, commits=commits)
+        return results.Environment(seeds=seeds, commits=commits)
 
 
 def _associations(published: Published, selection: Selection) -> Associations | None:
@@ -262,7 +238,7 @@ def _associations(published: Published, selection: Selection) -> Associations | 
 def _ablated(experiment: Experiment, found: Sequence[Found], main: Selection) -> dict[str, Selection]:
     """Select the runs of each ablation; those without finished runs on the data of the main runs are left out."""
     selections = {
-        label: _selected(found, experiment, PUBLISHED, config.to_dict())
+        label: select(found, PUBLISHED, config.to_dict(), experiment.revision)
         for label, config in experiment.ablated().items()
     }
     return {label: one for label, one in selections.items() if one.runs and one.data == main.data}
@@ -274,7 +250,7 @@ def _ablations(
     ablated: Mapping[str, Selection],
     main: Selection,
     reference: ExperimentResults | None,
-) -> tuple[Ablation, ...]:
+) -> tuple[results.Ablation, ...]:
     """Collect the ablations that were run here, and for the others those of the reference report."""
     printed = published.metrics()
     ours = []
@@ -286,7 +262,7 @@ def _ablations(
         comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
         main_runs = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
         ours.append(
-            Ablation(
+            results.Ablation(
                 **{**vars(runs), "seeds": seeds},
                 label=label,
                 changes=experiment.ablated()[label].changes(),

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from common import figures, files
 from common.comparison.prediction import SeedMetrics, values_of
 from common.comparison.published import Published
 from common.comparison.standings import Standings, scores_of
-from common.comparison.verdicts import Comparison, GroupResult, MemberResult
+from common.comparison.verdicts import Comparison, ConditionalResult, GroupResult, MemberResult
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
 from common.figures import CLASS_COLOURS, WIDTH, CaptionedFigure
@@ -37,20 +37,6 @@ class Png:
     name: str
     caption: str
     png: bytes
-
-
-class Drawn(NamedTuple):
-    """The figures of one protocol.
-
-    Attributes:
-        overview: the figure of all published numbers against ours, if there is one.
-        figures: the figures of one seed, and those over all seeds.
-        seed: that seed; `None` without figures.
-    """
-
-    overview: list[Png]
-    figures: list[Png]
-    seed: int | None
 
 
 def _kept(path: Path, inputs: Any, draw: Callable[[], list[CaptionedFigure]]) -> list[Png]:
@@ -84,41 +70,15 @@ _CODE = _code()
 # The figures of one experiment.
 
 
-def draw(
-    experiment: Experiment,
-    published: Published,
-    comparison: Comparison,
-    boards: Mapping[str, Standings | None],
-    selections: Mapping[str, Selection],
-    out: Path,
-) -> dict[str, Drawn]:
-    """Draw the figures of an experiment in each protocol.
-
-    The figures of a single run are those of the first seed that meets the conditions of the source.
+def overview(published: Published, comparison: Comparison, selection: Selection, folder: Path) -> list[Png]:
+    """Draw all published numbers from one run against ours, if there are both and the runs used the real data.
 
     Args:
-        experiment: the experiment.
         published: the published numbers.
         comparison: the verdicts on them.
-        boards: the ranking of all methods by protocol.
-        selections: the finished runs by protocol.
-        out: folder that contains `runs/`.
+        selection: the runs in the published protocol.
+        folder: folder of the cache files.
     """
-    folder = out / "runs" / experiment.name / "figures"
-    drawn = {}
-    for protocol, selection in selections.items():
-        if protocol == PUBLISHED:
-            overview = _overview(published, comparison, selection, folder)
-            order = _by_condition(comparison, selection)
-            drawn[protocol] = Drawn(overview, *_of_a_seed(experiment, protocol, selection, order, folder))
-        else:
-            of_seed, seed = _of_a_seed(experiment, protocol, selection, sorted(selection.runs), folder)
-            best = _best_roc(experiment, protocol, selection, boards[protocol], folder)
-            drawn[protocol] = Drawn([], [*of_seed, *best], seed)
-    return drawn
-
-
-def _overview(published: Published, comparison: Comparison, selection: Selection, folder: Path) -> list[Png]:
     one_run = [group for group in comparison.groups if group.obtained == "one run"]
     if not selection.runs or selection.stand_in or not one_run:
         return []
@@ -131,19 +91,27 @@ def _overview(published: Published, comparison: Comparison, selection: Selection
     return _kept(path, [one_run, scales, seeds], lambda: [published_against_ours(one_run, scales, seeds)])
 
 
-def _by_condition(comparison: Comparison, selection: Selection) -> list[int]:
-    """Order the seeds: first those that meet all conditions of the source, then the others."""
-    return sorted(
-        selection.runs, key=lambda seed: (not all(seed in given.seeds for given in comparison.conditional), seed)
-    )
-
-
-def _of_a_seed(
-    experiment: Experiment, protocol: str, selection: Selection, seeds: Sequence[int], folder: Path
+def of_one_run(
+    experiment: Experiment,
+    protocol: str,
+    selection: Selection,
+    conditional: Sequence[ConditionalResult],
+    folder: Path,
 ) -> tuple[list[Png], int | None]:
-    """Draw the figures of the first of these seeds whose arrays are complete, and give that seed."""
+    """Draw the figures of the first seed that meets the conditions of the source and whose arrays are complete.
+
+    Args:
+        experiment: the experiment.
+        protocol: the protocol.
+        selection: the runs in this protocol.
+        conditional: the conditions. If no seed meets them, the figures are those of the first seed.
+        folder: folder of the cache files.
+
+    Returns:
+        The figures and the seed; no figures and `None` if no seed has complete arrays.
+    """
     functions = experiment.figures if protocol == PUBLISHED else experiment.held_out_figures
-    for seed in seeds:
+    for seed in sorted(selection.runs, key=lambda seed: (not all(seed in given.seeds for given in conditional), seed)):
         place, record = selection.runs[seed]
 
         def draw_all(place: Path = place, record: Record = record) -> list[CaptionedFigure]:
@@ -159,12 +127,8 @@ def _of_a_seed(
     return [], None
 
 
-def _best_roc(
-    experiment: Experiment,
-    protocol: str,
-    selection: Selection,
-    board: Standings | None,
-    folder: Path,
+def best_roc(
+    experiment: Experiment, protocol: str, selection: Selection, board: Standings | None, folder: Path
 ) -> list[Png]:
     """Draw the ROC curves of the best methods of a protocol on the test samples of its first seed."""
     if board is None or not board.rows:
