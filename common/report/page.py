@@ -57,6 +57,7 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
     convert = _Converter(figures)
     sections = []
     for name, entry in results.experiments.items():
+        # The title has a heading of the page's own. The threshold explorer comes before the first section of the text.
         _, _, text = markdown.experiment(name, entry).partition("\n\n")
         about, heading, numbers = text.partition("\n\n### ")
         sections.append(
