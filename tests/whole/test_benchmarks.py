@@ -4,17 +4,29 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from benchmarks import measure, notebooks, ours, table
+from benchmarks import limit, measure, notebooks, ours, problems, table
 from benchmarks.growth import GROWTHS
+from benchmarks.limit import Limit, Product
 from benchmarks.measure import Cost, Measurement, Ratio
 from benchmarks.problems import Problem
-from benchmarks.rows import MEASURED_EPOCHS, NOTEBOOK, OURS, PUBLISHED_EPOCHS, PYTORCH, ROWS
+from benchmarks.rows import (
+    MEASURED_EPOCHS,
+    NOTEBOOK,
+    OURS,
+    OURS_APART,
+    PUBLISHED_EPOCHS,
+    PYTORCH,
+    PYTORCH_ONE_THREAD,
+    ROWS,
+    SEEDS,
+)
 from common.data.windows import curve_shift, windows
 from common.experiment import load_experiment
 from common.files import ROOT
 from experiments import EXPERIMENTS, curves_dense_ae, mnist_dense_ae, rare_event_lstm_ae
 
 CURVES = next(row for row in ROWS if row.name == "curves_dense_ae")
+TEN_CURVES = next(row for row in ROWS if row.name == "curves_dense_ae:0-9")
 
 
 # The harness.
@@ -104,12 +116,173 @@ def test_without_pytorch_its_columns_stay_empty():
 
 def test_all_tables_render_and_replace_what_was_there():
     growth = (GROWTHS[0], Measurement(Cost(1.0, 1.0), 600.0), Measurement(Cost(99.0, 101.0), 900.0))
-    generated = table.render({"machine": "a machine"}, [(CURVES, curves_measured())], [growth])
+    limits = {"curves_dense_ae": Limit("Dense", 10**9, 1e11, 2e11, 0.1, 0.5)}
+    results = [(CURVES, curves_measured()), (TEN_CURVES, ten_seeds(1.0, 2.0, 4.0))]
+    generated = table.render({"machine": "a machine"}, results, limits, [growth])
     text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
     replaced = table.insert(text, generated)
     assert "old" not in replaced and replaced.startswith("before") and replaced.endswith("after\n")
     assert "a machine" in replaced and "101 x" in replaced
     assert table.insert(replaced, generated) == replaced
+
+
+def cells_of(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def seeds_measured(first, epoch, only_first=False):
+    """Ten trainings of 20 epochs, with a start in each of them, or only in the first one."""
+    epochs = {}
+    for seed in range(SEEDS):
+        start = 0.0 if only_first and seed > 0 else first - epoch
+        epochs[f"curves_dense_ae:{seed}"] = [Cost(epoch + start, 0.0), *[Cost(epoch, 0.0)] * 19]
+    return Measurement(Cost(sum(cost.seconds for costs in epochs.values() for cost in costs), 0.0), epochs=epochs)
+
+
+def ten_seeds(epoch, first, pytorch_epoch):
+    return {
+        OURS: [seeds_measured(first, epoch, only_first=True)],
+        OURS_APART: [seeds_measured(first, epoch)],
+        PYTORCH: [seeds_measured(pytorch_epoch, pytorch_epoch)],
+        PYTORCH_ONE_THREAD: [seeds_measured(pytorch_epoch, pytorch_epoch)],
+    }
+
+
+def test_ten_seeds_that_start_once_gain_all_that_is_possible():
+    # Published are 100 epochs of 0.01 s; the start takes 1 s. Apart 10 x 2 s, together 1 s + 10 x 1 s.
+    cells = cells_of(table.seeds_table([(TEN_CURVES, ten_seeds(0.01, 1.01, 0.022))]).splitlines()[-1])
+    assert cells[1:6] == ["**1.8**", "1.8", "**2.0**", "1, reached", "**2.0**"]
+    assert cells[6:8] == ["11", "20"]
+
+
+def test_a_process_for_each_seed_is_a_way_of_its_own(monkeypatch):
+    asked = []
+
+    def child(*arguments):
+        asked.append(arguments[:2])
+        return Measurement(Cost(2.0, 3.0), 500.0, 400.0, {arguments[0]: [Cost(1.0, 1.0)]})
+
+    monkeypatch.setattr(measure, "_child", child)
+    measured = measure.run_in_children(TEN_CURVES, OURS_APART, {})
+    assert asked == [(f"curves_dense_ae:{seed}", OURS) for seed in range(SEEDS)]
+    assert measured.cost == Cost(20.0, 30.0)
+    assert len(measured.epochs) == SEEDS
+    assert measure.run_in_children(TEN_CURVES, OURS, {}).cost == Cost(2.0, 3.0)
+    assert asked[SEEDS:] == [("curves_dense_ae:0-9", OURS)]
+
+
+def test_the_seeds_of_a_row():
+    drawn = problems.load_problems("curves_dense_ae:3-4")
+    assert [problem.seed for problem in drawn] == [3, 4]
+    assert [problem.seed for problem in problems.load_problems("curves_dense_ae")] == [0]
+
+
+# The limit of the machine.
+
+
+def layer(name, *arguments, **options):
+    return getattr(notebooks.start_keras().layers, name)(*arguments, **options)
+
+
+@pytest.mark.parametrize("name", ["mnist_conv_ae", "curves_dense_ae", "mnist_dense_ae"])
+def test_operations_are_those_that_tensorflow_counts(name):
+    keras = notebooks.start_keras()
+    import tensorflow as tf
+    from tensorflow.compat.v1 import profiler
+
+    model = tiny_problem(name).build()
+    if "conv" in name:
+        # Of transposed convolutions TensorFlow counts the output at the borders of which there is none.
+        model = keras.Sequential(
+            [
+                layer("Input", (28, 28, 1)),
+                layer("Conv2D", 3, 3, strides=2, padding="same"),
+                layer("Conv2D", 2, (7, 5)),
+            ]
+        )
+    graph = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec((1, *SHAPES[name]))).graph
+    options = profiler.ProfileOptionBuilder.float_operation() | {"output": "none"}
+    counted = profiler.profile(graph, cmd="op", options=options)
+    expected = sum(child.float_ops for child in flattened(counted) if child.name in ("MatMul", "Conv2D"))
+    assert sum(product.operations for product in limit.products(model)) == expected
+
+
+def flattened(node):
+    """The entries of a profile by operation, each of which is a child of the one before."""
+    while node.children:
+        (node,) = node.children
+        yield node
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(7, 1, "valid"), (3, 2, "same"), (7, 2, "same")])
+def test_a_transposed_convolution_takes_as_many_operations_as_the_convolution_back(size, stride, padding):
+    keras = notebooks.start_keras()
+    there = keras.Sequential([layer("Input", (28, 28, 3)), layer("Conv2D", 2, size, strides=stride, padding=padding)])
+    back = keras.Sequential(
+        [
+            layer("Input", there.output_shape[1:]),
+            layer("Conv2DTranspose", 3, size, strides=stride, padding=padding),
+        ]
+    )
+    assert back.output_shape == (None, 28, 28, 3)
+    (one,), (other,) = limit.products(there), limit.products(back)
+    assert one.operations == other.operations
+
+
+def test_operations_of_an_lstm_counted_by_hand():
+    model = tiny_problem("rare_event_lstm_ae").build()
+    cells, steps, sensors = [(59, 32), (32, 16), (16, 16), (16, 32)], 5, 59
+    expected = sum(2 * 4 * units * (inputs + units) * steps for inputs, units in cells) + 2 * 32 * sensors * steps
+    assert sum(product.operations for product in limit.products(model)) == expected
+
+
+def test_operations_of_a_training_counted_by_hand():
+    layers = [Product("Dense", 1, 3, 2, 1), Product("Dense", 1, 2, 3, 1)]
+    # Of 12 operations each: forward both, by the weights both, by the inputs the second; and 2 validated samples.
+    assert limit.training_operations(layers, samples=10, validated=2) == 10 * 5 * 12 + 2 * 2 * 12
+
+
+def test_multiplied_are_the_matrices_that_are_counted(monkeypatch):
+    layers, multiplied = [Product("Dense", 2, 3, 5, 1), Product("LSTM", 1, 5, 4, 3)], []
+
+    class Matrix(np.ndarray):
+        def __matmul__(self, other):
+            multiplied.append(2 * self.shape[0] * self.shape[1] * other.shape[1])
+
+    matrices = limit._matrices
+    monkeypatch.setattr(
+        limit,
+        "_matrices",
+        lambda *arguments: [
+            (times, *(array.view(Matrix) for array in arrays)) for times, *arrays in matrices(*arguments)
+        ],
+    )
+    limit.multiply(layers, samples=7, batch_size=4, validated=3)
+    assert sum(multiplied) == limit.training_operations(layers, samples=7, validated=3)
+
+
+def test_a_limit_from_the_marks():
+    costs = {
+        limit.PEAK_ONE_THREAD: [Cost(0.5, 0.0), Cost(0.25, 0.0)],
+        limit.PEAK_ALL_THREADS: [Cost(0.125, 0.0)],
+        limit.PRODUCTS: [Cost(0.1, 0.0), Cost(0.3, 0.0), Cost(0.2, 0.0)],
+        limit.DESCENT: [Cost(9.0, 0.0), Cost(0.4, 0.0), Cost(0.4, 0.0)],
+    }
+    found = limit.limit_of("curves_dense_ae", Measurement(Cost(1.0, 1.0), epochs=costs))
+    assert found[:1] == ("Dense",) and found[2:] == (2 * limit.SIDE**3 * 4, 2 * limit.SIDE**3 * 8, 0.2, 0.4)
+    # 1600 curves, 256-128-64-16-4 and back.
+    forward = 2 * 2 * (256 * 128 + 128 * 64 + 64 * 16 + 16 * 4)
+    assert found.operations == 1600 * (3 * forward - 2 * 256 * 128)
+
+
+def test_what_an_epoch_takes_its_time_for():
+    # An epoch takes 1 s, of which products at the peak 0.01 s, of their sizes 0.1 s, with gradient descent 0.5 s.
+    found = Limit("Dense", 10**9, 1e11, 2e11, 0.1, 0.5)
+    (cells,) = [cells_of(table.spent_table([(CURVES, curves_measured(), found)]).splitlines()[-1])]
+    assert cells[1:5] == ["1%", "9%", "50%", "40%"]
+    assert cells[5].startswith("memory")
+    cells = cells_of(table.peak_table([(CURVES, curves_measured(), found)]).splitlines()[-1])
+    assert cells[1:5] == ["1.0", "100", "200", "1%"]
 
 
 def test_a_text_without_markers_is_refused():
