@@ -15,6 +15,7 @@ Three rules, fixed before any detector was scored on these data:
       numbers becomes an error.
 """
 
+import pkgutil
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +29,9 @@ KEPT_VARIANCE = 0.95
 SLOW_FIT_LIMIT = 2000
 
 
-# Functions that build the estimator of each detector, and scoring functions for those without `score_samples`.
+def _sklearn(path: str, **settings: Any) -> Any:
+    """Make a scikit-learn estimator; its module is imported only then, since that is slow."""
+    return pkgutil.resolve_name(f"sklearn.{path}")(**settings)
 
 
 class _RandomScores:
@@ -44,101 +47,22 @@ class _RandomScores:
         return np.random.default_rng(self._seed).random(len(x))
 
 
-def _centring(training: Training, seed: int) -> Any:
-    from sklearn.preprocessing import StandardScaler
-
-    return StandardScaler(with_std=False)
-
-
-def _length(centring: Any, x: NDArray[np.float64]) -> Scores:
-    return np.asarray(np.linalg.norm(centring.transform(x), axis=1))
-
-
-def _pca(training: Training, seed: int) -> Any:
-    from sklearn.decomposition import PCA
-
-    return PCA(n_components=training.code_size, svd_solver="covariance_eigh")
-
-
-def _pca_error(pca: Any, x: NDArray[np.float64]) -> Scores:
-    return np.asarray(reconstruction_error(x, pca.inverse_transform(pca.transform(x))))
-
-
-def _nearest_neighbors(training: Training, seed: int) -> Any:
-    from sklearn.neighbors import NearestNeighbors
-
-    return NearestNeighbors()
-
-
-def _farthest_neighbor_distance(neighbors: Any, x: NDArray[np.float64]) -> Scores:
-    distances, _ = neighbors.kneighbors(x)
-    return np.asarray(distances[:, -1])
-
-
-def _local_outlier_factor(training: Training, seed: int) -> Any:
-    from sklearn.neighbors import LocalOutlierFactor
-
-    return LocalOutlierFactor(novelty=True)
-
-
-def _isolation_forest(training: Training, seed: int) -> Any:
-    from sklearn.ensemble import IsolationForest
-
-    return IsolationForest(random_state=seed)
-
-
-def _one_class_svm(training: Training, seed: int) -> Any:
-    from sklearn.svm import OneClassSVM
-
-    return OneClassSVM()
-
-
-def _gaussian_mixture(training: Training, seed: int) -> Any:
-    from sklearn.mixture import GaussianMixture
-
-    # With a single component, the random initialisation has no effect on the result.
-    return _behind_pca_if_wide(training, GaussianMixture(random_state=0))
-
-
 def _kernel_density(training: Training, seed: int) -> Any:
-    from sklearn.neighbors import KernelDensity
-
     # All samples in one leaf, so that the density is a plain sum. With a tree, cancellation between its bounds loses
     # the density of distant samples: log densities on the paper machine were wrong by up to 270 (scikit-learn 1.9.1).
     # Open issue: https://github.com/scikit-learn/scikit-learn/issues/27186
-    return _behind_pca_if_wide(training, KernelDensity(leaf_size=max(len(training.x), 1)))
-
-
-def _elliptic_envelope(training: Training, seed: int) -> Any:
-    from sklearn.covariance import EllipticEnvelope
-
-    return _behind_pca_if_wide(training, EllipticEnvelope(random_state=seed))
-
-
-def _kmeans(training: Training, seed: int) -> Any:
-    from sklearn.cluster import KMeans
-
-    return KMeans(random_state=seed)
-
-
-def _nearest_centre_distance(kmeans: Any, x: NDArray[np.float64]) -> Scores:
-    return np.asarray(kmeans.transform(x).min(axis=1))
+    return _behind_pca_if_wide(training, _sklearn("neighbors.KernelDensity", leaf_size=max(len(training.x), 1)))
 
 
 def _behind_pca_if_wide(training: Training, estimator: Any) -> Any:
     """Return the estimator, or for more than `MOST_COMPONENTS` features a pipeline of PCA and the estimator."""
-    from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer
-
     if training.x.shape[1] <= MOST_COMPONENTS:
         return estimator
-    pca = PCA(n_components=KEPT_VARIANCE, svd_solver="covariance_eigh")
-    return make_pipeline(pca, FunctionTransformer(_leading_components), estimator)
+    from sklearn.pipeline import make_pipeline
 
-
-def _leading_components(projections: NDArray[np.float64]) -> NDArray[np.float64]:
-    return projections[:, :MOST_COMPONENTS]
+    pca = _sklearn("decomposition.PCA", n_components=KEPT_VARIANCE, svd_solver="covariance_eigh")
+    leading = _sklearn("preprocessing.FunctionTransformer", func=lambda projections: projections[:, :MOST_COMPONENTS])
+    return make_pipeline(pca, leading, estimator)
 
 
 _BEHIND_PCA = (
@@ -154,52 +78,64 @@ CLASSICAL: dict[str, Detector] = {
         note="looks at nothing; shows what chance gives",
     ),
     "mean_distance": Detector(
-        "distance to the mean", _centring, random=False, score=_length, note="Euclidean, of the unscaled features"
+        "distance to the mean",
+        lambda training, seed: _sklearn("preprocessing.StandardScaler", with_std=False),
+        score=lambda centring, x: np.linalg.norm(centring.transform(x), axis=1),
+        note="Euclidean, of the unscaled features",
     ),
     "pca": Detector(
         "PCA reconstruction error",
-        _pca,
-        random=False,
-        score=_pca_error,
+        lambda training, seed: _sklearn(
+            "decomposition.PCA", n_components=training.code_size, svd_solver="covariance_eigh"
+        ),
+        score=lambda pca, x: reconstruction_error(x, pca.inverse_transform(pca.transform(x))),
         note="as many components as the autoencoder's code has numbers; solved exactly, where the default would pick a "
         "randomised solver for some shapes",
     ),
     "knn": Detector(
         "k-nearest-neighbour distance",
-        _nearest_neighbors,
-        random=False,
-        score=_farthest_neighbor_distance,
+        lambda training, seed: _sklearn("neighbors.NearestNeighbors"),
+        score=lambda neighbors, x: neighbors.kneighbors(x)[0][:, -1],
         note="to the fifth nearest training sample (scikit-learn's default number of neighbours)",
     ),
     "local_outlier_factor": Detector(
         "local outlier factor",
-        _local_outlier_factor,
-        random=False,
+        lambda training, seed: _sklearn("neighbors.LocalOutlierFactor", novelty=True),
         note="novelty=True, so that test samples are no neighbours of each other",
     ),
-    "isolation_forest": Detector("isolation forest", _isolation_forest, random=True),
-    "one_class_svm": Detector("one-class SVM", _one_class_svm, random=False, fit_limit=SLOW_FIT_LIMIT),
+    "isolation_forest": Detector(
+        "isolation forest",
+        lambda training, seed: _sklearn("ensemble.IsolationForest", random_state=seed),
+        random=True,
+    ),
+    "one_class_svm": Detector(
+        "one-class SVM", lambda training, seed: _sklearn("svm.OneClassSVM"), fit_limit=SLOW_FIT_LIMIT
+    ),
     "gaussian_mixture": Detector(
-        "Gaussian mixture", _gaussian_mixture, random=False, note=f"one component (the default); {_BEHIND_PCA}"
+        "Gaussian mixture",
+        # With a single component, the random initialisation has no effect on the result.
+        lambda training, seed: _behind_pca_if_wide(training, _sklearn("mixture.GaussianMixture", random_state=0)),
+        note=f"one component (the default); {_BEHIND_PCA}",
     ),
     "kernel_density": Detector(
         "kernel density",
         _kernel_density,
-        random=False,
         note=f"bandwidth 1 (the default), summed over all training samples without a tree; {_BEHIND_PCA}",
     ),
     "elliptic_envelope": Detector(
         "elliptic envelope (robust covariance)",
-        _elliptic_envelope,
+        lambda training, seed: _behind_pca_if_wide(
+            training, _sklearn("covariance.EllipticEnvelope", random_state=seed)
+        ),
         random=True,
         fit_limit=SLOW_FIT_LIMIT,
         note=_BEHIND_PCA,
     ),
     "kmeans": Detector(
         "k-means distance",
-        _kmeans,
+        lambda training, seed: _sklearn("cluster.KMeans", random_state=seed),
         random=True,
-        score=_nearest_centre_distance,
+        score=lambda kmeans, x: kmeans.transform(x).min(axis=1),
         note="to the nearest of eight centres (the default)",
     ),
 }

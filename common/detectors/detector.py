@@ -50,7 +50,7 @@ class Detector:
     Attributes:
         title: name of the detector in tables.
         build: `build(training, seed)` makes the unfitted estimator or pipeline.
-        random: true if the scores depend on the seed even when the data are the same.
+        random: true if the scores depend on the seed even when the data are the same. Default: false.
         fit_limit: largest number of training samples to fit on. Default: all.
         revision: version number of the computation; raise it when the scores change. Default: 1.
         note: settings other than scikit-learn's defaults, and why. Default: none.
@@ -60,8 +60,8 @@ class Detector:
 
     title: str
     build: Callable[[Training, int], Any]
-    random: bool
+    random: bool = False
     fit_limit: int | None = None
     revision: int = 1
     note: str = ""
-    score: Callable[[Any, NDArray[np.float64]], Scores] = _improbability
+    score: Callable[[Any, NDArray[np.float64]], NDArray[np.floating]] = _improbability

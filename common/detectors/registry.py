@@ -44,6 +44,7 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
     if x_train.shape[1] != x_test.shape[1]:
         raise ValueError(f"Training {x_train.shape} and test samples {x_test.shape} must agree in features")
     x_fit = x_train[fitted_rows(len(x_train), detector.fit_limit)]
+    samples = f"{len(x_fit)} training and {len(x_test)} test samples of {x_fit.shape[1]} features"
     try:
         # Build the estimator first: the thread limit affects only libraries that are already loaded.
         estimator = detector.build(Training(x_train, splits.code_size), seed)
@@ -54,9 +55,9 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
             scores = np.asarray(detector.score(estimator, x_test), np.float64)
             scored = time.perf_counter()
     except (ValueError, Warning) as error:
-        raise DataError(f"The detector {name} fails on {_shapes(x_fit, x_test)}: {error}") from error
+        raise DataError(f"The detector {name} fails on {samples}: {error}") from error
     if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
-        raise DataError(f"The detector {name} gives no finite score to some of {_shapes(x_fit, x_test)}")
+        raise DataError(f"The detector {name} gives no finite score to some of {samples}")
     return Detection(scores, fitted - started, scored - fitted, len(x_fit))
 
 
@@ -98,7 +99,3 @@ def _warnings_as_errors() -> Iterator[None]:
         for category in (UserWarning, RuntimeWarning):
             warnings.simplefilter("error", category)
         yield
-
-
-def _shapes(x_fit: NDArray[np.float64], x_test: NDArray[np.float64]) -> str:
-    return f"{len(x_fit)} training and {len(x_test)} test samples of {x_fit.shape[1]} features"
