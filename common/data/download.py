@@ -5,7 +5,6 @@ redirection, and at most one byte more than the known size is read.
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -18,11 +17,6 @@ from common.errors import DataError
 
 TRIES = 3
 SECONDS_TO_WAIT = 5
-_CHUNK = 1 << 16
-
-
-class _WrongContentError(Exception):
-    """The downloaded bytes differ from the expected file in size or digest."""
 
 
 class _HttpsRedirects(HTTPRedirectHandler):
@@ -53,65 +47,58 @@ def download(addresses: Sequence[str], target: Path, size: int, sha256: str) -> 
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+            unfinished = Path(folder, target.name)
+            unfinished.write_bytes(_download_from_any(addresses, size, sha256))
+            unfinished.replace(target)
     except OSError as error:
         raise DataError(f"cannot be written to {target.parent}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            _download_from_any(addresses, file, size, sha256)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def _download_from_any(addresses: Sequence[str], file: IO[bytes], size: int, sha256: str) -> None:
+def _download_from_any(addresses: Sequence[str], size: int, sha256: str) -> bytes:
     problems = []
     for address in addresses:
-        problem = _download_with_retries(address, file, size, sha256)
-        if problem is None:
-            return
-        problems.append(f"{address}: {problem}")
+        try:
+            return _download_with_retries(address, size, sha256)
+        except DataError as error:
+            problems.append(f"{address}: {error}")
     raise DataError("cannot be downloaded: " + "; ".join(problems))
 
 
-def _download_with_retries(address: str, file: IO[bytes], size: int, sha256: str) -> str | None:
-    """Download from one address, in up to `TRIES` attempts; return the error of the last one, `None` on success."""
-    problem = None
+def _download_with_retries(address: str, size: int, sha256: str) -> bytes:
+    """Download from one address, in up to `TRIES` attempts.
+
+    Raises:
+        DataError: all attempts failed, with the error of the last one.
+    """
+    problem = ""
     for _ in range(TRIES):
         try:
-            _transfer(address, file, size, sha256)
-            return None
+            return _read(address, size, sha256)
         except HTTPError as error:
             problem = f"HTTP status {error.code}"
             if error.code < 500:
                 break
         except URLError as error:
             # No further attempt: without a network it would only wait for the same time-out again.
-            return f"no connection ({error.reason})"
-        except (OSError, HTTPException, _WrongContentError) as error:
+            problem = f"no connection ({error.reason})"
+            break
+        except (OSError, HTTPException, DataError) as error:
             problem = str(error) or type(error).__name__
-    return problem
+    raise DataError(problem)
 
 
-def _transfer(address: str, file: IO[bytes], size: int, sha256: str) -> None:
-    file.seek(0)
-    file.truncate()
-    digest = hashlib.sha256()
-    left = size
+def _read(address: str, size: int, sha256: str) -> bytes:
     with open_address(address) as response:
         # One byte more than expected is enough to see that the file is too long.
-        while chunk := response.read(min(_CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                raise _WrongContentError(f"expected {size} bytes, but more came")
-            digest.update(chunk)
-            file.write(chunk)
-    if left:
-        raise _WrongContentError(f"expected {size} bytes, found {size - left}")
-    if digest.hexdigest() != sha256:
-        raise _WrongContentError(f"expected sha256 {sha256}, found {digest.hexdigest()}")
+        content: bytes = response.read(size + 1)
+    if len(content) > size:
+        raise DataError(f"expected {size} bytes, but more came")
+    if len(content) < size:
+        raise DataError(f"expected {size} bytes, found {len(content)}")
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256:
+        raise DataError(f"expected sha256 {sha256}, found {digest}")
+    return content
 
 
 def _require_https(address: str) -> None:
