@@ -5,6 +5,7 @@ The table has 63 columns, in any order: `time`, `y` (1 in the rows where the pap
 every cell is checked, and the error message gives row and column of the first wrong one.
 """
 
+import contextlib
 import csv
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +21,6 @@ SENSORS = tuple(f"x{number}" for number in range(1, 62))
 COLUMNS = ("time", "y", *SENSORS)
 _DATE_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S")
 
-
 # A smaller table cannot be split into training, validation and test parts with both classes in each.
 FEWEST_ROWS = 100
 
@@ -34,12 +34,11 @@ class Table(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """The unconverted cells of a file, row by row, with the number of each row in the file."""
+    """The unconverted cells of a file: below the header, the number of each row in the file, and its cells."""
 
     path: Path
     header: list[str]
-    numbers: list[int]
-    rows: Sequence[Sequence[Any]]
+    rows: list[tuple[int, Sequence[Any]]]
     decimal_comma: bool = False
 
 
@@ -56,33 +55,26 @@ def read_table(path: Path) -> Table:
     cells = _read_xlsx(path) if path.suffix.lower() == ".xlsx" else _read_csv(path)
     _require_columns(cells)
     _require_rectangle(cells)
-    return Table(
-        _times(cells),
-        _breaks(cells),
-        np.column_stack([_convert(cells, sensor, _decimal(cells)) for sensor in SENSORS]),
-    )
+    time, y = _times(cells), _breaks(cells)
+    number = _number_with_comma if cells.decimal_comma else _number
+    return Table(time, y, np.column_stack([_convert(cells, sensor, number) for sensor in SENSORS]))
 
 
 # Reading the cells of a file.
 
 
 def _read_csv(path: Path) -> _Cells:
-    numbers: list[int] = []
-    rows: list[Sequence[Any]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = _delimiter(file.readline())
+            delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
             header = _header(next(reader, []))
-            for row in reader:
-                if any(row):
-                    numbers.append(reader.line_num)
-                    rows.append(row)
+            rows: list[tuple[int, Sequence[Any]]] = [(reader.line_num, row) for row in reader if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table in UTF-8: {error}") from error
-    comma = delimiter != "," and any("," in cell for row in rows for cell in row)
-    return _Cells(path, header, numbers, rows, comma)
+    comma = delimiter != "," and any("," in cell for _, row in rows for cell in row)
+    return _Cells(path, header, rows, comma)
 
 
 def _header(row: Sequence[Any]) -> list[str]:
@@ -91,10 +83,6 @@ def _header(row: Sequence[Any]) -> list[str]:
     while names and not names[-1]:
         names.pop()
     return names
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
 
 
 def _read_xlsx(path: Path) -> _Cells:
@@ -114,8 +102,7 @@ def _read_xlsx(path: Path) -> _Cells:
     header = _header(lines[0][1]) if lines else []
     filled = [(number, row) for number, row in lines[1:] if any(cell is not None for cell in row)]
     # A row may lack its trailing empty cells.
-    padded = [(*row, *[None] * (len(header) - len(row))) for _, row in filled]
-    return _Cells(path, header, [number for number, _ in filled], padded)
+    return _Cells(path, header, [(number, (*row, *[None] * (len(header) - len(row)))) for number, row in filled])
 
 
 # Checking the schema.
@@ -142,7 +129,7 @@ def _require_columns(cells: _Cells) -> None:
 
 def _require_rectangle(cells: _Cells) -> None:
     width = len(cells.header)
-    for number, row in zip(cells.numbers, cells.rows, strict=True):
+    for number, row in cells.rows:
         if len(row) != width and (len(row) < width or any(cell not in (None, "") for cell in row[width:])):
             raise DataError(
                 f"{cells.path}, row {number}: expected {width} cells as in the header, found {len(row)} "
@@ -173,7 +160,7 @@ def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.nd
     """Convert every cell of one column; raise `DataError` for the first cell that cannot be converted."""
     index = cells.header.index(column)
     values = []
-    for row, line in enumerate(cells.rows):
+    for row, (_, line) in enumerate(cells.rows):
         try:
             values.append(convert(line[index]))
         except ValueError as error:
@@ -182,9 +169,10 @@ def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.nd
 
 
 def _refuse(cells: _Cells, row: int, column: str, expected: str) -> NoReturn:
-    cell = cells.rows[row][cells.header.index(column)]
+    number, line = cells.rows[row]
+    cell = line[cells.header.index(column)]
     found = "an empty cell" if cell in (None, "") else repr(cell)
-    raise DataError(f"{cells.path}, row {cells.numbers[row]}, column {column}: found {found}, expected {expected}")
+    raise DataError(f"{cells.path}, row {number}, column {column}: found {found}, expected {expected}")
 
 
 # Converting one cell. Each function raises ValueError with a description of the expected value.
@@ -203,10 +191,8 @@ def _time(cell: Any) -> np.datetime64:
 
 def _parse_time(text: str) -> datetime:
     for form in _DATE_FORMATS:
-        try:
+        with contextlib.suppress(ValueError):
             return datetime.strptime(text, form)
-        except ValueError:
-            continue
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
@@ -214,30 +200,22 @@ def _parse_time(text: str) -> datetime:
 
 
 def _label(cell: Any) -> int:
-    if isinstance(cell, bool) or not isinstance(cell, int | float | str) or cell not in (0, 1, "0", "1", "0.0", "1.0"):
+    if isinstance(cell, bool) or cell not in (0, 1, "0", "1", "0.0", "1.0"):
         raise ValueError("0 or 1")
     return int(float(cell))
-
-
-def _decimal(cells: _Cells) -> Callable[[Any], float]:
-    return _number_with_comma if cells.decimal_comma else _number
 
 
 def _number(cell: Any) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         raise ValueError("a finite number")
-    # Python's float() would also accept 1_000.
-    number = math.nan if isinstance(cell, str) and "_" in cell else _float(cell)
+    try:
+        # Python's float() would also accept 1_000.
+        number = math.nan if isinstance(cell, str) and "_" in cell else float(cell)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
         raise ValueError("a finite number with a decimal point")
     return number
-
-
-def _float(cell: Any) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
 
 
 def _number_with_comma(cell: str) -> float:
