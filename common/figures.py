@@ -70,8 +70,7 @@ def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **sha
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH if columns > 1 or wide else WIDTH * 0.7, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
-    return figure, axes
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared).ravel()
 
 
 def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
@@ -170,10 +169,8 @@ def confusion_matrix(axis: Any, labels: NDArray[np.integer], predictions: NDArra
     from sklearn import metrics
 
     counts = metrics.confusion_matrix(labels, predictions, labels=[0, 1])
-    names = list(CLASS_NAMES)
-    seaborn.heatmap(
-        counts, annot=True, fmt="d", cbar=False, xticklabels=names, yticklabels=names, cmap="Blues", ax=axis
-    )
+    names = {"xticklabels": list(CLASS_NAMES), "yticklabels": list(CLASS_NAMES)}
+    seaborn.heatmap(counts, annot=True, fmt="d", cbar=False, cmap="Blues", ax=axis, **names)
     axis.set(xlabel="predicted class", ylabel="true class", aspect="equal")
 
 
@@ -187,21 +184,13 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
         parameters: number of weights of each layer, the same shape.
     """
     box = {"boxstyle": "round,pad=0.5", "facecolor": "#eef3f7", "edgecolor": CLASS_COLOURS[0]}
+    style = {"ha": "center", "va": "center", "bbox": box, "annotation_clip": False}
     above = None
     for row, (name, shape, count) in enumerate(zip(names, shapes, parameters, strict=True)):
         words = [str(name), f"output {shape}", *([f"{count:,} parameters"] if count else [])]
         # The arrow connects the centres of two boxes and is clipped at their edges.
-        arrow = {"arrowstyle": "<-", "color": "#606060", "shrinkA": 0, "shrinkB": 0, "patchB": above}
-        label = axis.annotate(
-            "   ".join(words),
-            xy=(0.5, 1 - row),
-            xytext=(0.5, -row),
-            ha="center",
-            va="center",
-            bbox=box,
-            arrowprops=arrow if above else None,
-            annotation_clip=False,
-        )
+        arrow = {"arrowstyle": "<-", "color": "#606060", "shrinkA": 0, "shrinkB": 0, "patchB": above} if above else None
+        label = axis.annotate("   ".join(words), xy=(0.5, 1 - row), xytext=(0.5, -row), arrowprops=arrow, **style)
         above = label.get_bbox_patch()
     axis.set(xlim=(0, 1), ylim=(0.6 - len(names), 0.6))
     axis.set_axis_off()
@@ -227,8 +216,8 @@ def errors_by_time(arrays: Arrays) -> CaptionedFigure:
     axes[0].plot(_times(arrays, "test")[before], arrays["scores"][before], ".", **style)
     breaks = arrays["break_times"][arrays["break_times"] >= arrays["test_times"][0]]
     for number, moment in enumerate(breaks.astype("datetime64[s]")):
-        label = {"label": "break"} if number == 0 else {}
-        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, **label)
+        label = "break" if number == 0 else None
+        axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, label=label)
     axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **THRESHOLD_LINE)
     axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
     axes[0].legend(markerscale=3, loc="lower right", fontsize="small")

@@ -101,12 +101,8 @@ class Found(NamedTuple):
     digest: str
 
 
-def _read_datasets() -> dict[str, DataSet]:
-    content = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
-    return {name: files.from_plain({"name": name, **entry}, DataSet) for name, entry in content.items()}
-
-
-DATASETS = _read_datasets()
+_ENTRIES = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
+DATASETS = {name: files.from_plain({"name": name, **entry}, DataSet) for name, entry in _ENTRIES.items()}
 
 
 # The public functions, used by the runs and the command line.
@@ -131,8 +127,8 @@ def load(name: str, source: Source = AUTO) -> Any:
         data = stand_ins.draw(name)
     else:
         kind, read = (paper_machine.Table, _read_table) if name == "processminer" else (Images, _read_images)
-        key = f"{found.digest} {FORMAT}"
-        data = kind(**files.kept_arrays(files.CACHE / f"{name}.npz", key, lambda: read(found)._asdict()))
+        path, key = files.CACHE / f"{name}.npz", f"{found.digest} {FORMAT}"
+        data = kind(**files.kept_arrays(path, key, lambda: read(found)._asdict()))
     return _to_frame(data) if isinstance(data, paper_machine.Table) else data
 
 
@@ -194,12 +190,10 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     """Find the files of a data set, and download them if they are missing; `None` means to use the stand-in."""
     if source.mode == "stand-in":
         return None
-    found = _find(dataset, source)
-    if found is not None:
+    if found := _find(dataset, source):
         return found
     trouble = _try_to_fetch(dataset.name, files.RAW_DATA)
-    found = None if trouble else _find(dataset, source)
-    if found is not None:
+    if not trouble and (found := _find(dataset, source)):
         return found
     problem = f"{trouble or dataset.name + ' is missing'} (looked in {', '.join(map(str, _places(source)))})"
     if source.mode == "real":
@@ -223,11 +217,7 @@ def _try_to_fetch(name: str, folder: Path) -> str | None:
 
 def _places(source: Source) -> list[Path]:
     """List the folders to search, in order. Folders that the user named must exist."""
-    named = []
-    if source.data_dir is not None:
-        named.append(Path(source.data_dir))
-    if os.environ.get("ANOMALY_DATA"):
-        named.append(Path(os.environ["ANOMALY_DATA"]))
+    named = [Path(place) for place in (source.data_dir, os.environ.get("ANOMALY_DATA")) if place]
     for place in named:
         if not place.is_dir():
             raise DataError(f"there is no data directory {place}; correct --data-dir or $ANOMALY_DATA")
@@ -236,12 +226,8 @@ def _places(source: Source) -> list[Path]:
 
 
 def _find(dataset: DataSet, source: Source) -> Found | None:
-    for place in _places(source):
-        for folder in (place / dataset.folder, place):
-            found = _find_in(dataset, folder)
-            if found is not None:
-                return found
-    return None
+    folders = [folder for place in _places(source) for folder in (place / dataset.folder, place)]
+    return next((found for folder in folders if (found := _find_in(dataset, folder))), None)
 
 
 def _find_in(dataset: DataSet, folder: Path) -> Found | None:
@@ -305,13 +291,9 @@ def _warn_once(message: str) -> None:
 
 def _read_images(found: Found) -> Images:
     read = images.read_images(found.files)
-    digest = hashlib.sha256()
-    for array in read:
-        digest.update(array.tobytes())
-    if digest.hexdigest() != found.digest:
-        raise DataError(
-            f"{found.files[0]}: expected pixels and labels of sha256 {found.digest}, found {digest.hexdigest()}"
-        )
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in read)).hexdigest()
+    if digest != found.digest:
+        raise DataError(f"{found.files[0]}: expected pixels and labels of sha256 {found.digest}, found {digest}")
     return read
 
 
