@@ -85,10 +85,9 @@ def medians(name: str, parts: Mapping[str, Part]) -> dict[str, Metric]:
     test = parts["test"]
     errors = {f"{part}_normal": parts[part].normal_errors for part in PARTS}
     errors["test_anomaly"] = test.errors[test.labels == 1]
+    missing = Undefined("there is no such sample")
     return {
-        f"{name}.{which}_median": float(np.median(of_it.mean(axis=1)))
-        if len(of_it)
-        else Undefined("there is no such sample")
+        f"{name}.{which}_median": float(np.median(of_it.mean(axis=1))) if len(of_it) else missing
         for which, of_it in errors.items()
     }
 

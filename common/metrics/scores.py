@@ -14,6 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CLASSES = ("normal", "anomaly")
+# The reason why a number of a classification report is undefined for a class.
+_REASONS = {
+    "precision": "nothing was called {}",
+    "recall": "there is no {} sample",
+    "f1": "there is no {} sample and nothing was called one",
+}
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,10 @@ def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLik
         raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} must agree in shape")
     columns = precision_recall_fscore_support(labels, predictions, labels=[0, 1], zero_division=np.nan)
     metrics: dict[str, Metric] = {f"{method}.accuracy": float(np.mean(labels == predictions))}
-    for name, column in zip(("precision", "recall", "f1"), columns, strict=False):
+    for (name, reason), column in zip(_REASONS.items(), columns, strict=False):
         for class_name, value in zip(CLASSES, column, strict=True):
-            metrics[f"{method}.{class_name}.{name}"] = (
-                Undefined(_why_undefined(name, class_name)) if np.isnan(value) else float(value)
-            )
+            undefined = Undefined(reason.format(class_name))
+            metrics[f"{method}.{class_name}.{name}"] = undefined if np.isnan(value) else float(value)
     return metrics
 
 
@@ -97,12 +102,14 @@ def confusion_counts(method: str, labels: ArrayLike, predictions: ArrayLike) -> 
     Returns:
         `<method>.tn`, `<method>.fp`, `<method>.fn` and `<method>.tp`.
     """
+    return {f"{method}.{name}": count for name, count in count_outcomes(labels, predictions).items()}
+
+
+def count_outcomes(labels: ArrayLike, predictions: ArrayLike) -> dict[str, int]:
+    """Count true and false negatives and positives, as `confusion_counts` does, by names without a prefix."""
     labels, predictions = _binary("labels", labels), _binary("predictions", predictions)
-    outcomes = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
-    return {
-        f"{method}.{name}": int(np.sum((labels == true) & (predictions == predicted)))
-        for name, (true, predicted) in outcomes.items()
-    }
+    counts = np.bincount(2 * labels + predictions, minlength=4).tolist()
+    return dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
 
 
 def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
@@ -183,11 +190,3 @@ def _binary(what: str, values: ArrayLike) -> NDArray[np.int_]:
     if array.ndim != 1 or len(array) == 0 or len(strange):
         raise ValueError(f"{what} must be a non-empty vector of 0 and 1. Received: shape {array.shape}, {strange[:3]}")
     return array.astype(int)
-
-
-def _why_undefined(metric: str, class_name: str) -> str:
-    if metric == "precision":
-        return f"nothing was called {class_name}"
-    if metric == "recall":
-        return f"there is no {class_name} sample"
-    return f"there is no {class_name} sample and nothing was called one"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import ThresholdError
-from common.metrics.scores import Metric, Undefined, classification_metrics, confusion_counts
+from common.metrics.scores import Metric, Undefined, classification_metrics, confusion_counts, count_outcomes
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,11 @@ def decisions(
         scores: their anomaly scores, the same shape.
         thresholds: threshold of each rule; rules without a finite one are left out.
     """
-    made = []
-    for rule, threshold in thresholds.items():
-        if threshold is not None and np.isfinite(threshold.value):
-            counts = confusion_counts("", labels, threshold.flag(scores))
-            found = {name.removeprefix("."): count for name, count in counts.items() if isinstance(count, int)}
-            made.append(Decision(rule, array, threshold.value, found))
-    return made
+    return [
+        Decision(rule, array, threshold.value, count_outcomes(labels, threshold.flag(scores)))
+        for rule, threshold in thresholds.items()
+        if threshold is not None and np.isfinite(threshold.value)
+    ]
 
 
 def fixed(value: float) -> Threshold:
@@ -151,15 +149,9 @@ def break_even(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshol
     if positives == 0 or len(equal) == 0:
         return None
     first = equal[0]
-    return _of_labelled(
-        float(thresholds[first]),
-        "break-even of precision and recall",
-        fitted_on,
-        labels,
-        scores,
-        precision=float(caught[first] / flagged[first]),
-        recall=float(caught[first] / positives),
-    )
+    precision, recall = caught[first] / flagged[first], caught[first] / positives
+    rule = "break-even of precision and recall"
+    return _of_labelled(thresholds[first], rule, fitted_on, labels, scores, precision, recall)
 
 
 def best_f1(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold | None:
@@ -187,23 +179,22 @@ def best_f1(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold |
     caught = positives - np.searchsorted(np.sort(scores[labels == 1]), candidates, side="right")
     f1 = 2 * caught / (flagged + positives)
     best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-    return _of_labelled(
-        float(candidates[best]),
-        "best F1 of the anomaly",
-        fitted_on,
-        labels,
-        scores,
-        precision=float(caught[best] / flagged[best]),
-        recall=float(caught[best] / positives),
-    )
+    precision, recall = caught[best] / flagged[best], caught[best] / positives
+    return _of_labelled(candidates[best], "best F1 of the anomaly", fitted_on, labels, scores, precision, recall)
 
 
 def _of_labelled(
-    value: float, rule: str, fitted_on: str, labels: NDArray[np.int_], scores: NDArray[np.float64], **counted: float
+    value: float,
+    rule: str,
+    fitted_on: str,
+    labels: NDArray[np.int_],
+    scores: NDArray[np.float64],
+    precision: float,
+    recall: float,
 ) -> Threshold:
     normal = scores[labels == 0]
     achieved = float(np.mean(normal > value)) if len(normal) else None
-    return Threshold(value, rule, fitted_on, len(scores), achieved_rate=achieved, **counted)
+    return Threshold(float(value), rule, fitted_on, len(scores), None, achieved, float(precision), float(recall))
 
 
 def threshold_metrics(
@@ -225,22 +216,23 @@ def threshold_metrics(
         ThresholdError: labels other than 0 and 1, shapes that differ, no scores, or a score that is NaN.
     """
     labels, scores = _labelled(labels, scores)
-    flagged = (Threshold(np.inf, "", "", 0) if threshold is None else threshold).flag(scores)
+    used = threshold or Threshold(np.inf, "", "", 0)
+    flagged = used.flag(scores)
     metrics: dict[str, Metric] = {
-        f"{method}.threshold": np.inf if threshold is None else threshold.value,
-        f"{method}.fitted_on_n": 0 if threshold is None else threshold.n,
-        f"{method}.false_positive_rate": float(np.mean(flagged[labels == 0]))
-        if np.any(labels == 0)
-        else Undefined("there is no normal sample"),
+        f"{method}.threshold": used.value,
+        f"{method}.fitted_on_n": used.n,
+        f"{method}.false_positive_rate": Undefined("there is no normal sample"),
         **classification_metrics(f"{method}.test", labels, flagged),
         **confusion_counts(f"{method}.test", labels, flagged),
     }
-    if threshold is not None and threshold.intended_rate is not None:
-        metrics[f"{method}.intended_rate"] = threshold.intended_rate
+    if np.any(labels == 0):
+        metrics[f"{method}.false_positive_rate"] = float(np.mean(flagged[labels == 0]))
+    if used.intended_rate is not None:
+        metrics[f"{method}.intended_rate"] = used.intended_rate
     if threshold is None:
         return {name: Undefined("the rule found no threshold") for name in metrics}
-    if not np.isfinite(threshold.value):
-        flags = "no sample" if threshold.value > 0 else "every sample"
+    if not np.isfinite(used.value):
+        flags = "no sample" if used.value > 0 else "every sample"
         metrics[f"{method}.threshold"] = Undefined(f"{flags} is flagged, whatever its score")
     return metrics
 
