@@ -15,6 +15,7 @@ with probability p (1 - p)^n. This is at most 6.7 % for n = 5 and 4.3 % for n = 
 outside is not called `differs`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -194,44 +195,18 @@ def compare(
         failed_seeds: seeds without metrics, which count as missing everywhere.
         stand_in: true if the runs used stand-in data; then no verdict is given.
     """
-    if stand_in:
-        return _uncompared(published, seeds, failed_seeds)
-    groups = tuple(judge_group(group, seeds, len(failed_seeds)) for group in published.groups)
-    claims = tuple(judge_claim(claim, seeds, len(failed_seeds)) for claim in published.claims)
-    conditional = tuple(
-        judge_given(condition, published.groups, seeds, len(failed_seeds)) for condition in published.conditions
-    )
-    failed = tuple(sorted(failed_seeds))
-    return Comparison(published.experiment, len(seeds), failed, groups, claims, summarise(groups), conditional)
-
-
-def _uncompared(published: Published, seeds: SeedMetrics, failed_seeds: Sequence[int]) -> Comparison:
-    """Describe our numbers beside the published ones, without any verdict."""
-    groups = []
-    for group in published.groups:
-        members = [
-            replace(_describe(group, metric, seeds, len(failed_seeds)), interval=None) for metric in group.numbers
-        ]
-        groups.append(_group_result(group, members, members, STAND_IN))
-    failed = tuple(sorted(failed_seeds))
-    return Comparison(published.experiment, len(seeds), failed, tuple(groups), (), summarise(groups))
-
-
-def _group_result(
-    group: Group, members: Sequence[MemberResult], deciding: Sequence[MemberResult], verdict: str
-) -> GroupResult:
-    n = min(member.n for member in deciding)
-    return GroupResult(
-        group.name,
-        group.title,
-        group.obtained,
-        group.where,
-        verdict,
-        verdict not in _WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS,
-        n,
-        max(member.missing for member in deciding),
-        tuple(members),
-        group.address,
+    failed = len(failed_seeds)
+    groups = tuple(judge_group(group, seeds, failed, stand_in) for group in published.groups)
+    claims = () if stand_in else tuple(judge_claim(claim, seeds, failed) for claim in published.claims)
+    conditions = () if stand_in else published.conditions
+    return Comparison(
+        published.experiment,
+        len(seeds),
+        tuple(sorted(failed_seeds)),
+        groups,
+        claims,
+        summarise(groups),
+        tuple(judge_given(condition, published.groups, seeds, failed) for condition in conditions),
     )
 
 
@@ -245,99 +220,97 @@ def summarise(groups: Sequence[GroupResult]) -> Summary:
     judged = [group for group in groups if group.verdict not in _WITHOUT_SEEDS]
     exact = [group for group in judged if group.obtained == "exact"]
     one_run = [group for group in judged if group.obtained == "one run"]
-    verdicts: dict[str, int] = {}
-    for group in groups:
-        verdicts[group.verdict] = verdicts.get(group.verdict, 0) + 1
     return Summary(
         exact=sum(group.verdict == EXACT for group in exact),
         exact_groups=len(exact),
         outside=sum(lies_outside(group.verdict) for group in one_run),
         one_run_groups=len(one_run),
         expected_outside=SIGNIFICANCE * len(one_run),
-        verdicts=verdicts,
+        verdicts=dict(Counter(group.verdict for group in groups)),
     )
 
 
 # One group.
 
 
-def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0) -> GroupResult:
+def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0, stand_in: bool = False) -> GroupResult:
     """Give the verdict on one printed row or curve.
 
     Args:
         group: the published numbers.
         seeds: metrics by seed, `None` for undefined ones.
         failed: number of seeds without any metrics, which are shown beside the verdict.
+        stand_in: true if the runs used stand-in data; then our numbers are described without a verdict.
     """
-    members = [_describe(group, metric, seeds, failed) for metric in group.numbers]
-    deciding = [member for member in members if member.free] or members
-    if not any(member.metric in values for member in deciding for values in seeds.values()):
+    predictions = {} if stand_in else _predictions(group, seeds)
+    members = [_describe(group, metric, seeds, failed, predictions.get(metric)) for metric in group.numbers]
+    deciding = members if stand_in else [member for member in members if member.free] or members
+    n = min(member.n for member in deciding)
+    if stand_in:
+        verdict = STAND_IN
+    elif not any(member.metric in values for member in deciding for values in seeds.values()):
         verdict = NOT_RUN
     elif group.obtained == "exact":
         members = [_judge_exact(member, seeds) for member in members]
         verdict = EXACT if all(member.verdict == EXACT for member in members) else DIFFERS
     elif group.obtained != "one run":
         verdict = CONTEXT
-    elif min(member.n for member in deciding) < MINIMUM_SEEDS:
+    elif n < MINIMUM_SEEDS:
         verdict = NO_VERDICT
     else:
-        members = _judge_one_run(group, members, seeds)
+        members = _judge_one_run(members, predictions)
         verdict = _verdict_of_row(members)
-    return _group_result(group, members, deciding, verdict)
+    provisional = verdict not in _WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
+    missing = max(member.missing for member in deciding)
+    place = group.name, group.title, group.obtained, group.where
+    return GroupResult(*place, verdict, provisional, n, missing, tuple(members), group.address)
 
 
-def _describe(group: Group, metric: str, seeds: SeedMetrics, failed: int) -> MemberResult:
-    values = values_of(metric, seeds)
-    n = len(values)
-    described = MemberResult(
+def _predictions(group: Group, seeds: SeedMetrics) -> dict[str, Prediction]:
+    """Predict one further run for each number of a one-run row that is defined in enough seeds."""
+    values = {metric: values_of(metric, seeds) for metric in group.numbers}
+    return {
+        metric: Prediction(values[metric], printed, group.scale, group.cases)
+        for metric, printed in group.numbers.items()
+        if group.obtained == "one run" and len(values[metric]) >= MINIMUM_SEEDS
+    }
+
+
+def _describe(
+    group: Group, metric: str, seeds: SeedMetrics, failed: int, prediction: Prediction | None
+) -> MemberResult:
+    values, one_run = values_of(metric, seeds), group.obtained == "one run"
+    return MemberResult(
         metric,
         group.numbers[metric],
-        free=group.obtained == "one run" and metric in group.free,
-        n=n,
-        missing=len(seeds) - n + failed,
-        tolerance=group.tolerance_of(metric) if group.obtained == "one run" else None,
-    )
-    if n == 0:
-        return described
-    return replace(
-        described,
-        mean=float(np.mean(values)),
-        standard_deviation=spread(values) if n > 1 else None,
-        minimum=min(values),
-        maximum=max(values),
-        interval=(
-            Prediction(values, group.numbers[metric], group.scale, group.cases).interval()
-            if group.obtained == "one run" and n >= MINIMUM_SEEDS
-            else None
-        ),
+        free=one_run and metric in group.free,
+        n=len(values),
+        missing=len(seeds) - len(values) + failed,
+        mean=float(np.mean(values)) if values else None,
+        standard_deviation=spread(values) if len(values) > 1 else None,
+        minimum=min(values, default=None),
+        maximum=max(values, default=None),
+        interval=prediction.interval() if prediction else None,
+        tolerance=group.tolerance_of(metric) if one_run else None,
     )
 
 
 def _judge_exact(member: MemberResult, seeds: SeedMetrics) -> MemberResult:
     texts = {format_as_printed(value, member.printed) for value in values_of(member.metric, seeds)}
-    undefined = len(seeds) - member.n
-    agrees = texts == {member.printed} and not undefined
+    agrees = texts == {member.printed} and member.n == len(seeds)
     return replace(member, verdict=EXACT if agrees else DIFFERS)
 
 
-def _judge_one_run(group: Group, members: list[MemberResult], seeds: SeedMetrics) -> list[MemberResult]:
+def _judge_one_run(members: Sequence[MemberResult], predictions: Mapping[str, Prediction]) -> list[MemberResult]:
     """Give the verdicts on all numbers of a row that are defined in enough seeds, with Holm's correction."""
-    judged = {
-        member.metric: Prediction(values_of(member.metric, seeds), member.printed, group.scale, group.cases)
-        for member in members
-        if member.n >= MINIMUM_SEEDS
-    }
-    adjusted = holm({metric: prediction.p_value() for metric, prediction in judged.items()})
-    return [
-        replace(
-            member,
-            p_value=adjusted[member.metric],
-            verdict=_one_run_verdict(judged[member.metric], adjusted[member.metric], member),
-        )
-        if member.metric in judged
-        else member
-        for member in members
-    ]
+    adjusted = holm({metric: prediction.p_value() for metric, prediction in predictions.items()})
+    judged = []
+    for member in members:
+        if prediction := predictions.get(member.metric):
+            p_value = adjusted[member.metric]
+            member = replace(member, p_value=p_value, verdict=_one_run_verdict(prediction, p_value, member))
+        judged.append(member)
+    return judged
 
 
 def _one_run_verdict(prediction: Prediction, adjusted_p: float, member: MemberResult) -> str:
