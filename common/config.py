@@ -17,12 +17,7 @@ ConfigT = TypeVar("ConfigT", bound="BaseConfig")
 
 
 def option(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: Any = None,
+    default: Any, help: str, *, minimum: float | None = None, maximum: float | None = None, choices: Any = None
 ) -> Any:
     """Make a field of a `Config`.
 
@@ -94,21 +89,17 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
     group = parser.add_argument_group("hyperparameters (defaults as published)")
     hints = typing.get_type_hints(config_type)
     for spec in fields(config_type):
-        hint = hints[spec.name]
+        hint, flag = hints[spec.name], f"--{spec.name.replace('_', '-')}"
         if hint is bool:
-            group.add_argument(
-                _flag(spec.name),
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=f"{spec.metadata['help']} (default: {'yes' if spec.default else 'no'})",
-            )
+            text = f"{spec.metadata['help']} (default: {'yes' if spec.default else 'no'})"
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
             continue
         several = typing.get_origin(hint) is tuple
         # The type of one entry of a tuple, or the first type of a union such as `int | None`.
         hint = (typing.get_args(hint) or (hint,))[0]
         default = " ".join(str(entry) for entry in default) if isinstance(default := spec.default, tuple) else default
         group.add_argument(
-            _flag(spec.name),
+            flag,
             type=hint,
             nargs="+" if several else None,
             choices=spec.metadata["choices"],
@@ -116,10 +107,6 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
             default=argparse.SUPPRESS,
             help=spec.metadata["help"] + ("" if default is None else f" (default: {default})"),
         )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def from_options(config_type: type[ConfigT], options: argparse.Namespace) -> ConfigT:

@@ -40,8 +40,9 @@ def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
     samples of runs by Welch's t-test, with Holm's correction over all metrics.
     """
     metrics = sorted({name for values in reference.values() for name in values})
-    p_values = {name: _welch(values_of(name, reference), values_of(name, ours)) for name in metrics}
-    adjusted = holm({name: p for name, p in p_values.items() if p is not None})
+    samples = {name: (values_of(name, reference), values_of(name, ours)) for name in metrics}
+    enough = {name: pair for name, pair in samples.items() if min(map(len, pair)) >= MINIMUM_SEEDS}
+    adjusted = holm({name: welch_p(*pair) for name, pair in enough.items()})
     return [_agreement(name, reference, ours, adjusted.get(name)) for name in metrics]
 
 
@@ -70,8 +71,3 @@ def _close(a: Value, b: Value) -> bool:
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
-
-
-def _welch(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Test two samples for unequal means; `None` below three values on a side."""
-    return None if min(len(a), len(b)) < MINIMUM_SEEDS else welch_p(a, b)

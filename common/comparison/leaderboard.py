@@ -18,7 +18,7 @@ neighbours in time are similar, and if there are few groups, the intervals are s
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -205,26 +205,20 @@ def _replicated_aurocs(
     seeds: Mapping[int, Scored], replicates: int, random_state: int
 ) -> dict[str, NDArray[np.float64]]:
     """Compute the AUROC by method, shape `(replicates, seeds)`; NaN where it is undefined."""
-    rankings, places = _distinct_rankings(seeds)
+    numbers = np.unique(np.concatenate([np.asarray(scored.groups) for scored in seeds.values()]))
+    rankings, places = _distinct_rankings(seeds, numbers)
     values = {key: np.empty(replicates) for key in rankings}
-    for chunk, weights in _weights(seeds, replicates, random_state):
+    random = np.random.default_rng([random_state, 0])
+    for start in range(0, replicates, _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, replicates))
+        # The counts of each group, shape `(groups, replicates of the chunk)`.
+        weights = np.ascontiguousarray(_draw_counts(random, len(numbers), chunk.stop - chunk.start).T)
         for key, ranking in rankings.items():
             values[key][chunk] = ranking.weighted_auroc(weights)
     drawn = {method: np.full((replicates, len(seeds)), np.nan) for method in _methods(seeds)}
     for (method, place), key in places.items():
         drawn[method][:, place] = values[key]
     return drawn
-
-
-def _weights(
-    seeds: Mapping[int, Scored], replicates: int, random_state: int
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield the counts of each group in a chunk of replicates, shape `(groups, replicates of the chunk)`."""
-    random = np.random.default_rng([random_state, 0])
-    for start in range(0, replicates, _CHUNK):
-        chunk = slice(start, min(start + _CHUNK, replicates))
-        counts = _draw_counts(random, len(_group_numbers(seeds)), chunk.stop - chunk.start)
-        yield chunk, np.ascontiguousarray(counts.T)
 
 
 def _draw_counts(random: np.random.Generator, items: int, replicates: int) -> NDArray[np.float32]:
@@ -292,9 +286,10 @@ def _running_sums(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return sums
 
 
-def _distinct_rankings(seeds: Mapping[int, Scored]) -> tuple[dict[bytes, _Ranking], dict[tuple[str, int], bytes]]:
+def _distinct_rankings(
+    seeds: Mapping[int, Scored], numbers: NDArray[np.integer]
+) -> tuple[dict[bytes, _Ranking], dict[tuple[str, int], bytes]]:
     """Every distinct ranking by its digest, and which one each method has at each place in the order of the seeds."""
-    numbers = _group_numbers(seeds)
     rankings: dict[bytes, _Ranking] = {}
     places = {}
     for place, seed in enumerate(sorted(seeds)):
@@ -313,10 +308,6 @@ def _digest(*arrays: NDArray[np.generic]) -> bytes:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.digest()
-
-
-def _group_numbers(seeds: Mapping[int, Scored]) -> NDArray[np.integer]:
-    return np.unique(np.concatenate([np.asarray(scored.groups) for scored in seeds.values()]))
 
 
 def _methods(seeds: Mapping[int, Scored]) -> list[str]:

@@ -7,7 +7,7 @@ fixed before the first run. data/README.md explains all fields.
 import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,12 +21,7 @@ PUBLISHED = ROOT / "data" / "published"
 _DECIMAL = r"-?\d+(\.\d+)?(e-?\d+)?"
 Decimal = Annotated[str, Meta(pattern=f"^{_DECIMAL}$", description="printed decimal")]
 Inequality = Annotated[str, Meta(pattern=r"^\S+ (>|>=|<|<=) \S+$")]
-_RELATIONS: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
+_RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,7 +124,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True):
 
     def metrics(self) -> set[str]:
         """Collect the names of the metrics in the inequalities."""
-        sides = {side for inequality in self.holds for side in inequality.split()[::2]}
+        sides = (side for inequality in self.holds for side in inequality.split()[::2])
         return {side for side in sides if not re.fullmatch(_DECIMAL, side)}
 
 

@@ -126,11 +126,7 @@ def scores_of(experiment: Experiment, protocol: str, run: Located) -> Scored:
 
 
 def _detectors_of(
-    experiment: Experiment,
-    protocol: str,
-    run: Located,
-    missing: dict[str, list[int]],
-    known: dict[Path, Record | str],
+    experiment: Experiment, protocol: str, run: Located, missing: dict[str, list[int]], known: dict[Path, Record | str]
 ) -> dict[str, Located]:
     """Find the detectors that were scored on the split of a run.
 
@@ -197,15 +193,19 @@ def _ranked(
         costs.setdefault(reference, []).append(found.run[1])
         for name, (_, record) in found.detectors.items():
             costs.setdefault(DETECTORS[name].title, []).append(record)
-    rows = leaderboard(scored, reference) if scored else []
-    sizes = [len(one.labels) for one in scored.values()]
+    if not scored:
+        return Standings(reference, samples=0, prevalence=None, groups=0, seeds=(), rows=())
+    first = next(iter(scored.values()))
     return Standings(
         reference=reference,
-        samples=sizes[0] if sizes else 0,
-        prevalence=float(np.mean([one.labels.mean() for one in scored.values()])) if scored else None,
-        groups=len(np.unique(next(iter(scored.values())).groups)) if scored else 0,
+        samples=len(first.labels),
+        prevalence=float(np.mean([one.labels.mean() for one in scored.values()])),
+        groups=len(np.unique(first.groups)),
         seeds=tuple(sorted(scored)),
-        rows=tuple(_standing(row, row.method in experiment.methods, costs.get(row.method, [])) for row in rows),
+        rows=tuple(
+            _standing(row, row.method in experiment.methods, costs.get(row.method, []))
+            for row in leaderboard(scored, reference)
+        ),
     )
 
 

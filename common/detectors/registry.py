@@ -1,9 +1,7 @@
 """The registry of detectors, and the function that fits a detector and scores the test samples."""
 
-import contextlib
 import time
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +46,11 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
     try:
         # Build the estimator first: the thread limit affects only libraries that are already loaded.
         estimator = detector.build(Training(x_train, splits.code_size), seed)
-        with threadpool_limits(THREADS), _warnings_as_errors():
+        with threadpool_limits(THREADS), warnings.catch_warnings():
+            # UserWarnings are scikit-learn's `ConvergenceWarning` and LocalOutlierFactor's about too few neighbours,
+            # RuntimeWarnings NumPy's overflows and divisions by zero. Deprecation warnings stay warnings.
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", RuntimeWarning)
             started = time.perf_counter()
             estimator.fit(x_fit)
             fitted = time.perf_counter()
@@ -86,16 +88,3 @@ def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float6
             f"The detector {name} needs finite numbers. {strange} of {len(x)} {part} samples hold NaN or infinity"
         )
     return samples
-
-
-@contextlib.contextmanager
-def _warnings_as_errors() -> Iterator[None]:
-    """Raise warnings about the numbers as errors within this context; deprecation warnings stay warnings.
-
-    scikit-learn's `ConvergenceWarning` and LocalOutlierFactor's warning about too few neighbours are `UserWarning`s;
-    NumPy's overflows and divisions by zero are `RuntimeWarning`s.
-    """
-    with warnings.catch_warnings():
-        for category in (UserWarning, RuntimeWarning):
-            warnings.simplefilter("error", category)
-        yield
