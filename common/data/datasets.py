@@ -274,10 +274,7 @@ def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     if not path.is_file() or files.sha256_of(path) != file.sha256:
         from common.data.download import download  # imported here: slow to import, seldom needed
 
-        try:
-            download([address + file.name for address in addresses], path, file.size, file.sha256)
-        except DataError as error:
-            raise DataError(f"{file.name} {error}") from error
+        download([address + file.name for address in addresses], path, file.size, file.sha256)
     return path
 
 

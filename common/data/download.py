@@ -49,20 +49,20 @@ def download(addresses: Sequence[str], target: Path, size: int, sha256: str) -> 
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             unfinished = Path(folder, target.name)
-            unfinished.write_bytes(_download_from_any(addresses, size, sha256))
+            unfinished.write_bytes(_download_from_any(target.name, addresses, size, sha256))
             unfinished.replace(target)
     except OSError as error:
-        raise DataError(f"cannot be written to {target.parent}: {error.strerror}") from error
+        raise DataError(f"{target.name} cannot be written to {target.parent}: {error.strerror}") from error
 
 
-def _download_from_any(addresses: Sequence[str], size: int, sha256: str) -> bytes:
+def _download_from_any(name: str, addresses: Sequence[str], size: int, sha256: str) -> bytes:
     problems = []
     for address in addresses:
         try:
             return _download_with_retries(address, size, sha256)
         except DataError as error:
             problems.append(f"{address}: {error}")
-    raise DataError("cannot be downloaded: " + "; ".join(problems))
+    raise DataError(f"{name} cannot be downloaded: {'; '.join(problems)}")
 
 
 def _download_with_retries(address: str, size: int, sha256: str) -> bytes:

@@ -129,8 +129,7 @@ def _straps(count: int, rng: np.random.Generator) -> np.ndarray:
     along, down = np.arange(28)[None, None, :], np.arange(28)[None, :, None]
     period, width, offset = (rng.integers(*limits, (count, 1, 1)) for limits in ((7, 12), (2, 5), (0, 12)))
     slope = rng.integers(-1, 2, (count, 1, 1))
-    straps: np.ndarray = (along + slope * down + offset) % period < width
-    return straps
+    return np.asarray((along + slope * down + offset) % period < width)
 
 
 # The paper machine.
@@ -162,8 +161,7 @@ def _draw_times(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     steps[0] = 0
     after = breaks[breaks + 1 < _ROWS] + 1
     steps[after] += 2 * rng.integers(0, 30, len(after))
-    times: np.ndarray = np.datetime64("1999-05-01T00:00:00", "s") + np.cumsum(steps) * np.timedelta64(60, "s")
-    return times
+    return np.datetime64("1999-05-01T00:00:00", "s") + np.cumsum(steps) * np.timedelta64(60, "s")
 
 
 def _draw_sensors(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -180,7 +178,7 @@ def _draw_sensors(breaks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _drift(columns: int, memory: float, rng: np.random.Generator) -> np.ndarray:
     """Generate autoregressive series of variance 1: each row is `memory` times the row before plus Gaussian noise."""
-    new: np.ndarray = rng.standard_normal((_ROWS, columns)) * np.sqrt(1 - memory**2)
+    new = rng.standard_normal((_ROWS, columns)) * np.sqrt(1 - memory**2)
     new[0] = rng.standard_normal(columns)
     for row in range(1, _ROWS):
         new[row] += memory * new[row - 1]

@@ -97,12 +97,11 @@ def event_within(times: NDArray[np.datetime64], events: NDArray[Any], span: np.t
     Returns:
         Labels, shape `(rows,)`, 1 for a row that is followed by an event within `span`.
     """
-    of_events = np.asarray(times)[np.asarray(events) == 1]
-    following = np.searchsorted(of_events, times, side="right")
-    labels = np.zeros(len(times), dtype=int)
-    some = following < len(of_events)
-    labels[some] = of_events[following[some]] - np.asarray(times)[some] <= span
-    return labels
+    times = np.asarray(times)
+    of_events = times[np.asarray(events) == 1]
+    # The number of events up to each row, and up to the end of its span.
+    before, within = (np.searchsorted(of_events, ends, side="right") for ends in (times, times + span))
+    return (within > before).astype(int)
 
 
 def windows_within(stretch: NDArray[np.intp], events: NDArray[Any], steps: int) -> NDArray[np.intp]:
