@@ -89,24 +89,20 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
     group = parser.add_argument_group("hyperparameters (defaults as published)")
     hints = typing.get_type_hints(config_type)
     for spec in fields(config_type):
-        hint, flag = hints[spec.name], f"--{spec.name.replace('_', '-')}"
+        hint, default, choices = hints[spec.name], spec.default, spec.metadata["choices"]
         if hint is bool:
-            text = f"{spec.metadata['help']} (default: {'yes' if spec.default else 'no'})"
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
-            continue
-        several = typing.get_origin(hint) is tuple
-        # The type of one entry of a tuple, or the first type of a union such as `int | None`.
-        hint = (typing.get_args(hint) or (hint,))[0]
-        default = " ".join(str(entry) for entry in default) if isinstance(default := spec.default, tuple) else default
-        group.add_argument(
-            flag,
-            type=hint,
-            nargs="+" if several else None,
-            choices=spec.metadata["choices"],
-            metavar=None if spec.metadata["choices"] else "N" if hint is int else "X",
-            default=argparse.SUPPRESS,
-            help=spec.metadata["help"] + ("" if default is None else f" (default: {default})"),
-        )
+            settings: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+            default = "yes" if default else "no"
+        else:
+            nargs = "+" if typing.get_origin(hint) is tuple else None
+            # The type of one entry of a tuple, or the first type of a union such as `int | None`.
+            hint = (typing.get_args(hint) or (hint,))[0]
+            metavar = None if choices else "N" if hint is int else "X"
+            settings = {"type": hint, "nargs": nargs, "choices": choices, "metavar": metavar}
+        if isinstance(default, tuple):
+            default = " ".join(map(str, default))
+        text = spec.metadata["help"] + ("" if default is None else f" (default: {default})")
+        group.add_argument(f"--{spec.name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **settings)
 
 
 def from_options(config_type: type[ConfigT], options: argparse.Namespace) -> ConfigT:
