@@ -33,6 +33,7 @@ WORSE = "worse"
 NOT_TOLD_APART = "not told apart"
 
 Interval = tuple[float, float]
+Values = Mapping[str, NDArray[np.float64]]
 
 _METRICS = ("auroc", "average_precision", "fpr_at_95_recall")
 
@@ -120,11 +121,7 @@ def leaderboard(
 
 
 def _row(
-    method: str,
-    reference: str,
-    points: Mapping[str, Mapping[str, NDArray[np.float64]]],
-    drawn: Mapping[str, NDArray[np.float64]],
-    seed_counts: NDArray[np.float32],
+    method: str, reference: str, points: Mapping[str, Values], drawn: Values, seed_counts: NDArray[np.float32]
 ) -> Row:
     aurocs = points[method]["auroc"]
     means = {name: float(np.nanmean(values)) for name, values in points[method].items()}
@@ -169,8 +166,7 @@ def _over_seeds(drawn: NDArray[np.float64], seed_counts: NDArray[np.float32]) ->
         raise ValueError(
             f"None of {len(drawn)} replicates contains both classes: too few groups, or too few replicates"
         )
-    means: NDArray[np.float64] = total[count > 0] / count[count > 0]
-    return means
+    return np.asarray(total[count > 0] / count[count > 0])
 
 
 def _interval(replicated: NDArray[np.float64]) -> Interval:
@@ -184,7 +180,7 @@ def _p_value(replicated: NDArray[np.float64]) -> float:
     return float(min(1, 2 * (tail + 1) / (len(replicated) + 1)))
 
 
-def _points(seeds: Mapping[int, Scored]) -> dict[str, dict[str, NDArray[np.float64]]]:
+def _points(seeds: Mapping[int, Scored]) -> Mapping[str, Values]:
     """Compute the metrics of each method over the sorted seeds; NaN for a seed that the method lacks."""
     points = {method: {name: np.full(len(seeds), np.nan) for name in _METRICS} for method in _methods(seeds)}
     found: dict[bytes, dict[str, Metric]] = {}
@@ -201,9 +197,7 @@ def _points(seeds: Mapping[int, Scored]) -> dict[str, dict[str, NDArray[np.float
 # The replicates.
 
 
-def _replicated_aurocs(
-    seeds: Mapping[int, Scored], replicates: int, random_state: int
-) -> dict[str, NDArray[np.float64]]:
+def _replicated_aurocs(seeds: Mapping[int, Scored], replicates: int, random_state: int) -> Values:
     """Compute the AUROC by method, shape `(replicates, seeds)`; NaN where it is undefined."""
     numbers = np.unique(np.concatenate([np.asarray(scored.groups) for scored in seeds.values()]))
     rankings, places = _distinct_rankings(seeds, numbers)
@@ -274,8 +268,7 @@ class _Ranking:
 
 
 def _column_products(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    products: NDArray[np.float32] = np.einsum("nr,nr->r", a, b)
-    return products
+    return np.asarray(np.einsum("nr,nr->r", a, b))
 
 
 def _running_sums(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,9 +35,7 @@ def format_as_printed(value: float, printed: str) -> str:
 
 def decimals_of(printed: str) -> int:
     """Count the digits after the decimal point of a printed number."""
-    exponent = Decimal(printed).as_tuple().exponent
-    assert isinstance(exponent, int)
-    return max(0, -exponent)
+    return max(0, -int(Decimal(printed).as_tuple().exponent))
 
 
 class Prediction:

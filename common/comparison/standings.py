@@ -183,18 +183,16 @@ def _ranked(
 ) -> Standings:
     reference = next(iter(experiment.methods))
     scored: dict[int, Scored] = {}
-    costs: dict[str, list[Record]] = {}
     for seed, found in evidence.items():
         try:
             scored[seed] = _scored(experiment, protocol, found)
         except RecordError as error:
             damaged.setdefault(str(error), []).append(seed)
-            continue
-        costs.setdefault(reference, []).append(found.run[1])
-        for name, (_, record) in found.detectors.items():
-            costs.setdefault(DETECTORS[name].title, []).append(record)
     if not scored:
         return Standings(reference, samples=0, prevalence=None, groups=0, seeds=(), rows=())
+    ranked = [evidence[seed] for seed in scored]
+    made_by = {DETECTORS[name].title: [found.detectors[name][1] for found in ranked] for name in ranked[0].detectors}
+    made_by[reference] = [found.run[1] for found in ranked]
     first = next(iter(scored.values()))
     return Standings(
         reference=reference,
@@ -203,7 +201,7 @@ def _ranked(
         groups=len(np.unique(first.groups)),
         seeds=tuple(sorted(scored)),
         rows=tuple(
-            _standing(row, row.method in experiment.methods, costs.get(row.method, []))
+            _standing(row, row.method in experiment.methods, made_by.get(row.method, []))
             for row in leaderboard(scored, reference)
         ),
     )

@@ -197,17 +197,14 @@ def compare(
     """
     failed = len(failed_seeds)
     groups = tuple(judge_group(group, seeds, failed, stand_in) for group in published.groups)
-    claims = () if stand_in else tuple(judge_claim(claim, seeds, failed) for claim in published.claims)
-    conditions = () if stand_in else published.conditions
-    return Comparison(
-        published.experiment,
-        len(seeds),
-        tuple(sorted(failed_seeds)),
-        groups,
-        claims,
-        summarise(groups),
-        tuple(judge_given(condition, published.groups, seeds, failed) for condition in conditions),
+    compared = Comparison(
+        published.experiment, len(seeds), tuple(sorted(failed_seeds)), groups, claims=(), summary=summarise(groups)
     )
+    if stand_in:
+        return compared
+    claims = tuple(judge_claim(claim, seeds, failed) for claim in published.claims)
+    given = tuple(judge_given(condition, published.groups, seeds, failed) for condition in published.conditions)
+    return replace(compared, claims=claims, conditional=given)
 
 
 def lies_outside(verdict: str) -> bool:
@@ -338,14 +335,8 @@ def judge_claim(claim: Claim, seeds: SeedMetrics, failed: int = 0) -> ClaimResul
     """Count the seeds in which all inequalities of a claim hold; a seed with an undefined metric is missing."""
     outcomes = [claim.holds_in(seeds[seed]) for seed in sorted(seeds)]
     known = [outcome for outcome in outcomes if outcome is not None]
-    return ClaimResult(
-        claim.name,
-        claim.text,
-        holds=sum(known),
-        n=len(known),
-        missing=len(outcomes) - len(known) + failed,
-        interval=wilson_interval(sum(known), len(known)) if known else None,
-    )
+    holds, n, missing = sum(known), len(known), len(outcomes) - len(known) + failed
+    return ClaimResult(claim.name, claim.text, holds, n, missing, wilson_interval(holds, n) if n else None)
 
 
 def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, failed: int = 0) -> ConditionalResult:

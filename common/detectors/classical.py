@@ -104,9 +104,7 @@ CLASSICAL: dict[str, Detector] = {
         note="novelty=True, so that test samples are no neighbours of each other",
     ),
     "isolation_forest": Detector(
-        "isolation forest",
-        lambda training, seed: _sklearn("ensemble.IsolationForest", random_state=seed),
-        random=True,
+        "isolation forest", lambda training, seed: _sklearn("ensemble.IsolationForest", random_state=seed), random=True
     ),
     "one_class_svm": Detector(
         "one-class SVM", lambda training, seed: _sklearn("svm.OneClassSVM"), fit_limit=SLOW_FIT_LIMIT

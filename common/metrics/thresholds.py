@@ -149,9 +149,8 @@ def break_even(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshol
     if positives == 0 or len(equal) == 0:
         return None
     first = equal[0]
-    precision, recall = caught[first] / flagged[first], caught[first] / positives
     rule = "break-even of precision and recall"
-    return _of_labelled(thresholds[first], rule, fitted_on, labels, scores, precision, recall)
+    return _of_labelled(thresholds[first], rule, fitted_on, labels, scores, flagged[first], caught[first])
 
 
 def best_f1(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold | None:
@@ -179,8 +178,8 @@ def best_f1(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold |
     caught = positives - np.searchsorted(np.sort(scores[labels == 1]), candidates, side="right")
     f1 = 2 * caught / (flagged + positives)
     best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-    precision, recall = caught[best] / flagged[best], caught[best] / positives
-    return _of_labelled(candidates[best], "best F1 of the anomaly", fitted_on, labels, scores, precision, recall)
+    rule = "best F1 of the anomaly"
+    return _of_labelled(candidates[best], rule, fitted_on, labels, scores, flagged[best], caught[best])
 
 
 def _of_labelled(
@@ -189,12 +188,13 @@ def _of_labelled(
     fitted_on: str,
     labels: NDArray[np.int_],
     scores: NDArray[np.float64],
-    precision: float,
-    recall: float,
+    flagged: int,
+    caught: int,
 ) -> Threshold:
     normal = scores[labels == 0]
     achieved = float(np.mean(normal > value)) if len(normal) else None
-    return Threshold(float(value), rule, fitted_on, len(scores), None, achieved, float(precision), float(recall))
+    precision, recall = float(caught / flagged), float(caught / np.sum(labels == 1))
+    return Threshold(float(value), rule, fitted_on, len(scores), None, achieved, precision, recall)
 
 
 def threshold_metrics(
