@@ -256,10 +256,16 @@ def _times(arrays: Arrays, part: str) -> NDArray[np.datetime64]:
 
 def png(captioned: CaptionedFigure) -> bytes:
     """Convert a figure to PNG, reduced to 128 colours, a third of the file size without visible loss."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn, reduced = io.BytesIO(), io.BytesIO()
-    captioned.figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
-    image = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    image.save(reduced, format="png", optimize=True)
-    return reduced.getvalue()
+    figure, content = captioned.figure, io.BytesIO()
+    # The same pixels as by `savefig`, which draws everything twice: first to compute the layout, then for the file.
+    figure.set_dpi(DOTS_PER_INCH)
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image.quantize(128, dither=Image.Dither.NONE).save(content, format="png", optimize=True)
+    return content.getvalue()
