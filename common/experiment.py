@@ -142,17 +142,34 @@ def load_experiment(module: str) -> Experiment:
     return experiment
 
 
-def hold_back(samples: NDArray[Any], seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Exclude a random fraction `HELD_BACK` of the samples from training.
+def with_labels(normal: NDArray[Any], anomalous: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
+    """Concatenate normal and anomalous samples, normal ones first, and make labels for them.
+
+    Args:
+        normal: shape `(normal samples, ...)`.
+        anomalous: shape `(anomalies, ...)`.
+
+    Returns:
+        The samples, shape `(samples, ...)`, and their labels, shape `(samples,)`, 1 for an anomaly.
+    """
+    return np.concatenate([normal, anomalous]), np.repeat([0, 1], [len(normal), len(anomalous)])
+
+
+def hold_back(samples: NDArray[Any], protocol: str, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Exclude a random fraction `HELD_BACK` of the samples from training, in the held-out protocol only.
 
     Args:
         samples: normal training samples, shape `(samples, ...)`.
+        protocol: "published" or "held_out".
         seed: seed of the random selection. If all runs use the same data, keep the default 0: then the split is the
             same too, and a deterministic detector needs to be computed only once.
 
     Returns:
-        The remaining samples and those held back, both in their original order.
+        The remaining samples and those held back, both in their original order; all samples and `None` in the
+        published protocol.
     """
+    if protocol != HELD_OUT:
+        return samples, None
     drawn = np.zeros(len(samples), dtype=bool)
     count = round(HELD_BACK * len(samples))
     drawn[np.random.default_rng(seed).choice(len(samples), count, replace=False)] = True

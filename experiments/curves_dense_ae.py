@@ -42,22 +42,15 @@ Protocols:
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import (
-    Metric,
-    by_epoch,
-    classification_metrics,
-    ranking_metrics,
-    reconstruction_error,
-    with_labels,
-)
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.metrics.scores import Metric, by_epoch, classification_metrics, ranking_metrics, reconstruction_error
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
 from common.training.fit import fit, reconstruct
@@ -93,15 +86,6 @@ class Config(BaseConfig):
         """Refuse more points per split of a forest than a curve has."""
         if self.max_features > self.points:
             raise ConfigError(f"max_features must be at most points. Received: {self.max_features} of {self.points}")
-
-
-class Curves(NamedTuple):
-    """All curves of the source, shape `(curves, points)`, and their labels, 1 for an anomaly."""
-
-    x: np.ndarray
-    y: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,18 +138,19 @@ def draw_anomalous(random_state: np.random.RandomState, curves: int, points: int
     return np.asarray(first + bell_curves(peaks, widths, 0.12, points))
 
 
-def draw_curves(config: Config, seed: int) -> Curves:
-    """Draw all curves with one seed: normal, anomalous, then the validation set, anomalous before normal."""
+def draw_curves(config: Config, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Draw all curves of the source with one seed: normal, anomalous, then the validation set, anomalous before normal.
+
+    Returns:
+        Curves, shape `(curves, points)`, and their labels, 1 for an anomaly; validation curves and their labels.
+    """
     random_state = np.random.RandomState(seed)
     normal = draw_normal(random_state, config.normal_curves, config.points)
     anomalous = draw_anomalous(random_state, config.anomalous_curves, config.points)
     validation_anomalous = draw_anomalous(random_state, config.validation_curves, config.points)
     validation_normal = draw_normal(random_state, config.validation_curves, config.points)
-    return Curves(
-        *with_labels(normal, anomalous),
-        np.concatenate([validation_anomalous, validation_normal]),
-        np.repeat([1, 0], config.validation_curves),
-    )
+    x_validation = np.concatenate([validation_anomalous, validation_normal])
+    return *with_labels(normal, anomalous), x_validation, np.repeat([1, 0], config.validation_curves)
 
 
 def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
@@ -179,24 +164,20 @@ def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
     from sklearn.model_selection import train_test_split
 
     random_state = seed if protocol == HELD_OUT else config.data_seed
-    curves = draw_curves(config, random_state)
+    x, y, x_validation, y_validation = draw_curves(config, random_state)
     x_labelled, x_source_test, y_labelled, y_source_test = train_test_split(
-        curves.x, curves.y, test_size=config.test_fraction, shuffle=True, random_state=random_state
+        x, y, test_size=config.test_fraction, shuffle=True, random_state=random_state
     )
-    held_back = None
-    if protocol == HELD_OUT:
-        kept, held_back_rows = hold_back(np.flatnonzero(y_labelled == 0), seed)
-        held_back = x_labelled[held_back_rows]
-        kept = np.sort(np.concatenate([kept, np.flatnonzero(y_labelled == 1)]))
-        x_labelled, y_labelled = x_labelled[kept], y_labelled[kept]
+    normal, held_back = hold_back(np.flatnonzero(y_labelled == 0), protocol, seed)
+    kept = np.sort(np.concatenate([normal, np.flatnonzero(y_labelled == 1)]))
     return CurveSplits(
-        x_train=x_labelled[y_labelled == 0],
-        x_test=curves.x_validation,
-        y_test=curves.y_validation,
+        x_train=x_labelled[normal],
+        x_test=x_validation,
+        y_test=y_validation,
         code_size=config.units[-1],
-        held_back=held_back,
-        x_labelled=x_labelled,
-        y_labelled=y_labelled,
+        held_back=None if held_back is None else x_labelled[held_back],
+        x_labelled=x_labelled[kept],
+        y_labelled=y_labelled[kept],
         x_source_test=x_source_test,
         y_source_test=y_source_test,
     )
@@ -387,9 +368,8 @@ def draw_examples(arrays: Arrays) -> figures.CaptionedFigure:
     for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
         _plot_curve(axis, arrays["curves"][arrays["labels"] == label][0], title=title)
     axes[0].set_ylabel("value")
-    return figures.CaptionedFigure(
-        "curves", "A normal curve, and an anomalous curve with its small second peak.", figure
-    )
+    caption = "A normal curve, and an anomalous curve with its small second peak."
+    return figures.CaptionedFigure("curves", caption, figure)
 
 
 def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:

@@ -46,17 +46,8 @@ from common import figures
 from common.config import BaseConfig, option
 from common.data.images import Images
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import (
-    Metric,
-    Undefined,
-    by_epoch,
-    classification_metrics,
-    confusion_counts,
-    ranking_metrics,
-    reconstruction_error,
-    with_labels,
-)
+from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
@@ -97,11 +88,10 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
     leaks here: the source chooses nothing on the test images, and no training image is scored. In the held-out
     protocol, some training sandals are kept back for a threshold.
     """
-    x_train, held_back = _pixels(data.x_train[data.y_train == config.normal_class]), None
-    if protocol == HELD_OUT:
-        x_train, held_back = hold_back(x_train)
+    x_train, held_back = hold_back(_pixels(data.x_train[data.y_train == config.normal_class]), protocol)
     x_test, y_test = with_labels(
-        *(_pixels(data.x_test[data.y_test == label]) for label in (config.normal_class, config.abnormal_class))
+        _pixels(data.x_test[data.y_test == config.normal_class]),
+        _pixels(data.x_test[data.y_test == config.abnormal_class]),
     )
     return Splits(x_train=x_train, x_test=x_test, y_test=y_test, code_size=LATENT_DIMENSIONS, held_back=held_back)
 
@@ -146,11 +136,7 @@ def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
     """Compute the numbers that the source prints for a method: AUROC, confusion matrix and classification report."""
-    return {
-        **ranking_metrics(method, labels, scores),
-        **classification_metrics(method, labels, flagged),
-        **confusion_counts(method, labels, flagged),
-    }
+    return ranking_metrics(method, labels, scores) | decision_metrics(method, labels, flagged)
 
 
 def threshold_of(held_back_scores: np.ndarray) -> Threshold:
@@ -331,9 +317,8 @@ def draw_codes(arrays: Arrays) -> figures.CaptionedFigure:
         figures.scatter_by_class(axis, arrays["codes"], classes)
         axis.set(title=title, xlabel="first unit of the code")
     axes[0].set_ylabel("second unit of the code")
-    return figures.CaptionedFigure(
-        "codes", "Codes of the test images, coloured by true class and by predicted class.", figure
-    )
+    caption = "Codes of the test images, coloured by true class and by predicted class."
+    return figures.CaptionedFigure("codes", caption, figure)
 
 
 EXPERIMENT = Experiment(

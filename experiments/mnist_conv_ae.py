@@ -45,16 +45,8 @@ from common import figures
 from common.config import BaseConfig, option
 from common.data.images import Images
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import (
-    Metric,
-    by_epoch,
-    classification_metrics,
-    confusion_counts,
-    ranking_metrics,
-    reconstruction_error,
-    with_labels,
-)
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.metrics.scores import Metric, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
@@ -114,9 +106,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
     def images_of(x: np.ndarray, y: np.ndarray, digit: int) -> np.ndarray:
         return np.asarray(x[y == digit][..., np.newaxis].astype(np.float32) / 255)
 
-    x_train, held_back = images_of(data.x_train, data.y_train, config.normal_digit), None
-    if protocol == HELD_OUT:
-        x_train, held_back = hold_back(x_train)
+    x_train, held_back = hold_back(images_of(data.x_train, data.y_train, config.normal_digit), protocol)
     x_test_all, y_test_all = with_labels(
         images_of(data.x_test, data.y_test, config.normal_digit),
         images_of(data.x_test, data.y_test, config.abnormal_digit),
@@ -221,11 +211,9 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     errors, labels = all_errors[splits.scored], splits.y_test
     threshold = fixed(config.threshold)
     thresholds = {"threshold_fixed": threshold}
-    flagged = threshold.flag(errors)
     metrics["reconstruction_error.normal_median"] = float(np.median(errors[labels == 0]))
     metrics["reconstruction_error.abnormal_median"] = float(np.median(errors[labels == 1]))
-    metrics |= classification_metrics("threshold_fixed", labels, flagged)
-    metrics |= confusion_counts("threshold_fixed", labels, flagged)
+    metrics |= decision_metrics("threshold_fixed", labels, threshold.flag(errors))
     metrics |= ranking_metrics("autoencoder", labels, errors)
     metrics |= ranking_metrics("autoencoder_full", splits.y_test_all, all_errors)
 
@@ -322,9 +310,8 @@ def draw_sample_images(arrays: Arrays) -> figures.CaptionedFigure:
     figure, axes = figures.canvas(columns=4, height=4.2, rows=2)
     for axis, pixels, label in zip(axes, arrays["samples"], arrays["sample_labels"], strict=True):
         figures.image(axis, pixels / 255, title=figures.CLASS_NAMES[label])
-    return figures.CaptionedFigure(
-        "samples", "The sample images of the source: four training sevens and four test fives.", figure
-    )
+    caption = "The sample images of the source: four training sevens and four test fives."
+    return figures.CaptionedFigure("samples", caption, figure)
 
 
 def draw_models(arrays: Arrays) -> figures.CaptionedFigure:

@@ -47,8 +47,8 @@ from common import figures
 from common.config import BaseConfig, option
 from common.data.images import Images
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error, with_labels
+from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error
 from common.metrics.thresholds import Threshold, decisions, percentile_of_normals, threshold_metrics
 from common.training import torch_defaults
 from common.training.fit import fit, reconstruct
@@ -85,9 +85,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
     Images are flattened to shape `(images, 784)` and scaled to [-1, 1]. Nothing leaks here: no test image is trained
     on, and nothing is chosen on its score. In the held-out protocol, some training ones are kept back for a threshold.
     """
-    x_train, held_back = flatten(data.x_train[data.y_train == config.normal_digit]), None
-    if protocol == HELD_OUT:
-        x_train, held_back = hold_back(x_train)
+    x_train, held_back = hold_back(flatten(data.x_train[data.y_train == config.normal_digit]), protocol)
     x_test, y_test = with_labels(
         flatten(data.x_test[data.y_test == config.normal_digit]),
         flatten(data.x_test[data.y_test == config.abnormal_digit]),
@@ -207,15 +205,12 @@ def draw_shown(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         Indices of test images, by name of the figure.
     """
     generator = np.random.default_rng(seed)
-    return {
-        figure: np.concatenate(
-            [
-                generator.choice(np.flatnonzero(labels == label), count, replace=False)
-                for label, count in enumerate(counts)
-            ]
-        )
-        for figure, counts in SHOWN.items()
-    }
+    shown = {}
+    for figure, (ones, nines) in SHOWN.items():
+        normal = generator.choice(np.flatnonzero(labels == 0), ones, replace=False)
+        anomalous = generator.choice(np.flatnonzero(labels == 1), nines, replace=False)
+        shown[figure] = np.concatenate([normal, anomalous])
+    return shown
 
 
 def sorted_scores(figure: str, labels: np.ndarray, scores: np.ndarray) -> dict[str, Metric]:
@@ -252,21 +247,15 @@ def draw_differences(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw six test images, their reconstructions, and their absolute differences with the score below each."""
     images = arrays["shown_images"].astype(np.float32)
     reconstructions = arrays["shown_reconstructions"].astype(np.float32)
+    differences = np.abs(images - reconstructions)
     figure, axes = figures.canvas(columns=len(images), height=4.4, rows=3)
-    rows = axes.reshape(3, -1)
     for column, index in enumerate(arrays["shown"]):
-        figures.image(rows[0, column], images[column], title=figures.CLASS_NAMES[arrays["labels"][index]])
-        figures.image(rows[1, column], reconstructions[column])
-        difference = np.abs(images[column] - reconstructions[column])
-        figures.image(rows[2, column], difference, cmap="jet")
-        rows[2, column].text(
-            0.5,
-            -0.08,
-            f"score {arrays['scores'][index]:.1f}",
-            transform=rows[2, column].transAxes,
-            ha="center",
-            va="top",
-        )
+        top, middle, bottom = axes[column :: len(images)]
+        figures.image(top, images[column], title=figures.CLASS_NAMES[arrays["labels"][index]])
+        figures.image(middle, reconstructions[column])
+        figures.image(bottom, differences[column], cmap="jet")
+        score = f"score {arrays['scores'][index]:.1f}"
+        bottom.text(0.5, -0.08, score, transform=bottom.transAxes, ha="center", va="top")
     caption = (
         "Test images drawn at random, their reconstructions, and their absolute differences, whose sum is the score."
     )

@@ -8,7 +8,6 @@ with the reason, never NaN or 0.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,19 +30,6 @@ class Undefined:
 
 Metric = float | int | Undefined
 Metrics = Mapping[str, Metric]
-
-
-def with_labels(normal: NDArray[Any], anomalous: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
-    """Concatenate normal and anomalous samples (or their scores), normal ones first, and make labels for them.
-
-    Args:
-        normal: shape `(normal samples, ...)`.
-        anomalous: shape `(anomalies, ...)`.
-
-    Returns:
-        The samples, shape `(samples, ...)`, and their labels, shape `(samples,)`, 1 for an anomaly.
-    """
-    return np.concatenate([normal, anomalous]), np.repeat([0, 1], [len(normal), len(anomalous)])
 
 
 def by_epoch(name: str, values: Iterable[float]) -> dict[str, Metric]:
@@ -110,6 +96,11 @@ def count_outcomes(labels: ArrayLike, predictions: ArrayLike) -> dict[str, int]:
     labels, predictions = _binary("labels", labels), _binary("predictions", predictions)
     counts = np.bincount(2 * labels + predictions, minlength=4).tolist()
     return dict(zip(("tn", "fp", "fn", "tp"), counts, strict=True))
+
+
+def decision_metrics(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
+    """Compute both the `classification_metrics` and the `confusion_counts` of predicted classes."""
+    return classification_metrics(method, labels, predictions) | confusion_counts(method, labels, predictions)
 
 
 def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:

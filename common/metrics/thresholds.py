@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import ThresholdError
-from common.metrics.scores import Metric, Undefined, classification_metrics, confusion_counts, count_outcomes
+from common.metrics.scores import Metric, Undefined, confusion_counts, count_outcomes, decision_metrics
 
 
 @dataclass(frozen=True)
@@ -222,8 +222,7 @@ def threshold_metrics(
         f"{method}.threshold": used.value,
         f"{method}.fitted_on_n": used.n,
         f"{method}.false_positive_rate": Undefined("there is no normal sample"),
-        **classification_metrics(f"{method}.test", labels, flagged),
-        **confusion_counts(f"{method}.test", labels, flagged),
+        **decision_metrics(f"{method}.test", labels, flagged),
     }
     if np.any(labels == 0):
         metrics[f"{method}.false_positive_rate"] = float(np.mean(flagged[labels == 0]))

@@ -48,16 +48,18 @@ def test_the_curves_are_drawn_one_random_state_in_the_order_of_the_source(data):
         return [a + slow_bell(mu, sigma, 0.12, 256) for a, mu, sigma in zip(first, *parameters, strict=True)]
 
     expected = normal(2000) + anomalous(200)
-    np.testing.assert_allclose(data.x, expected, atol=1e-12)
-    np.testing.assert_allclose(data.x_validation, anomalous(100) + normal(100), atol=1e-12)
-    assert data.y.tolist() == [0] * 2000 + [1] * 200
-    assert data.y_validation.tolist() == [1] * 100 + [0] * 100
+    x, y, x_validation, y_validation = data
+    np.testing.assert_allclose(x, expected, atol=1e-12)
+    np.testing.assert_allclose(x_validation, anomalous(100) + normal(100), atol=1e-12)
+    assert y.tolist() == [0] * 2000 + [1] * 200
+    assert y_validation.tolist() == [1] * 100 + [0] * 100
 
 
 def test_normal_curves_have_one_peak_and_anomalies_are_higher_somewhere(data):
-    assert data.x[:2000].max(axis=1) == pytest.approx(1.0)
-    assert data.x[2000:].max() > 1.0
-    assert (np.diff(np.sign(np.diff(data.x[:2000], axis=1)), axis=1) < 0).sum(axis=1).max() <= 1
+    x, *_ = data
+    assert x[:2000].max(axis=1) == pytest.approx(1.0)
+    assert x[2000:].max() > 1.0
+    assert (np.diff(np.sign(np.diff(x[:2000], axis=1)), axis=1) < 0).sum(axis=1).max() <= 1
 
 
 def test_the_split_is_that_of_the_source_for_every_seed(splits):

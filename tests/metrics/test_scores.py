@@ -12,7 +12,6 @@ from common.metrics.scores import (
     detection_metrics,
     ranking_metrics,
     reconstruction_error,
-    with_labels,
 )
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
@@ -112,12 +111,6 @@ def test_scores_that_cannot_be_ranked_are_refused(metrics):
         metrics([1, 1], [0.0, np.nan])
     with pytest.raises(ValueError, match=r"must agree in shape"):
         metrics([0, 1, 1], [0.0, 1.0])
-
-
-def test_samples_are_labelled_normal_before_anomalous():
-    samples, labels = with_labels(np.array([[1], [2]]), np.array([[3]]))
-    assert samples.tolist() == [[1], [2], [3]]
-    assert labels.tolist() == [0, 0, 1]
 
 
 def test_epochs_are_counted_from_one():

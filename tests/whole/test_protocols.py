@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common.data.datasets import Images
 from common.data.windows import boundaries_after_events, curve_shift, episodes, event_within, stretches, windows_within
 from common.errors import DataError
-from common.experiment import HELD_BACK, HELD_OUT, PUBLISHED, hold_back, load_experiment
+from common.experiment import HELD_BACK, HELD_OUT, PUBLISHED, hold_back, load_experiment, with_labels
 from common.runs.records import flatten
 from common.training.keras import seeded
 from experiments import EXPERIMENTS
@@ -70,15 +70,23 @@ def split(data):
     return split
 
 
+def test_samples_are_labelled_normal_before_anomalous():
+    samples, labels = with_labels(np.array([[1], [2]]), np.array([[3]]))
+    assert samples.tolist() == [[1], [2], [3]]
+    assert labels.tolist() == [0, 0, 1]
+
+
 # What is held back.
 
 
 @given(st.integers(5, 300), st.integers(0, 5))
 def test_what_is_held_back_and_what_is_kept_are_the_whole_and_apart(count, seed):
-    kept, held_back = hold_back(np.arange(count), seed)
+    kept, held_back = hold_back(np.arange(count), HELD_OUT, seed)
     assert sorted([*kept, *held_back]) == list(range(count))
     assert len(held_back) == round(HELD_BACK * count)
     assert list(kept) == sorted(kept)
+    everything, nothing = hold_back(np.arange(count), PUBLISHED, seed)
+    assert nothing is None and len(everything) == count
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)
