@@ -64,33 +64,10 @@ import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.windows import (
-    boundaries_after_events,
-    curve_shift,
-    episodes,
-    event_within,
-    stretches,
-    windows,
-    windows_within,
-)
+from common.data import windows
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED, Arrays, Experiment, Result, Splits
-from common.metrics import drift
-from common.metrics.scores import (
-    Metric,
-    Undefined,
-    by_epoch,
-    classification_metrics,
-    confusion_counts,
-    ranking_metrics,
-)
-from common.metrics.thresholds import (
-    Threshold,
-    best_f1,
-    break_even,
-    decisions,
-    percentile_of_normals,
-    threshold_metrics,
-)
+from common.metrics import drift, thresholds
+from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
 
@@ -196,7 +173,7 @@ def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> W
         x_test=scaled(test.x, scaler),
         y_test=test.y,
         code_size=config.units[-1],
-        groups=episodes(table.breaks)[test.rows[:, -1]],
+        groups=windows.episodes(table.breaks)[test.rows[:, -1]],
         x_validation=scaled(validation.x, scaler),
         y_validation=validation.y,
         rows={"train": train.rows[train.y == 0], "validation": validation.rows, "test": test.rows},
@@ -222,7 +199,7 @@ def count_metrics(table: Table, config: Config, made: Windows, windows_of: Mappi
         "data.columns": table.columns,
         "data.normal_rows": int((table.breaks == 0).sum()),
         "data.break_rows": int((table.breaks == 1).sum()),
-        "data.shifted_rows": len(curve_shift(table.breaks, config.rows_before_break).rows),
+        "data.shifted_rows": len(windows.curve_shift(table.breaks, config.rows_before_break).rows),
         "data.windows": len(made.x),
         "data.timesteps": made.x.shape[1],
         "data.features": made.x.shape[2],
@@ -238,8 +215,8 @@ def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, di
     """Cut windows after removing the rows of breaks, and split them at random twice, as in the source."""
     from sklearn.model_selection import train_test_split
 
-    shifted = curve_shift(data.breaks, config.rows_before_break)
-    rows = windows(shifted.rows[:, np.newaxis], config.timesteps, first=FIRST_ROW)[..., 0]
+    shifted = windows.curve_shift(data.breaks, config.rows_before_break)
+    rows = windows.windows(shifted.rows[:, np.newaxis], config.timesteps, first=FIRST_ROW)[..., 0]
     made = Windows(data.features[rows], shifted.labels[FIRST_ROW + config.timesteps - 1 :], rows)
     random_state = seed if config.split_seed is None else config.split_seed
     rest, test = train_test_split(np.arange(len(rows)), test_size=config.test_fraction, random_state=random_state)
@@ -249,12 +226,14 @@ def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, di
 
 def split_along_time(data: Table, config: Config) -> tuple[Windows, dict[str, np.ndarray]]:
     """Cut windows of consecutive rows without a gap or a break, and split them along time."""
-    labels = event_within(data.times, data.breaks, config.rows_before_break * STEP)
-    rows = windows_within(stretches(data.times, data.breaks, STEP), data.breaks, config.timesteps)
+    labels = windows.event_within(data.times, data.breaks, config.rows_before_break * STEP)
+    stretches = windows.stretches(data.times, data.breaks, STEP)
+    rows = windows.windows_within(stretches, data.breaks, config.timesteps)
     made = Windows(data.features[rows], labels[rows[:, -1]], rows)
     before_test = 1 - config.test_fraction
     fractions = [before_test * (1 - config.validation_fraction), before_test]
-    part = np.digitize(rows[:, -1], boundaries_after_events(data.breaks, fractions, config.rows_before_break))
+    boundaries = windows.boundaries_after_events(data.breaks, fractions, config.rows_before_break)
+    part = np.digitize(rows[:, -1], boundaries)
     return made, {name: np.flatnonzero(part == index) for index, name in enumerate(("train", "validation", "test"))}
 
 
@@ -314,25 +293,25 @@ def lstm(units: int, return_sequences: bool) -> Any:
 # The threshold.
 
 
-def break_even_metrics(point: Threshold | None, y_test: np.ndarray, test_scores: np.ndarray) -> dict[str, Metric]:
+def break_even_metrics(
+    point: thresholds.Threshold | None, y_test: np.ndarray, test_scores: np.ndarray
+) -> dict[str, Metric]:
     """Compute metrics of the break-even point on the validation windows, and of its threshold on the test windows.
 
     The source computes precision and recall for `score >= threshold`, but flags test windows for `score > threshold`.
     """
-    flagged = (test_scores > (np.inf if point is None else point.value)).astype(int)
-    method = "break_even.test"
-    test = classification_metrics(method, y_test, flagged) | confusion_counts(method, y_test, flagged)
-    if point is None:
-        names = [*(f"break_even.{name}" for name in ("threshold", "precision", "recall", "degenerate")), *test]
-        return {name: Undefined("no threshold makes precision equal to recall") for name in names}
-    assert point.precision is not None and point.recall is not None
-    return {
-        "break_even.threshold": point.value,
-        "break_even.precision": point.precision,
-        "break_even.recall": point.recall,
-        "break_even.degenerate": int(point.recall == 0),
-        **test,
+    found = point or thresholds.Threshold(np.inf, "no rule", "no windows", 0, precision=0.0, recall=0.0)
+    assert found.precision is not None and found.recall is not None
+    metrics = {
+        "break_even.threshold": found.value,
+        "break_even.precision": found.precision,
+        "break_even.recall": found.recall,
+        "break_even.degenerate": int(found.recall == 0),
+        **decision_metrics("break_even.test", y_test, found.flag(test_scores)),
     }
+    if point is None:
+        return {name: Undefined("no threshold makes precision equal to recall") for name in metrics}
+    return metrics
 
 
 # The run.
@@ -351,7 +330,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
     )
     validation_errors = last_step_errors(autoencoder, splits.x_validation)
     validation_scores = validation_errors.mean(axis=1)
-    point = break_even(splits.y_validation, validation_scores, "validation windows")
+    point = thresholds.break_even(splits.y_validation, validation_scores, "validation windows")
     test_errors = last_step_errors(autoencoder, splits.x_test)
     test_scores = test_errors.mean(axis=1)
 
@@ -369,25 +348,25 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         "labels": splits.y_test,
         "scores": test_scores,
     }
-    thresholds = {"break_even": point}
+    rules = {"break_even": point}
     if splits.held_out:
         for rule, threshold in other_rules(splits, validation_scores).items():
-            thresholds[rule] = threshold
-            metrics |= threshold_metrics(rule, threshold, splits.y_test, test_scores)
+            rules[rule] = threshold
+            metrics |= thresholds.threshold_metrics(rule, threshold, splits.y_test, test_scores)
         train_errors = last_step_errors(autoencoder, splits.x_train)
         parts = parts_along_time(splits, train_errors, validation_errors, test_errors)
         metrics |= drift.drift_metrics(parts, splits.table.sensors)
         arrays |= drift.drift_arrays(parts, splits.table.sensors)
         arrays["break_times"] = splits.table.times[splits.table.breaks == 1].astype("datetime64[s]").astype(np.int64)
-    return Result(metrics, arrays, decisions("scores", splits.y_test, test_scores, thresholds))
+    return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, test_scores, rules))
 
 
-def other_rules(splits: WindowSplits, validation_scores: np.ndarray) -> dict[str, Threshold | None]:
+def other_rules(splits: WindowSplits, validation_scores: np.ndarray) -> dict[str, thresholds.Threshold | None]:
     """Fit two other threshold rules on the validation windows, for comparison."""
     normal = validation_scores[splits.y_validation == 0]
     return {
-        "best_f1": best_f1(splits.y_validation, validation_scores, "validation windows"),
-        "percentile": percentile_of_normals(normal, FALSE_POSITIVE_RATE, "normal validation windows"),
+        "best_f1": thresholds.best_f1(splits.y_validation, validation_scores, "validation windows"),
+        "percentile": thresholds.percentile_of_normals(normal, FALSE_POSITIVE_RATE, "normal validation windows"),
     }
 
 
@@ -450,10 +429,10 @@ def draw_precision_and_recall(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw precision and recall of the validation windows over the threshold, shifted by one as in the source."""
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, thresholds = precision_recall_curve(arrays["validation_labels"], arrays["validation_scores"])
+    precision, recall, limits = precision_recall_curve(arrays["validation_labels"], arrays["validation_scores"])
     figure, axes = figures.canvas(columns=1, height=2.8)
-    axes[0].plot(thresholds, precision[1:], label="precision")
-    axes[0].plot(thresholds, recall[1:], label="recall")
+    axes[0].plot(limits, precision[1:], label="precision")
+    axes[0].plot(limits, recall[1:], label="recall")
     axes[0].axvline(float(arrays["threshold"]), label="break-even", **figures.THRESHOLD_LINE)
     axes[0].set(xlabel="threshold", ylabel="precision, recall", xscale="log")
     axes[0].legend()
@@ -478,9 +457,8 @@ def draw_confusion_matrix(arrays: Arrays) -> figures.CaptionedFigure:
     figure, axes = figures.canvas(columns=1, height=3.2)
     flagged = (arrays["scores"] > arrays["threshold"]).astype(int)
     figures.confusion_matrix(axes[0], arrays["labels"], flagged)
-    return figures.CaptionedFigure(
-        "confusion_matrix", "Test windows by true and predicted class at the threshold.", figure
-    )
+    caption = "Test windows by true and predicted class at the threshold."
+    return figures.CaptionedFigure("confusion_matrix", caption, figure)
 
 
 def draw_roc(arrays: Arrays) -> figures.CaptionedFigure:
