@@ -17,6 +17,7 @@ from common.files import REPORTS
 DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
+OUT_HELP = "folder of runs and reports (default: reports/)"
 
 # Function of a command: takes the options, returns the exit status.
 Command = Callable[[argparse.Namespace], int]
@@ -84,23 +85,15 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     parser = _Parser(prog="python -m experiments", description=DESCRIPTION, allow_abbrev=False)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    command = _command(subparsers, "list", commands)
+    _command(subparsers, "list", commands)
 
     command = _command(subparsers, "run", commands)
     command.add_argument("experiment", help=", ".join(known))
     _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)", PUBLISHED)
-    command.add_argument(
-        "--dry-run", action="store_true", help="only list which runs are missing and which are finished"
-    )
-    command.add_argument(
-        "--detectors", action="store_true", help="also run the classical detectors on the same samples"
-    )
-    command.add_argument("--ablate", action="store_true", help="also run the ablations, which change one thing each")
-    command.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help="also write a TensorBoard log of each run to tensorboard/ beside its record",
-    )
+    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
+    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
+    _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
+    _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
     if chosen is not None:
         add_options(command, chosen.config)
 
@@ -109,13 +102,10 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command.add_argument(
         "--experiments", nargs="+", choices=tuple(known), metavar="NAME", help="experiments to report (default: all)"
     )
-    command.add_argument("--open", action="store_true", help="open the page in the browser")
-    command.add_argument("--no-run", action="store_true", help="run nothing; report only finished runs")
-    command.add_argument(
-        "--reference",
-        action="store_true",
-        help="run 20 seeds and all ablations, and write reports/reference and the tables of README.md",
-    )
+    _add_switch(command, "--open", "open the page in the browser")
+    _add_switch(command, "--no-run", "run nothing; report only finished runs")
+    reference = "run 20 seeds and all ablations, and write reports/reference and the tables of README.md"
+    _add_switch(command, "--reference", reference)
 
     command = _command(subparsers, "compare", commands)
     command.add_argument(
@@ -123,19 +113,14 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
         nargs="*",
         help="experiments to show with all numbers (default: all experiments, with one number of each row)",
     )
-    command.add_argument(
-        "--against",
-        type=Path,
-        metavar="DIR",
-        help="folder of a report to compare with, instead of the published numbers",
-    )
-    command.add_argument("--all", action="store_true", help="with --against, also list identical metrics")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    _add_out(command)
+    _add_folder(command, "--against", "folder of a report to compare with, instead of the published numbers")
+    _add_switch(command, "--all", "with --against, also list identical metrics")
+    _add_switch(command, "--json", "print JSON")
+    _add_folder(command, "--out", OUT_HELP, REPORTS)
 
     command = _command(subparsers, "fetch", commands)
     command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion_mnist, processminer (default: all)")
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="folder for the files (default: data/raw/)")
+    _add_folder(command, "--data-dir", "folder for the files (default: data/raw/)")
     return parser
 
 
@@ -144,7 +129,7 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
     command: argparse.ArgumentParser = subparsers.add_parser(
         name, help=description, description=description, allow_abbrev=False
     )
-    command.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    _add_switch(command, "--debug", "print the traceback of an error")
     command.set_defaults(command=commands[name])
     return command
 
@@ -167,27 +152,25 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol
     command.add_argument(
         "--dask", metavar="ADDRESS", help="address of a Dask scheduler whose workers execute the runs instead"
     )
-    command.add_argument("--fresh", action="store_true", help="run finished runs again")
-    command.add_argument("--quiet", action="store_true", help="print only failures")
-    command.add_argument("--verbose", action="store_true", help="print a line for each epoch, and tracebacks")
+    _add_switch(command, "--fresh", "run finished runs again")
+    _add_switch(command, "--quiet", "print only failures")
+    _add_switch(command, "--verbose", "print a line for each epoch, and tracebacks")
     command.add_argument(
         "--data",
         choices=MODES,
         default="auto",
         help="real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)",
     )
-    command.add_argument("--data-dir", type=Path, metavar="DIR", help="folder to search for data first")
-    _add_out(command)
+    _add_folder(command, "--data-dir", "folder to search for data first")
+    _add_folder(command, "--out", OUT_HELP, REPORTS)
 
 
-def _add_out(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--out",
-        type=Path,
-        default=REPORTS,
-        metavar="DIR",
-        help="folder of runs and reports (default: reports/)",
-    )
+def _add_switch(command: argparse.ArgumentParser, flag: str, description: str) -> None:
+    command.add_argument(flag, action="store_true", help=description)
+
+
+def _add_folder(command: argparse.ArgumentParser, flag: str, description: str, default: Path | None = None) -> None:
+    command.add_argument(flag, type=Path, default=default, metavar="DIR", help=description)
 
 
 def cores() -> int:
