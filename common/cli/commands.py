@@ -36,18 +36,7 @@ def list_command(options: argparse.Namespace) -> int:
     """List the experiments and their sources."""
     from common.cli import tables
 
-    published = [read_published(name) for name in options.known]
-    tables.print_list(
-        [
-            (
-                entry.experiment,
-                f"{entry.source.title} ({entry.source.author})",
-                entry.source.date,
-                entry.source.summary,
-            )
-            for entry in published
-        ]
-    )
+    tables.print_list([read_published(name) for name in options.known])
     return 0
 
 
@@ -287,20 +276,20 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
     """
     from common.cli import tables
 
-    done = [
-        (task, record)
-        for task, record in zip(tasks, outcomes, strict=True)
-        if task.detector is None and task.config == tasks[0].config and record.status == records.OK
-    ]
+    done: dict[str, dict[Task, records.Record]] = {}
+    for task, record in zip(tasks, outcomes, strict=True):
+        if task.detector is None and task.config == tasks[0].config and record.status == records.OK:
+            done.setdefault(task.protocol, {})[task] = record
     printed = read_published(tasks[0].name).metrics()
-    for protocol in dict.fromkeys(task.protocol for task, _ in done):
-        of_protocol = [(task, record) for task, record in done if task.protocol == protocol]
-        first, found = of_protocol[0][1], [record for _, record in of_protocol]
-        names = [name for name in first.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)]
-        tables.print_metrics(found, names)
+    for protocol, found in done.items():
+        task, record = next(iter(found.items()))
+        shown = [
+            name for name in record.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)
+        ]
+        tables.print_metrics(list(found.values()), shown)
         if options.detectors:
-            _print_standings(of_protocol[0][0])
-        print(f"records: {of_protocol[0][0].folder.parent}")
+            _print_standings(task)
+        print(f"records: {task.folder.parent}")
 
 
 def _print_standings(task: Task) -> None:

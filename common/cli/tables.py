@@ -6,22 +6,13 @@ from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from common.comparison import verdicts
 from common.comparison.agreement import Agreement
+from common.comparison.published import Published
 from common.comparison.standings import Standing
-from common.comparison.verdicts import (
-    DIFFERS,
-    EXACT,
-    REPRODUCED,
-    ClaimResult,
-    Comparison,
-    ConditionalResult,
-    GroupResult,
-    MemberResult,
-    lies_outside,
-)
 from common.data.stand_ins import stand_in_of
 from common.report.conclusions import headline
 from common.report.markdown import summary_sentence
@@ -72,13 +63,14 @@ def marked(task: Task) -> str:
     return f" ({task.stand_in})" if task.stand_in else ""
 
 
-def print_list(rows: Sequence[tuple[str, str, str, str]]) -> None:
+def print_list(experiments: Sequence[Published]) -> None:
     """Print the experiments: name, source, date and subject."""
     table = Table(show_lines=True)
     for heading in ("experiment", "source", "date", "what it is about"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "experiment")
-    for row in rows:
-        table.add_row(*row)
+    for entry in experiments:
+        source = entry.source
+        table.add_row(entry.experiment, f"{source.title} ({source.author})", source.date, source.summary)
     show(console(), table)
 
 
@@ -101,8 +93,8 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
     """Print metrics of some runs, one column for each seed."""
     stand_in = stand_in_of(records[0].data)
     data = f", {stand_in}" if stand_in else ""
-    table = Table(title=f"{records[0].experiment}, {records[0].protocol} protocol{data}")
-    table.add_column("metric", overflow="fold")
+    title = f"{records[0].experiment}, {records[0].protocol} protocol{data}"
+    table = Table(Column("metric", overflow="fold"), title=title)
     for record in records:
         table.add_column(f"seed {record.seed}", justify="right")
     for name in names:
@@ -123,7 +115,7 @@ def print_standings(title: str, rows: Sequence[Standing]) -> None:
     show(console(), table)
 
 
-def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str] = ()) -> None:
+def print_comparison(comparison: verdicts.Comparison, members: bool, notes: Sequence[str] = ()) -> None:
     """Print the comparison of one experiment with its source: numbers, verdicts, claims and their summary.
 
     Args:
@@ -142,7 +134,7 @@ def print_comparison(comparison: Comparison, members: bool, notes: Sequence[str]
         out.print(Text(note, "yellow"), soft_wrap=True)
 
 
-def _groups_table(comparison: Comparison) -> Table:
+def _groups_table(comparison: verdicts.Comparison) -> Table:
     table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
     for heading in ("printed row or curve", "number", "published", "ours", "verdict"):
         table.add_column(heading, overflow="fold")
@@ -152,7 +144,7 @@ def _groups_table(comparison: Comparison) -> Table:
     return table
 
 
-def _numbers_table(comparison: Comparison) -> Table:
+def _numbers_table(comparison: verdicts.Comparison) -> Table:
     sections = [(group, _member_rows(group.members)) for group in comparison.groups]
     headings = ["number", "published", "mean", "sd", "n", "range", "95 % interval", "verdict"]
     table = Table(title=f"{comparison.experiment}: published against ours over {comparison.n_seeds} seeds")
@@ -169,13 +161,13 @@ def _numbers_table(comparison: Comparison) -> Table:
     return table
 
 
-def _member_rows(members: Sequence[MemberResult]) -> list[list[str]]:
+def _member_rows(members: Sequence[verdicts.MemberResult]) -> list[list[str]]:
     """Make the rows of a group; a common first part of the metric names is left out, since the title contains it."""
     first = {member.metric.partition(".")[0] for member in members}
     return [_member_row(member, len(min(first)) + 1 if len(first) == 1 else 0) for member in members]
 
 
-def _member_row(member: MemberResult, prefix: int) -> list[str]:
+def _member_row(member: verdicts.MemberResult, prefix: int) -> list[str]:
     spread = f"{plain(member.minimum, 3)}..{plain(member.maximum, 3)}" if member.n else "-"
     interval = "-" if member.interval is None else "..".join(plain(end, 3) for end in member.interval)
     return [
@@ -190,28 +182,27 @@ def _member_row(member: MemberResult, prefix: int) -> list[str]:
     ]
 
 
-def _claims_table(claims: Sequence[ClaimResult]) -> Table:
-    table = Table(title="claims of the source")
-    table.add_column("claim", overflow="fold")
-    table.add_column("holds in", justify="right")
-    table.add_column("rate, 95 % interval", justify="right")
+def _claims_table(claims: Sequence[verdicts.ClaimResult]) -> Table:
+    table = Table(Column("claim", overflow="fold"), title="claims of the source")
+    for heading in ("holds in", "rate, 95 % interval"):
+        table.add_column(heading, justify="right")
     for claim in claims:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f}..{claim.interval[1]:.2f}"
         table.add_row(claim.text, f"{claim.holds} of {claim.n} seeds", interval)
     return table
 
 
-def condition_sentence(given: ConditionalResult) -> str:
+def condition_sentence(given: verdicts.ConditionalResult) -> str:
     """Count the seeds that meet a condition of the source, and give the verdicts over these seeds only."""
     condition = given.condition
     interval = "" if condition.interval is None else " ({:.2f}..{:.2f})".format(*condition.interval)
-    verdicts = "; ".join(f"{group.title}: {_verdict(group)}" for group in given.groups)
-    return f"{condition.text}: {condition.holds} of {condition.n} seeds{interval}. Over these alone: {verdicts}."
+    found = "; ".join(f"{group.title}: {_verdict(group)}" for group in given.groups)
+    return f"{condition.text}: {condition.holds} of {condition.n} seeds{interval}. Over these alone: {found}."
 
 
-def _verdict(group: GroupResult) -> Text:
-    good = group.verdict in (EXACT, REPRODUCED)
-    bad = group.verdict == DIFFERS or lies_outside(group.verdict)
+def _verdict(group: verdicts.GroupResult) -> Text:
+    good = group.verdict in (verdicts.EXACT, verdicts.REPRODUCED)
+    bad = group.verdict == verdicts.DIFFERS or verdicts.lies_outside(group.verdict)
     style = "green" if good else "red" if bad else "yellow"
     text = group.verdict + (", provisional" if group.provisional else "")
     return Text(text + (f" ({group.missing} missing)" if group.missing else ""), style)
