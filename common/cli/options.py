@@ -99,20 +99,16 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
 
     command = _command(subparsers, "report", commands)
     _add_run_options(command, "the seeds to report; missing ones are run (default: 0 1 2)", "both")
-    command.add_argument(
-        "--experiments", nargs="+", choices=tuple(known), metavar="NAME", help="experiments to report (default: all)"
-    )
+    reported = "experiments to report (default: all)"
+    command.add_argument("--experiments", nargs="+", choices=tuple(known), metavar="NAME", help=reported)
     _add_switch(command, "--open", "open the page in the browser")
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
     reference = "run 20 seeds and all ablations, and write reports/reference and the tables of README.md"
     _add_switch(command, "--reference", reference)
 
     command = _command(subparsers, "compare", commands)
-    command.add_argument(
-        "experiments",
-        nargs="*",
-        help="experiments to show with all numbers (default: all experiments, with one number of each row)",
-    )
+    shown = "experiments to show with all numbers (default: all experiments, with one number of each row)"
+    command.add_argument("experiments", nargs="*", help=shown)
     _add_folder(command, "--against", "folder of a report to compare with, instead of the published numbers")
     _add_switch(command, "--all", "with --against, also list identical metrics")
     _add_switch(command, "--json", "print JSON")
@@ -136,31 +132,17 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
 
 def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str) -> None:
     command.add_argument("--seeds", nargs="+", type=_seed_range, metavar="N", help=seeds_help)
-    command.add_argument(
-        "--protocol",
-        choices=(*PROTOCOLS, "both"),
-        default=protocol,
-        help=f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})",
-    )
-    command.add_argument(
-        "--jobs",
-        type=_at_least_one,
-        default=cores(),
-        metavar="N",
-        help="number of parallel processes (default: number of cores)",
-    )
-    command.add_argument(
-        "--dask", metavar="ADDRESS", help="address of a Dask scheduler whose workers execute the runs instead"
-    )
+    protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})"
+    command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), default=protocol, help=protocols)
+    jobs = "number of parallel processes (default: number of cores)"
+    command.add_argument("--jobs", type=_at_least_one, default=cores(), metavar="N", help=jobs)
+    dask = "address of a Dask scheduler whose workers execute the runs instead"
+    command.add_argument("--dask", metavar="ADDRESS", help=dask)
     _add_switch(command, "--fresh", "run finished runs again")
     _add_switch(command, "--quiet", "print only failures")
     _add_switch(command, "--verbose", "print a line for each epoch, and tracebacks")
-    command.add_argument(
-        "--data",
-        choices=MODES,
-        default="auto",
-        help="real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)",
-    )
+    data = "real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)"
+    command.add_argument("--data", choices=MODES, default="auto", help=data)
     _add_folder(command, "--data-dir", "folder to search for data first")
     _add_folder(command, "--out", OUT_HELP, REPORTS)
 
