@@ -81,14 +81,9 @@ def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.i
         values: values of the samples, shape `(samples,)`.
         labels: shape `(samples,)`, 1 for an anomaly.
     """
-    boxes = axis.boxplot(
-        [values[labels == label] for label in (0, 1)],
-        tick_labels=CLASS_NAMES,
-        patch_artist=True,
-        widths=0.6,
-        flierprops={"markersize": 2.5},
-        medianprops={"color": "black"},
-    )
+    by_class = [values[labels == label] for label in (0, 1)]
+    style = {"widths": 0.6, "flierprops": {"markersize": 2.5}, "medianprops": {"color": "black"}}
+    boxes = axis.boxplot(by_class, tick_labels=CLASS_NAMES, patch_artist=True, **style)
     for box, colour in zip(boxes["boxes"], CLASS_COLOURS, strict=True):
         box.set_facecolor(colour)
 
