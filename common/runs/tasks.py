@@ -61,13 +61,8 @@ class Task:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that identify config, protocol, data and revision."""
-        content = {
-            "config": self.config.to_dict(),
-            "protocol": self.protocol,
-            "data": self.data,
-            "revision": self.experiment.revision,
-        }
-        return digest_of(content)[:12]
+        content = {"config": self.config.to_dict(), "protocol": self.protocol, "data": self.data}
+        return digest_of({**content, "revision": self.experiment.revision})[:12]
 
     @property
     def data(self) -> dict[str, str]:
@@ -108,13 +103,11 @@ class Task:
 
 def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
     """List the detector tasks for the splits of some runs; a detector that does not depend on the seed occurs once."""
-    wanted = {
-        replace(
-            task, detector=name, seed=task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
-        ): None
-        for task in tasks
-        for name in DETECTORS
-    }
+    wanted: dict[Task, None] = {}
+    for task in tasks:
+        for name in DETECTORS:
+            seed = task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
+            wanted[replace(task, detector=name, seed=seed)] = None
     return list(wanted)
 
 
