@@ -300,6 +300,7 @@ def break_even_metrics(
 
     The source computes precision and recall for `score >= threshold`, but flags test windows for `score > threshold`.
     """
+    # Without a break-even point nothing is flagged, and only the names of these metrics are used.
     found = point or thresholds.Threshold(np.inf, "no rule", "no windows", 0, precision=0.0, recall=0.0)
     assert found.precision is not None and found.recall is not None
     metrics = {

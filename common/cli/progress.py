@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from common.cli.tables import console, duration, marked, show
@@ -96,8 +96,7 @@ class RunDisplay:
 
     def print_state(self) -> None:
         """Print a table of finished and unfinished runs, after an interruption."""
-        table = Table(title="state of the runs")
-        table.add_column("runs", overflow="fold")
+        table = Table(Column("runs", overflow="fold"), title="state of the runs")
         for heading in STATES:
             table.add_column(heading, justify="right")
         states: dict[str, list[str]] = {}
