@@ -259,7 +259,7 @@ def png(captioned: CaptionedFigure) -> bytes:
     figure.set_dpi(DOTS_PER_INCH)
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image.quantize(128, dither=Image.Dither.NONE).save(content, format="png", optimize=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import ThresholdError
-from common.metrics.scores import Metric, Undefined, confusion_counts, count_outcomes, decision_metrics
+from common.metrics.scores import Metric, Undefined, count_outcomes, decision_metrics
 
 
 @dataclass(frozen=True)
