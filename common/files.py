@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,23 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+class NotKept(Exception):  # noqa: N818  it is no error
+    """Raised by `kept` within `nothing_computed` if there is no cached result."""
+
+
+_computing: ContextVar[bool] = ContextVar("computing", default=True)
+
+
+@contextlib.contextmanager
+def nothing_computed() -> Iterator[None]:
+    """Make `kept` raise `NotKept` within this context instead of computing a result that is not cached."""
+    token = _computing.set(False)
+    try:
+        yield
+    finally:
+        _computing.reset(token)
+
+
 # Cached results. These files can be deleted at any time. A file that cannot be read is computed again, and a result
 # that cannot be written is not cached.
 
@@ -117,12 +135,17 @@ def kept(path: Path, key: Any, compute: Callable[[], T], kind: type[T]) -> T:
 
     Returns:
         The result after conversion to JSON and back, also if it was just computed.
+
+    Raises:
+        NotKept: the result is not cached, within `nothing_computed`.
     """
     digest = digest_of(to_plain(key))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["key"] == digest and content["checksum"] == digest_of(content["result"]):
             return from_plain(content["result"], kind)
+    if not _computing.get():
+        raise NotKept(path)
     result = to_plain(compute())
     text = json.dumps({"key": digest, "checksum": digest_of(result), "result": result})
     _keep(path, text.encode())

@@ -75,7 +75,7 @@ def report_command(options: argparse.Namespace) -> int:
     outcomes = [] if options.no_run else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
-    report = collect(experiments, options.out, REFERENCE, _protocols(options))
+    report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs)
     if options.reference:
         _require_complete(report.results)
     path = write(report, folder, page=not options.reference)

@@ -1,5 +1,7 @@
 """Collect the results of a report from the records and the published numbers, and draw its figures."""
 
+import contextlib
+import functools
 import json
 import re
 import textwrap
@@ -7,19 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.comparison.associations import Associations, associate
+from common import files
+from common.comparison import associations
+from common.comparison.associations import Associations
 from common.comparison.published import Published, read_published
-from common.comparison.standings import column, standings
-from common.comparison.verdicts import compare
+from common.comparison.standings import Standings, column, standings
+from common.comparison.verdicts import Comparison, compare
 from common.detectors.detector import Detector
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
-from common.files import from_plain
 from common.metrics.thresholds import Decision
 from common.report import figures, results
+from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
 from common.runs import records
+from common.runs.executors import in_processes
 from common.runs.records import Record
 from common.runs.selection import Found, Selection, find_records, select
 
@@ -63,7 +68,7 @@ class Report:
 
 
 def collect(
-    experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS
+    experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS, jobs: int = 1
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -73,25 +78,28 @@ def collect(
         reference: folder of the reference report, which comes with the suite. Ablations that were not run here are
             taken from its results.json.
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
+        jobs: number of processes that rank and draw side by side. Default: 1.
     """
     known = results.read_results(reference).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
-    entries: dict[str, ExperimentResults] = {}
-    pngs: dict[str, bytes] = {}
-    explorable: dict[str, dict[str, dict[int, ScoredRun]]] = {}
-    not_run: dict[str, str] = {}
-    for experiment in experiments:
-        name, published = experiment.name, read_published(experiment.name)
-        found = [*find_records(out, name)]
-        config = experiment.config().to_dict()
-        selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
-        entries[name], drawn = _results_of(experiment, published, found, selections, out, known.get(name))
-        pngs |= drawn
-        explorable[name] = {protocol: _explorable(experiment, selections[protocol]) for protocol in protocols}
-        not_run |= published.not_run
-    detectors = {detector.title: _settings(detector) for detector in DETECTORS.values()}
-    content = Results(experiments=entries, detectors=detectors, detectors_not_run=not_run)
-    return Report(content, pngs, explorable, out / "runs")
+    experiments = list(experiments)
+
+    def collected() -> Report:
+        parts = {one.name: _part(one, out, protocols, known.get(one.name)) for one in experiments}
+        content = Results(
+            experiments={name: part.results for name, part in parts.items()},
+            detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
+            detectors_not_run={name: why for part in parts.values() for name, why in part.not_run.items()},
+        )
+        pngs = {file: png for part in parts.values() for file, png in part.figures.items()}
+        return Report(content, pngs, {name: part.explorable for name, part in parts.items()}, out / "runs")
+
+    if jobs > 1:
+        # Worker processes take seconds to start, so they are used only if something is not cached.
+        with contextlib.suppress(files.NotKept), files.nothing_computed():
+            return collected()
+        in_processes(_fill_cache, [(one, out, protocol) for protocol in protocols for one in experiments], jobs)
+    return collected()
 
 
 def _settings(detector: Detector) -> str:
@@ -110,46 +118,83 @@ def describe(docstring: str) -> results.Description:
         name.lower(): textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
         for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL)
     }
-    return from_plain({"title": title.strip().rstrip("."), **sections}, results.Description)
+    return files.from_plain({"title": title.strip().rstrip("."), **sections}, results.Description)
 
 
 # One experiment.
 
 
-def _results_of(
-    experiment: Experiment,
-    published: Published,
-    found: Sequence[Found],
-    selections: Mapping[str, Selection],
-    out: Path,
-    reference: ExperimentResults | None,
-) -> tuple[ExperimentResults, dict[str, bytes]]:
+@dataclass(frozen=True)
+class _Part:
+    """The part of a report on one experiment; see `Report`."""
+
+    results: ExperimentResults
+    figures: Mapping[str, bytes]
+    explorable: Mapping[str, Mapping[int, ScoredRun]]
+    not_run: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The ranking and the figures of one protocol; `overview` and `separation` only of the published one."""
+
+    board: Standings | None
+    figures: Sequence[Png]
+    seed: int | None
+    overview: Sequence[Png] = ()
+    separation: Associations | None = None
+
+
+def _shown(
+    experiment: Experiment, published: Published, protocol: str, selection: Selection, out: Path, compared: Comparison
+) -> _Shown:
+    """Rank the methods of a protocol and draw its figures, or read them from the cache."""
+    cache = out / "runs" / experiment.name / "figures"
+    board = standings(experiment, protocol, selection)
+    if protocol == PUBLISHED:
+        drawn, seed = figures.of_one_run(experiment, protocol, selection, compared.conditional, cache)
+        overview = figures.overview(published, compared, selection, cache)
+        return _Shown(board, drawn, seed, overview, _associations(published, selection, cache))
+    drawn, seed = figures.of_one_run(experiment, protocol, selection, (), cache)
+    return _Shown(board, drawn + figures.best_roc(experiment, protocol, selection, board, cache), seed)
+
+
+def _compared(published: Published, selection: Selection) -> Comparison:
+    runs = _runs(published, selection)
+    return compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
+
+
+def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
+    """Rank and draw for one experiment and protocol; the results are cached, and read by the calling process."""
+    experiment, out, protocol = order
+    published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
+    selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
+    _shown(experiment, published, protocol, selection, out, _compared(published, selection))
+
+
+def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference: ExperimentResults | None) -> _Part:
     """Collect the results of one experiment, and give its figures by their path within the report."""
+    published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
+    config = experiment.config().to_dict()
+    selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
     main = selections[PUBLISHED]
     ablated = _ablated(experiment, found, main)
     runs = _runs(published, main)
     # The runs of ablations have a table of their own, so they are not counted as left out.
     reported = {record.digest for selection in ablated.values() for _, record in selection.runs.values()}
     runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
-    comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
-    boards = {protocol: standings(experiment, protocol, selection) for protocol, selection in selections.items()}
-    cache = out / "runs" / experiment.name / "figures"
+    comparison = _compared(published, main)
+    shown = {
+        protocol: _shown(experiment, published, protocol, selection, out, comparison)
+        for protocol, selection in selections.items()
+    }
     pngs: dict[str, bytes] = {}
 
-    def noted(drawn: Iterable[figures.Png], *folders: str) -> tuple[results.Figure, ...]:
-        files = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
-        pngs.update({file: figure.png for file, figure in files.items()})
-        return tuple(results.Figure(file, figure.caption) for file, figure in files.items())
+    def noted(drawn: Iterable[Png], *folders: str) -> tuple[results.Figure, ...]:
+        paths = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
+        pngs.update({path: figure.png for path, figure in paths.items()})
+        return tuple(results.Figure(path, figure.caption) for path, figure in paths.items())
 
-    other_protocols = {}
-    for protocol, selection in selections.items():
-        if protocol == PUBLISHED:
-            continue
-        drawn, seed = figures.of_one_run(experiment, protocol, selection, (), cache)
-        drawn += figures.best_roc(experiment, protocol, selection, boards[protocol], cache)
-        shared = vars(_runs(published, selection, experiment.published_only))
-        other_protocols[protocol] = results.ProtocolRuns(**shared, figures=noted(drawn, protocol), figure_seed=seed)
-    drawn, seed = figures.of_one_run(experiment, PUBLISHED, main, comparison.conditional, cache)
     entry = ExperimentResults(
         **vars(runs),
         comparison=comparison,
@@ -157,19 +202,28 @@ def _results_of(
         source=published.source,
         headline=published.headline,
         not_published=published.not_published,
-        protocols=other_protocols,
-        standings=boards,
+        protocols={
+            protocol: results.ProtocolRuns(
+                **vars(_runs(published, selection, experiment.published_only)),
+                figures=noted(shown[protocol].figures, protocol),
+                figure_seed=shown[protocol].seed,
+            )
+            for protocol, selection in selections.items()
+            if protocol != PUBLISHED
+        },
+        standings={protocol: one.board for protocol, one in shown.items()},
         own_data=HELD_OUT in experiment.split_by_seed,
         revision=experiment.revision,
-        config=experiment.config().to_dict(),
-        separation=_associations(published, main),
+        config=config,
+        separation=shown[PUBLISHED].separation,
         beside={group.name: group.beside for group in published.groups if group.beside},
         variants=_ablations(experiment, published, ablated, main, reference),
-        overview=noted(figures.overview(published, comparison, main, cache)),
-        figures=noted(drawn),
-        figure_seed=seed,
+        overview=noted(shown[PUBLISHED].overview),
+        figures=noted(shown[PUBLISHED].figures),
+        figure_seed=shown[PUBLISHED].seed,
     )
-    return entry, pngs
+    explorable = {protocol: _explorable(experiment, selection) for protocol, selection in selections.items()}
+    return _Part(entry, pngs, explorable, published.not_run)
 
 
 def _runs(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> results.Runs:
@@ -218,20 +272,25 @@ def _environment(group: Sequence[Record]) -> results.Environment:
     seeds = tuple(sorted(map(records.seed_of, group)))
     commits = tuple(sorted({str(record.environment.get("commit") or "unknown") for record in group}))
     try:
-        return from_plain({**group[0].environment, "seeds": seeds, "commits": commits}, results.Environment)
+        return files.from_plain({**group[0].environment, "seeds": seeds, "commits": commits}, results.Environment)
     except ValueError:
         return results.Environment(seeds=seeds, commits=commits)
 
 
-def _associations(published: Published, selection: Selection) -> Associations | None:
+def _associations(published: Published, selection: Selection, folder: Path) -> Associations | None:
     """Compute the rank correlations of metrics that may explain why a published number varies between seeds.
 
     The file of published numbers lists these metrics as `separates` of a printed row. The correlation is with the first
-    free number of that row. `None` if no row has such a list.
+    free number of that row. `None` if no row has such a list. They are cached, since loading SciPy takes a second.
     """
     for group in published.groups:
         if group.separates:
-            return associate(selection.metrics(), group.free[0], group.separates)
+            target, metrics = group.free[0], group.separates
+            names = (target, *metrics)
+            seeds = {seed: {name: found.get(name) for name in names} for seed, found in selection.metrics().items()}
+            key = [Path(associations.__file__).read_text(encoding="utf-8"), seeds, names]
+            compute = functools.partial(associations.associate, seeds, target, metrics)
+            return files.kept(folder / "associations.json", key, compute, Associations) if seeds else compute()
     return None
 
 

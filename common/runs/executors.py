@@ -5,17 +5,20 @@ import contextlib
 import functools
 import multiprocessing
 import shutil
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from common.errors import ConfigError
 from common.runs import interruption, worker
 from common.runs.records import Record
 from common.runs.tasks import Task
 from common.runs.worker import Outcome
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Seconds between two checks for events of the worker processes.
 POLL = 0.1
@@ -135,7 +138,7 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
     context = multiprocessing.get_context("spawn")
     events = context.SimpleQueue()
     waiting = _groups(tasks)
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, _killed_at_the_end():
 
         def new_pool() -> ProcessPoolExecutor:
             return stack.enter_context(ProcessPoolExecutor(1, context, worker.start, (events,)))
@@ -152,28 +155,57 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
                 arguments = (tasks.index(task), task, _log_folder(task, execution))
                 busy[pool.submit(worker.compute_in_worker, *arguments)] = (pool, task)
 
-        try:
-            for _ in range(min(execution.jobs, len(tasks))):
-                begin_next(new_pool(), None)
-            while busy:
-                done, _ = concurrent.futures.wait(busy, POLL, concurrent.futures.FIRST_COMPLETED)
-                interruption.check()
-                _forward(events, tasks, running)
-                for future in done:
-                    pool, task = busy.pop(future)
-                    try:
-                        outcome = future.result()
-                    except BrokenExecutor:
-                        outcome = worker.failed("its process died: it was killed, or ran out of memory")
-                        pool = new_pool()
-                    begin_next(pool, task)
-                    yield task, outcome
-        finally:
-            if busy:
-                # Kill the workers: they have nothing to save, and may have inherited that SIGTERM is ignored. The pools
-                # then end by themselves, and the `with` statement waits for them.
-                for process in multiprocessing.active_children():
-                    process.kill()
+        for _ in range(min(execution.jobs, len(tasks))):
+            begin_next(new_pool(), None)
+        while busy:
+            done, _ = concurrent.futures.wait(busy, POLL, concurrent.futures.FIRST_COMPLETED)
+            interruption.check()
+            _forward(events, tasks, running)
+            for future in done:
+                pool, task = busy.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenExecutor:
+                    outcome = worker.failed("its process died: it was killed, or ran out of memory")
+                    pool = new_pool()
+                begin_next(pool, task)
+                yield task, outcome
+
+
+def in_processes(function: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
+    """Apply a function to several items in worker processes, or in this process if one is enough.
+
+    Args:
+        function: a function of a module, which worker processes can import.
+        items: the items, which can be pickled.
+        jobs: largest number of worker processes.
+
+    Returns:
+        The results, in the order of the items.
+    """
+    if min(jobs, len(items)) < 2:
+        return [*map(function, items)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(items)), context, worker.start, (None,)) as pool, _killed_at_the_end():
+        futures = [pool.submit(function, item) for item in items]
+        while concurrent.futures.wait(futures, POLL).not_done:
+            interruption.check()
+        return [future.result() for future in futures]
+
+
+@contextlib.contextmanager
+def _killed_at_the_end() -> Iterator[None]:
+    """Kill the processes that were started within this context at its end; their pools then end by themselves.
+
+    They have nothing to save, an orderly end takes a second, and they may have inherited that SIGTERM is ignored.
+    """
+    others = {process.pid for process in multiprocessing.active_children()}
+    try:
+        yield
+    finally:
+        for process in multiprocessing.active_children():
+            if process.pid not in others:
+                process.kill()
 
 
 def _group(task: Task) -> Hashable:
