@@ -48,6 +48,8 @@ def style() -> Any:
         "grid.color": "#e6e6e6",
         "axes.edgecolor": "#b0b0b0",
         "svg.hashsalt": "reproducible",
+        # Where titles are anyway; otherwise Matplotlib computes all tick labels to find it.
+        "axes.titley": 1.0,
     }
     return matplotlib.rc_context(settings)
 
