@@ -1,58 +1,85 @@
 """Command line of the benchmarks: `python -m benchmarks`, or `make bench`.
 
-A complete run prints the tables and writes them into benchmarks/README.md. A run with `--only`, `--quick` or `--full`
-only prints them.
+Each section of benchmarks/README.md can be measured on its own. A section is printed, and written to that file unless
+it was shortened by `--only`, `--quick` or `--full`.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import pytorch, rows, table
-from benchmarks.growth import FACTOR, GROWTHS, Growth
-from benchmarks.limit import Limit, limit_of
+from benchmarks.growth import FACTOR, GROWTHS
+from benchmarks.limit import limit_of
 from benchmarks.measure import Measurement, measure_growth, measure_limit, measure_row, run_in_children
 from benchmarks.rows import ROWS, Row
 from common.files import write_atomically
 from common.runs import environment
-from experiments import EXPERIMENTS
 
 README = Path(__file__).parent / "README.md"
-GROWTH = "growth"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the chosen rows, print the tables, and write them after a complete run.
+    """Measure the chosen sections, print their tables, and write them to benchmarks/README.md.
 
     Returns:
         The exit status, always 0. A missed target is shown in the table but is no failure, since other load on the
         machine changes the ratios.
     """
     options = _parse(arguments)
-    machine = describe(options)
-    chosen = [row for row in ROWS if options.only in (None, row.name)]
-    whole = not (options.only or options.quick or options.full)
-    results = []
-    for row in chosen:
-        results.append((row, measure(row, options)))
-        print((table.seeds_table if row.several_seeds else table.ratio_table)(results[-1:]), flush=True)
-    limits = measure_limits(row.name for row in chosen if row.name in EXPERIMENTS and not options.quick)
-    if whole:
-        # The rows take hours, so they are written before the growth table is measured, which may fail.
-        _write(table.render(machine, results, limits, []))
-    growths = grow() if options.only == GROWTH or not (options.only or options.quick) else []
-    generated = table.render(machine, results, limits, growths)
-    print(generated)
-    if whole:
-        _write(generated)
+    for section in options.sections or SECTIONS:
+        machine = describe(options)
+        generated = f"{table.circumstances(machine)}\n\n{SECTIONS[section](options)}\n"
+        print(generated, flush=True)
+        if not (options.only or options.quick or options.full):
+            text = table.insert(README.read_text(encoding="utf-8"), section, generated)
+            write_atomically(README, text.encode())
     return 0
 
 
-def _write(generated: str) -> None:
-    write_atomically(README, table.insert(README.read_text(encoding="utf-8"), generated).encode())
+def speed(options: argparse.Namespace) -> str:
+    """Measure single trainings, scoring, windows, and all experiments from end to end."""
+    return table.speed(_measured(options, lambda row: not row.several_seeds))
+
+
+def seeds(options: argparse.Namespace) -> str:
+    """Measure ten trainings of each experiment."""
+    return table.seeds_table(_measured(options, lambda row: row.several_seeds))
+
+
+def limit(options: argparse.Namespace) -> str:
+    """Measure one training of each experiment in every way, and the limit of the machine."""
+    options.repeats = 1
+    trainings = _measured(options, lambda row: row.is_training)
+    limits = []
+    for row, measured in trainings:
+        print(f"{row.title}: limit of the machine", file=sys.stderr)
+        limits.append((row, measured, limit_of(row.name, measure_limit(row.name))))
+    return f"{table.peak_table(limits)}\n\n{table.spent_table(limits)}"
+
+
+def growth(options: argparse.Namespace) -> str:
+    """Measure every entry of the growth table at both sizes."""
+    measured = []
+    for entry in GROWTHS:
+        print(f"{entry.what}: published size, and {FACTOR} times", file=sys.stderr)
+        measured.append((entry, measure_growth(entry.name, 1), measure_growth(entry.name, FACTOR)))
+    return table.growth_table(measured)
+
+
+SECTIONS: Mapping[str, Callable[[argparse.Namespace], str]] = {
+    function.__name__: function for function in (speed, seeds, limit, growth)
+}
+
+
+def _measured(
+    options: argparse.Namespace, wanted: Callable[[Row], bool]
+) -> list[tuple[Row, dict[str, list[Measurement]]]]:
+    chosen = [row for row in ROWS if wanted(row) and options.only in (None, row.name)]
+    return [(row, measure(row, options)) for row in chosen]
 
 
 def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement]]:
@@ -67,24 +94,6 @@ def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement
         return run_in_children(row, way, epochs)
 
     return measure_row(ways, min(row.rounds or options.repeats, options.repeats), run, row.once)
-
-
-def measure_limits(names: Iterable[str]) -> dict[str, Limit]:
-    """Measure the limit of the machine for every experiment."""
-    limits = {}
-    for name in names:
-        print(f"{name}: limit of the machine", file=sys.stderr)
-        limits[name] = limit_of(name, measure_limit(name))
-    return limits
-
-
-def grow() -> list[tuple[Growth, Measurement, Measurement]]:
-    """Measure every entry of the growth table at both sizes."""
-    measured = []
-    for growth in GROWTHS:
-        print(f"{growth.what}: published size, and {FACTOR} times", file=sys.stderr)
-        measured.append((growth, measure_growth(growth.name, 1), measure_growth(growth.name, FACTOR)))
-    return measured
 
 
 def _epochs(options: argparse.Namespace) -> Mapping[str, int]:
@@ -116,15 +125,17 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--only", choices=[*(row.name for row in ROWS), GROWTH], help="measure one row, or the growth of cost"
-    )
+    parser.add_argument("sections", nargs="*", help=f"sections to measure: {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("--only", choices=[row.name for row in ROWS], metavar="ROW", help="measure one row only")
     parser.add_argument(
         "--repeats", type=_positive, metavar="N", help="number of rounds (default: 3, or 1 with --quick)"
     )
     parser.add_argument("--quick", action="store_true", help="run 3 epochs and one round, as a check")
     parser.add_argument("--full", action="store_true", help="run the published number of epochs (one hour)")
     options = parser.parse_args(arguments)
+    for section in options.sections:
+        if section not in SECTIONS:
+            parser.error(f"there is no section {section}; there are {', '.join(SECTIONS)}")
     options.repeats = options.repeats or (1 if options.quick else 3)
     return options
 

@@ -50,8 +50,8 @@ class Row:
         targets: for a way the smallest ratio of its time to ours that reaches the target.
         experiments: the experiments that are trained, and whose epochs are counted.
         whole_process: `True` if the time includes the start of Python and all imports.
-        rounds: largest number of rounds. Default: as many as asked for. Long rows need only two, since their times add
-            up many parts and vary less.
+        rounds: largest number of rounds. Default: as many as asked for. Long rows need fewer, since their times add up
+            many parts and vary less.
         once: the ways that are measured in the first round only.
     """
 
@@ -65,6 +65,11 @@ class Row:
     once: tuple[str, ...] = (NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
 
     @property
+    def is_training(self) -> bool:
+        """`True` if the row trains one experiment with one seed."""
+        return PYTORCH in self.ways and not self.several_seeds
+
+    @property
     def several_seeds(self) -> bool:
         """`True` if the row trains one experiment with several seeds."""
         return OURS_APART in self.ways
@@ -76,7 +81,7 @@ def _training(experiment: str, title: str, notebook: float, pytorch: float) -> R
 
 def _seeds(experiment: str) -> Row:
     name, title = f"{experiment}:0-{SEEDS - 1}", f"{experiment}, {SEEDS} seeds"
-    return Row(name, title, SEEDS_WAYS, {PYTORCH_ONE_THREAD: 1}, (experiment,), rounds=2, once=())
+    return Row(name, title, SEEDS_WAYS, {PYTORCH_ONE_THREAD: 1}, (experiment,), rounds=1, once=())
 
 
 ROWS = (

@@ -18,8 +18,6 @@ from benchmarks.rows import (
     Row,
 )
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-
 Measured = Mapping[str, Sequence[Measurement]]
 NONE = ""
 
@@ -32,24 +30,15 @@ EVERYTHING_ELSE = {
 }
 
 
-def render(
-    machine: Mapping[str, Any],
-    results: Sequence[tuple[Row, Measured]],
-    limits: Mapping[str, Limit],
-    growths: Sequence[tuple[Growth, Measurement, Measurement]],
-) -> str:
-    """Render the whole generated text: the description of the run, and all tables that have rows."""
-    parts = [circumstances(machine)]
-    several = [(row, measured) for row, measured in results if row.several_seeds]
-    results = [(row, measured) for row, measured in results if not row.several_seeds]
-    if results:
-        parts += [
-            ratio_table(results),
-            "Processor time of all cores together; threads that wait in a busy loop count too:\n\n"
-            + processor_table(results),
-            memory_table(results),
-        ]
-    training = [(row, measured) for row, measured in results if len(row.experiments) == 1]
+def speed(results: Sequence[tuple[Row, Measured]]) -> str:
+    """Render all tables of single trainings, scoring, windows and whole runs."""
+    parts = [
+        ratio_table(results),
+        "Processor time of all cores together; threads that wait in a busy loop count too:\n\n"
+        + processor_table(results),
+        memory_table(results),
+    ]
+    training = [(row, measured) for row, measured in results if row.is_training]
     if training:
         parts.append(
             "Seconds of one epoch, and of the start of a training (building and compiling the model); the last column "
@@ -58,14 +47,7 @@ def render(
         one_thread = one_thread_table(training)
         if one_thread:
             parts.append("Every way limited to one thread, one round:\n\n" + one_thread)
-    if several:
-        parts.append("### Ten seeds in one process\n\n" + seeds_table(several))
-    if limits:
-        limited = [(row, measured, limits[row.name]) for row, measured in training if row.name in limits]
-        parts += ["### Part of the machine's peak\n\n" + peak_table(limited), spent_table(limited)]
-    if growths:
-        parts.append("### Growth of cost\n\n" + growth_table(growths))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def circumstances(machine: Mapping[str, Any]) -> str:
@@ -262,17 +244,18 @@ def _growth_seconds(growth: Growth, measurement: Measurement) -> float:
     return measurement.cost.processor
 
 
-def insert(text: str, generated: str) -> str:
-    """Replace the text between the markers.
+def insert(text: str, section: str, generated: str) -> str:
+    """Replace the text between the markers of a section.
 
     Raises:
         ValueError: a marker is missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"The text needs the lines {BEGIN} and {END}, in this order.")
-    return f"{before}{BEGIN}\n{generated}{END}{after}"
+    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"The text needs the lines {begin} and {end}, in this order.")
+    return f"{before}{begin}\n{generated}{end}{after}"
 
 
 def _seconds_of(measured: Measured, which: str = "seconds") -> dict[str, list[float]]:

@@ -23,6 +23,9 @@ R = TypeVar("R")
 # Seconds between two checks for events of the worker processes.
 POLL = 0.1
 
+# New processes are started afresh: a copy of this one would lack the threads that TensorFlow may have begun.
+_SPAWN = multiprocessing.get_context("spawn")
+
 
 class Listener(Protocol):
     """Interface of an object that receives the progress of runs, for example to display it."""
@@ -135,13 +138,12 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
     Each worker is a pool of one process, so if the process dies, the responsible task is known. It computes the tasks
     of one group after each other, since these share the data, the compiled model or the split.
     """
-    context = multiprocessing.get_context("spawn")
-    events = context.SimpleQueue()
+    events = _SPAWN.SimpleQueue()
     waiting = _groups(tasks)
     with contextlib.ExitStack() as stack, _killed_at_the_end():
 
         def new_pool() -> ProcessPoolExecutor:
-            return stack.enter_context(ProcessPoolExecutor(1, context, worker.start, (events,)))
+            return stack.enter_context(ProcessPoolExecutor(1, _SPAWN, worker.start, (events,)))
 
         busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Task]] = {}
 
@@ -185,8 +187,7 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], jobs: int) -> l
     """
     if min(jobs, len(items)) < 2:
         return [*map(function, items)]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(items)), context, worker.start, (None,)) as pool, _killed_at_the_end():
+    with ProcessPoolExecutor(min(jobs, len(items)), _SPAWN, worker.start, (None,)) as pool, _killed_at_the_end():
         futures = [pool.submit(function, item) for item in items]
         while concurrent.futures.wait(futures, POLL).not_done:
             interruption.check()

@@ -1,10 +1,12 @@
 """Runs in processes of their own: the same results, and a process that dies takes nothing with it but its own task."""
 
+import math
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +53,50 @@ def test_results_do_not_depend_on_how_many_processes_there_are(tiny_both, tmp_pa
     told = [event for event in listener.told if event[0] == "epoch"]
     assert sorted(told) == [("epoch", seed, epoch, 3) for seed in (0, 1) for epoch in (1, 2, 3)]
     assert not multiprocessing.active_children()
+
+
+def next_of(waiting, last=None, others=(), **seconds):
+    """The first task of the group that comes next, of tasks by name with expected seconds by name."""
+    groups = executors._groups(waiting.values())
+    known = {waiting[name]: value for name, value in seconds.items()}
+    key = executors._next_group(groups, known, last, others)
+    return next(name for name, task in waiting.items() if task in groups[key])
+
+
+def test_a_worker_stays_with_its_group_and_otherwise_takes_the_longest_that_nobody_computes(tmp_path):
+    def task(seed, protocol="published", **changes):
+        return Task(curves_dense_ae.EXPERIMENT, replace(TINY, **changes), protocol, seed, tmp_path)
+
+    waiting = {"published": task(1), "held_out": task(0, "held_out"), "longer": task(0, epochs=4)}
+    assert next_of(waiting) == "published"
+    assert next_of(waiting, held_out=2.0, longer=3.0) == "longer"
+    # The worker has a compiled model of this group, but not of one with another config or protocol.
+    assert next_of(waiting, task(0), held_out=2.0, longer=3.0) == "published"
+    assert next_of(waiting, task(9, epochs=5), held_out=2.0, longer=3.0) == "longer"
+    # Another worker computes the longest group; only when no other group is left do two share one.
+    assert next_of(waiting, None, [task(1, epochs=4)], held_out=2.0, longer=3.0) == "held_out"
+    only = {"longer": waiting["longer"]}
+    assert next_of(only, None, [task(1, epochs=4)]) == "longer"
+
+
+def test_runs_and_detectors_are_groups_of_their_own(tmp_path):
+    run = Task(curves_dense_ae.EXPERIMENT, TINY, "published", 0, tmp_path)
+    assert len(executors._groups([run, replace(run, detector="knn"), replace(run, detector="pca")])) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_function_is_applied_in_processes_in_the_order_of_the_items(jobs):
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
+    try:
+        assert executors.in_processes(math.sqrt, [4.0, 9.0, 16.0], jobs) == [2.0, 3.0, 4.0]
+        with pytest.raises(ValueError, match="math domain error"):
+            executors.in_processes(math.sqrt, [4.0, -1.0], jobs)
+        # A process that the caller had started goes on.
+        assert multiprocessing.active_children() == [other]
+    finally:
+        other.kill()
+        other.join()
 
 
 def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import limit, measure, notebooks, ours, problems, table
+from benchmarks.__main__ import SECTIONS
 from benchmarks.growth import GROWTHS
 from benchmarks.limit import Limit, Product
 from benchmarks.measure import Cost, Measurement, Ratio
@@ -116,14 +117,18 @@ def test_without_pytorch_its_columns_stay_empty():
 
 def test_all_tables_render_and_replace_what_was_there():
     growth = (GROWTHS[0], Measurement(Cost(1.0, 1.0), 600.0), Measurement(Cost(99.0, 101.0), 900.0))
-    limits = {"curves_dense_ae": Limit("Dense", 10**9, 1e11, 2e11, 0.1, 0.5)}
-    results = [(CURVES, curves_measured()), (TEN_CURVES, ten_seeds(1.0, 2.0, 4.0))]
-    generated = table.render({"machine": "a machine"}, results, limits, [growth])
-    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
-    replaced = table.insert(text, generated)
+    generated = "\n\n".join(
+        [
+            table.circumstances({"machine": "a machine"}),
+            table.speed([(CURVES, curves_measured())]),
+            table.growth_table([growth]),
+        ]
+    )
+    text = "before\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nafter\n"
+    replaced = table.insert(text, "speed", generated)
     assert "old" not in replaced and replaced.startswith("before") and replaced.endswith("after\n")
     assert "a machine" in replaced and "101 x" in replaced
-    assert table.insert(replaced, generated) == replaced
+    assert table.insert(replaced, "speed", generated) == replaced
 
 
 def cells_of(line):
@@ -286,13 +291,14 @@ def test_what_an_epoch_takes_its_time_for():
 
 
 def test_a_text_without_markers_is_refused():
-    with pytest.raises(ValueError, match="measured: begin"):
-        table.insert("nothing", "table")
+    with pytest.raises(ValueError, match="speed: begin"):
+        table.insert("nothing", "speed", "table")
 
 
 def test_the_readme_has_its_markers():
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    assert table.insert(text, "table\n") != text
+    for section in SECTIONS:
+        assert table.insert(text, section, "table\n") != text
 
 
 # Both ways compute the same.
@@ -332,9 +338,10 @@ def test_the_same_windows_from_any_length():
 
 def test_the_same_curves():
     config = curves_dense_ae.Config(normal_curves=20, anomalous_curves=10, validation_curves=5)
-    expected, generator = curves_dense_ae.draw_curves(config, config.data_seed), np.random.RandomState(config.data_seed)
+    expected, *_ = curves_dense_ae.draw_curves(config, config.data_seed)
+    generator = np.random.RandomState(config.data_seed)
     found = [notebooks.draw_curves(generator, 20), notebooks.draw_curves(generator, 10, second_peak=True)]
-    np.testing.assert_allclose(np.concatenate(found), expected.x, atol=1e-12)
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-12)
 
 
 def test_the_same_pixels():
