@@ -61,7 +61,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
-    from common.report.collect import collect
+    from common.report.collect import collect, judged_again
     from common.report.write import readme_with_tables, write
 
     experiments = [load_experiment(options.known[name]) for name in options.experiments or options.known]
@@ -69,13 +69,18 @@ def report_command(options: argparse.Namespace) -> int:
         raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
     if options.reference and not files.IS_CHECKOUT:
         raise ConfigError("the reference belongs to a checkout of the repository; --reference needs one")
+    if options.judge_again and not options.reference:
+        raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
     tasks = _report_tasks(experiments, options)
-    outcomes = [] if options.no_run else _execute(tasks, options)
+    outcomes = [] if options.no_run or options.judge_again else _execute(tasks, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
-    report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs)
+    if options.judge_again:
+        report = judged_again(REFERENCE, options.out)
+    else:
+        report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs)
     if options.reference:
         _require_complete(report.results)
     path = write(report, folder, page=not options.reference)

@@ -105,6 +105,8 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
     reference = "run 20 seeds and all ablations, and write reports/reference and the tables of README.md"
     _add_switch(command, "--reference", reference)
+    again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
+    _add_switch(command, "--judge-again", again)
 
     command = _command(subparsers, "compare", commands)
     shown = "experiments to show with all numbers (default: all experiments, with one number of each row)"

@@ -59,6 +59,7 @@ class Prediction:
         self._mean = float(np.mean(scaled))
         self._spread = spread(scaled) * math.sqrt(1 + 1 / len(values))
         self.centre = self._backward(self._mean)
+        self._nearest = _nearest(printed, cases, self.centre)
 
     def interval(self, significance: float = SIGNIFICANCE) -> tuple[float, float]:
         """Compute the prediction interval in the number's own units, at least one unit or one case wide."""
@@ -68,18 +69,36 @@ class Prediction:
         return (max(0.0, low), min(1.0, high)) if self._is_rate else (low, high)
 
     def p_value(self) -> float:
-        """Compute the significance at which the published number lies on the end of the interval."""
+        """Compute the significance at which the published number lies on the end of the interval.
+
+        The number may be any value that is printed so; the one nearest to our centre counts.
+        """
         if abs(self.published - self.centre) <= self.floor * (1 + 1e-9):
             return 1.0
         if self._spread == 0:
             return 0.0
-        distance = abs(self._forward(self.published) - self._mean) / self._spread
+        distance = abs(self._forward(self._nearest) - self._mean) / self._spread
         return two_sided_p(distance, len(self._values) - 1)
 
     def outside_range(self) -> bool:
-        """Check if the published number lies outside the range of our seeds by more than its rounding."""
-        slack = self.half_unit * (1 + 1e-9)
-        return not min(self._values) - slack <= self.published <= max(self._values) + slack
+        """Check if every value that is printed like the published number lies outside the range of our seeds."""
+        slack = 1e-9 * self.half_unit + 1e-12 * abs(self._nearest)
+        return not min(self._values) - slack <= self._nearest <= max(self._values) + slack
+
+
+def _nearest(printed: str, cases: int | None, centre: float) -> float:
+    """Find the value nearest to `centre` among those that are printed like the published number.
+
+    If only one count of the cases is printed so, it is that fraction.
+    """
+    published, half_unit = float(printed), 0.5 * 10.0 ** -decimals_of(printed)
+    low, high = published - half_unit, published + half_unit
+    if cases:
+        counts = range(max(0, math.floor(low * cases)), math.ceil(high * cases) + 1)
+        fractions = [count / cases for count in counts if format_as_printed(count / cases, printed) == printed]
+        if len(fractions) == 1:
+            return fractions[0]
+    return min(max(centre, low), high)
 
 
 def _scale(name: str, cases: int | None, half_unit: float) -> tuple[Callable[[float], float], Callable[[float], float]]:

@@ -42,14 +42,16 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: name of the row.
         title: title for tables.
-        obtained: "exact", "one run" or "context".
+        obtained: "exact" (printed, and follows from data and a deterministic method), "derived" (follows in the same
+            way, but is printed nowhere), "one run" or "context".
         where: place in the source.
         how: how the source computed the numbers.
         numbers: the printed text by metric name.
         free: the metrics that determine the others.
         scale: scale of the prediction interval: "linear", "log" or "logit".
         cases: number of cases that a rate is a fraction of. Default: unknown.
-        tolerance: largest half-width of the prediction interval that counts as reproduced.
+        tolerance: largest distance from a published number to either end of the prediction interval that counts as
+            reproduced.
         relative: true if the tolerance is a fraction of the published number. Default: false, it is in its own units.
         why: reason for the tolerance.
         beside: other metrics whose spread over our seeds is shown beside that of this row.
@@ -59,7 +61,7 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     title: str
-    obtained: Literal["exact", "one run", "context"]
+    obtained: Literal["exact", "derived", "one run", "context"]
     where: str
     how: str
     numbers: Annotated[Mapping[str, Decimal], Meta(min_length=1)]
@@ -104,12 +106,14 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True):
         text: the claim in words.
         where: place in the source.
         holds: the inequalities, such as "a.auroc > b.auroc".
+        reading: true if the source does not say so and it is our reading of a figure; then it is not counted.
     """
 
     name: str
     text: str
     where: str
     holds: Annotated[tuple[Inequality, ...], Meta(min_length=1)]
+    reading: bool = False
 
     def holds_in(self, metrics: Mapping[str, float | int | None]) -> bool | None:
         """Check if all inequalities hold for the metrics of one seed; `None` if a metric is undefined."""

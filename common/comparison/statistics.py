@@ -45,6 +45,17 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     return two_sided_p(difference / math.sqrt(u + v), freedom)
 
 
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Compute Student's 95 % confidence interval for the mean.
+
+    Args:
+        values: two values or more.
+    """
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = two_sided_quantile(SIGNIFICANCE, len(values) - 1) * error
+    return mean - half, mean + half
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Adjust p-values by Holm's method, so that comparing them with alpha bounds the family-wise error by alpha."""
     ordered = sorted(p_values, key=lambda name: p_values[name])

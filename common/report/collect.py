@@ -14,7 +14,7 @@ from common.comparison import associations
 from common.comparison.associations import Associations
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, column, standings
-from common.comparison.verdicts import Comparison, compare
+from common.comparison.verdicts import Comparison
 from common.detectors.detector import Detector
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
@@ -80,7 +80,7 @@ def collect(
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
         jobs: number of processes that rank and draw side by side. Default: 1.
     """
-    known = results.read_results(reference).experiments if (reference / "results.json").exists() else {}
+    known = results.judged(results.read_results(reference)).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     experiments = list(experiments)
 
@@ -100,6 +100,32 @@ def collect(
             return collected()
         in_processes(_fill_cache, [(one, out, protocol) for protocol in protocols for one in experiments], jobs)
     return collected()
+
+
+def judged_again(folder: Path, out: Path) -> Report:
+    """Judge a report again, from its results.json, by the published numbers and the rules of today.
+
+    Rankings, and figures of single runs, need the records and are taken over.
+
+    Args:
+        folder: folder of the report.
+        out: folder that contains `runs/`, in which figures are cached.
+    """
+    known = results.judged(results.read_results(folder))
+    entries: dict[str, ExperimentResults] = {}
+    pngs: dict[str, bytes] = {}
+    for name, entry in known.experiments.items():
+        drawn = figures.overview(read_published(name), entry.comparison, entry.seeds, _cache(name, out))
+        overview = tuple(results.Figure(f"figures/{name}/{figure.name}.png", figure.caption) for figure in drawn)
+        entries[name] = replace(entry, overview=overview)
+        shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
+        pngs |= {figure.file: (folder / figure.file).read_bytes() for figure in shown}
+        pngs |= {figure.file: png.png for figure, png in zip(overview, drawn, strict=True)}
+    return Report(replace(known, experiments=entries), pngs, {}, out / "runs")
+
+
+def _cache(name: str, out: Path) -> Path:
+    return out / "runs" / name / "figures"
 
 
 def _settings(detector: Detector) -> str:
@@ -149,19 +175,14 @@ def _shown(
     experiment: Experiment, published: Published, protocol: str, selection: Selection, out: Path, compared: Comparison
 ) -> _Shown:
     """Rank the methods of a protocol and draw its figures, or read them from the cache."""
-    cache = out / "runs" / experiment.name / "figures"
+    cache = _cache(experiment.name, out)
     board = standings(experiment, protocol, selection)
     if protocol == PUBLISHED:
         drawn, seed = figures.of_one_run(experiment, protocol, selection, compared.conditional, cache)
-        overview = figures.overview(published, compared, selection, cache)
+        overview = figures.overview(published, compared, selection.metrics(), cache)
         return _Shown(board, drawn, seed, overview, _associations(published, selection, cache))
     drawn, seed = figures.of_one_run(experiment, protocol, selection, (), cache)
     return _Shown(board, drawn + figures.best_roc(experiment, protocol, selection, board, cache), seed)
-
-
-def _compared(published: Published, selection: Selection) -> Comparison:
-    runs = _runs(published, selection)
-    return compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
 
 
 def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
@@ -169,7 +190,7 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     experiment, out, protocol = order
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
-    _shown(experiment, published, protocol, selection, out, _compared(published, selection))
+    _shown(experiment, published, protocol, selection, out, results.verdicts_of(published, _runs(published, selection)))
 
 
 def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference: ExperimentResults | None) -> _Part:
@@ -183,7 +204,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     # The runs of ablations have a table of their own, so they are not counted as left out.
     reported = {record.digest for selection in ablated.values() for _, record in selection.runs.values()}
     runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
-    comparison = _compared(published, main)
+    comparison = results.verdicts_of(published, runs)
     shown = {
         protocol: _shown(experiment, published, protocol, selection, out, comparison)
         for protocol, selection in selections.items()
@@ -318,17 +339,13 @@ def _ablations(
         seeds = {
             seed: {name: metrics[name] for name in metrics if name in printed} for seed, metrics in runs.seeds.items()
         }
-        comparison = compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
-        main_runs = {seed: values for seed, values in main.metrics().items() if seed in selection.runs}
         ours.append(
             results.Ablation(
                 **{**vars(runs), "seeds": seeds},
                 label=label,
                 changes=experiment.ablated()[label].changes(),
                 origin="here",
-                # Only verdicts over all seeds are compared with those of the main runs.
-                comparison=replace(comparison, conditional=()),
-                same_seeds={group.name: group.verdict for group in compare(published, main_runs).groups},
+                comparison=results.verdicts_of(published, runs),
             )
         )
     # The reference is comparable if it was computed by the same code on the same data.

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, mode
+from typing import NamedTuple
 
 from common.comparison import verdicts
 from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE, Interval
-from common.comparison.prediction import decimals_of
+from common.comparison.prediction import MINIMUM_SEEDS, decimals_of
 from common.comparison.standings import Standing
+from common.comparison.statistics import mean_interval
 from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report.markup import number
-from common.report.results import ExperimentResults, Runs
+from common.report.results import Ablation, ExperimentResults, Runs
 
 # Largest drop of the AUROC from the published to the held-out protocol with which a method still holds up.
 GAP = 0.05
@@ -323,9 +325,9 @@ def headline(group: verdicts.GroupResult) -> list[str]:
         return ["", "", "not compared"]
     if group.obtained == "context" and len(group.members) > 1:
         return [f"{len(group.members)} numbers", "", ""]
-    if group.obtained == "exact":
+    if group.obtained in ("exact", "derived"):
         count = len(group.members)
-        agreeing = sum(member.verdict == verdicts.EXACT for member in group.members)
+        agreeing = sum(member.verdict in (verdicts.EXACT, verdicts.AGREES) for member in group.members)
         return [f"all {count}", "", f"{agreeing} of {count} agree" if group.n else "-"]
     member = group.members[0] if group.obtained == "context" else deciding(group)
     ours = f"{number(member.mean, member.printed)} ({range_of(member)})"
@@ -333,23 +335,38 @@ def headline(group: verdicts.GroupResult) -> list[str]:
 
 
 def deciding(group: verdicts.GroupResult) -> verdicts.MemberResult:
-    """Find the number that a verdict depends on: the least likely one outside, or the free one least precisely known.
+    """Find the free number that a verdict depends on: the least likely one outside, or the one least precisely known.
 
-    The latter has the widest interval in relation to its tolerance.
+    The interval of the latter reaches farthest from the published number in relation to its tolerance.
     """
     free = [member for member in group.members if member.free]
     if verdicts.lies_outside(group.verdict):
-        outside = [member for member in group.members if verdicts.lies_outside(member.verdict)]
-        return min(outside, key=lambda member: (not member.free, member.p_value))
+        outside = [member for member in free if verdicts.lies_outside(member.verdict)]
+        return min(outside, key=lambda member: member.p_value or 0.0)
     if group.verdict == verdicts.WITHIN_SPREAD:
-        return max(free, key=lambda member: half_width(member) / (member.tolerance or math.inf))
+        return max(free, key=lambda member: member.reach / (member.tolerance or math.inf))
     return free[-1]
 
 
-def half_width(member: verdicts.MemberResult) -> float:
-    """Compute half the width of the prediction interval of a number; 0 without one."""
-    low, high = member.interval or (0.0, 0.0)
-    return (high - low) / 2
+class Effect(NamedTuple):
+    """The mean effect of a change of settings on a metric, with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def effect_of(entry: ExperimentResults, ablation: Ablation, metric: str) -> Effect | None:
+    """Compute the effect of an ablation on a metric, paired over the seeds.
+
+    Returns:
+        The effect; `None` if fewer than three seeds have the metric both as published and in the ablation.
+    """
+    published, changed = entry.by_seed(metric), ablation.by_seed(metric)
+    differences = [changed[seed] - published[seed] for seed in sorted(changed.keys() & published.keys())]
+    if len(differences) < MINIMUM_SEEDS:
+        return None
+    return Effect(fmean(differences), *mean_interval(differences))
 
 
 def shortened(printed: str) -> str:

@@ -15,11 +15,11 @@ from common import figures, files
 from common.comparison.prediction import SeedMetrics, values_of
 from common.comparison.published import Published
 from common.comparison.standings import Standings, scores_of
-from common.comparison.verdicts import Comparison, ConditionalResult, GroupResult, MemberResult
+from common.comparison.verdicts import STAND_IN, Comparison, ConditionalResult, GroupResult, MemberResult
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
 from common.figures import CLASS_COLOURS, WIDTH, CaptionedFigure
-from common.report.conclusions import RANDOM, deciding
+from common.report.conclusions import RANDOM
 from common.runs import records
 from common.runs.records import Record
 from common.runs.selection import Selection
@@ -70,25 +70,25 @@ _CODE = _code()
 # The figures of one experiment.
 
 
-def overview(published: Published, comparison: Comparison, selection: Selection, folder: Path) -> list[Png]:
+def overview(published: Published, comparison: Comparison, seeds: SeedMetrics, folder: Path) -> list[Png]:
     """Draw all published numbers from one run against ours, if there are both and the runs used the real data.
 
     Args:
         published: the published numbers.
         comparison: the verdicts on them.
-        selection: the runs in the published protocol.
+        seeds: metrics by seed.
         folder: folder of the cache files.
     """
     one_run = [group for group in comparison.groups if group.obtained == "one run"]
-    if not selection.runs or selection.stand_in or not one_run:
+    if not seeds or not one_run or any(group.verdict == STAND_IN for group in one_run):
         return []
     scales = {group.name: group.scale for group in published.groups}
-    seeds = {
+    printed = {
         seed: {member.metric: metrics.get(member.metric) for group in one_run for member in group.members}
-        for seed, metrics in selection.metrics().items()
+        for seed, metrics in seeds.items()
     }
     path = folder / "published_against_ours.json"
-    return _kept(path, [one_run, scales, seeds], lambda: [published_against_ours(one_run, scales, seeds)])
+    return _kept(path, [one_run, scales, printed], lambda: [published_against_ours(one_run, scales, printed)])
 
 
 def of_one_run(
@@ -159,7 +159,7 @@ def best_roc(
 def published_against_ours(
     groups: Sequence[GroupResult], scales: Mapping[str, str], seeds: SeedMetrics
 ) -> CaptionedFigure:
-    """Draw the deciding and the free numbers of each one-run row: our seeds, the interval, and the published value.
+    """Draw the free numbers of each one-run row: our seeds, the interval, and the published value.
 
     Args:
         groups: the verdicts on the one-run rows.
@@ -168,7 +168,7 @@ def published_against_ours(
     """
     from matplotlib.figure import Figure
 
-    shown = [_shown(group) for group in groups]
+    shown = [[member for member in group.members if member.free] for group in groups]
     heights = [len(members) + 0.8 for members in shown]
     figure = Figure(figsize=(WIDTH, 0.28 * sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
@@ -190,13 +190,6 @@ def published_against_ours(
         "one further run, and the published value."
     )
     return CaptionedFigure("published_against_ours", caption, figure)
-
-
-def _shown(group: GroupResult) -> list[MemberResult]:
-    """List the free numbers of a row, and the one that its verdict depends on."""
-    free = [member for member in group.members if member.free]
-    decisive = deciding(group)
-    return free if decisive in free else [*free, decisive]
 
 
 def _draw_member(axis: Any, row: int, member: MemberResult, values: list[float]) -> None:

@@ -5,8 +5,18 @@ from statistics import fmean, stdev
 
 from common.comparison import verdicts
 from common.comparison.associations import Associations
+from common.comparison.prediction import decimals_of
 from common.report import held_out
-from common.report.conclusions import deciding, half_width, headline, outside_alone, range_of, shortened, spread_of
+from common.report.conclusions import (
+    Effect,
+    deciding,
+    effect_of,
+    headline,
+    outside_alone,
+    range_of,
+    shortened,
+    spread_of,
+)
 from common.report.markup import escaped, filled, number, plain, quoted, table
 from common.report.results import Ablation, ExperimentResults, Results
 
@@ -22,6 +32,7 @@ def report(results: Results) -> str:
         how_to_read_held_out=held_out.how_to_read(),
         verdicts=verdict_table(results),
         summaries=[f"{name}: {_summary(entry)}" for name, entry in results.experiments.items()],
+        all_sources=_all_sources(results),
         how_to_read_verdicts=how_to_read(),
         experiments=[experiment(name, entry) for name, entry in results.experiments.items()],
         appendix=held_out.appendix(results),
@@ -116,13 +127,35 @@ def _summary(entry: ExperimentResults) -> str:
 
 def summary_sentence(comparison: verdicts.Comparison) -> str:
     """Count the exact rows, the rows outside with the number that chance alone would put there, and the claims."""
-    summary, claims = comparison.summary, comparison.claims
+    summary, claims = comparison.summary, [claim for claim in comparison.claims if not claim.reading]
     kept = sum(claim.holds == claim.n > 0 for claim in claims)
+    outside = _outside_sentence(summary.outside, summary.one_run_groups, summary.expected_outside)
+    sentences = {
+        f"{summary.exact} of {summary.exact_groups} exact rows are exact.": summary.exact_groups,
+        outside: summary.one_run_groups,
+        f"{kept} of {len(claims)} claims hold in every seed.": claims,
+    }
+    found = [sentence for sentence, counted in sentences.items() if counted]
+    return " ".join(found) or "the source prints no number and no claim that we have."
+
+
+def _outside_sentence(outside: int, rows: int, expected: float) -> str:
     return (
-        f"{summary.exact} of {summary.exact_groups} exact rows are exact. "
-        f"{summary.outside} of {summary.one_run_groups} one-run rows and curves lie outside; chance alone would "
-        f"put about {summary.expected_outside:.2f} there. {kept} of {len(claims)} claims hold in every seed."
+        f"{outside} of {rows} one-run rows and curves lie outside; chance alone would put at most {expected:.2f} of "
+        "them there on average."
     )
+
+
+def _all_sources(results: Results) -> str:
+    """Count the rows outside over all sources that are compared; empty if there are none."""
+    compared = [
+        entry.comparison.summary for entry in results.experiments.values() if entry.seeds and not entry.stand_in
+    ]
+    counts = [(one.outside, one.one_run_groups, one.expected_outside) for one in compared]
+    if not counts:
+        return ""
+    outside, rows, expected = (sum(column) for column in zip(*counts, strict=True))
+    return f"Over all sources: {_outside_sentence(int(outside), int(rows), expected)}"
 
 
 def _added(entry: ExperimentResults) -> str:
@@ -141,7 +174,8 @@ def _claims(claims: Sequence[verdicts.ClaimResult]) -> str:
     for claim in claims:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f} to {claim.interval[1]:.2f}"
         missing = f", {claim.missing} missing" if claim.missing else ""
-        rows.append([claim.text, f"{claim.holds} of {claim.n} seeds{missing}", interval])
+        text = f"{claim.text} (our reading of a figure, not counted)" if claim.reading else claim.text
+        rows.append([text, f"{claim.holds} of {claim.n} seeds{missing}", interval])
     return table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
 
 
@@ -161,6 +195,7 @@ def _two_modes(entry: ExperimentResults, given: verdicts.ConditionalResult) -> s
     return filled(
         "two_modes.md.jinja",
         condition=given.condition,
+        firm_seeds=verdicts.FIRM_SEEDS,
         verdicts=table(headings, rows),
         every_seed=_every_seed(entry, given),
     )
@@ -200,8 +235,8 @@ def _explanations(entry: ExperimentResults) -> list[str]:
         ablated = [(variant, found) for variant in entry.variants if (found := _same_group(variant, group)) is not None]
         parts += [
             _difference(group),
-            _ablation_table(group, ablated),
-            _verdict_sentence(group, ablated),
+            _ablation_table(entry, group, ablated),
+            _effect_sentence(entry, group, ablated),
             _spread_sentence(group, ablated),
             _beside(entry, group),
         ]
@@ -220,7 +255,8 @@ def _about_ablations(entry: ExperimentResults) -> str:
         return ""
     return (
         f"Each line below repeats the runs with one thing changed (`--ablate`; results from {' and '.join(origins)}). "
-        "The verdict is that on the whole printed row under that change, over the seeds of that line."
+        "The effect is the mean difference to the runs as published over the same seeds, with its 95 % interval by "
+        "Student's t."
     )
 
 
@@ -228,10 +264,10 @@ def _difference(group: verdicts.GroupResult) -> str:
     member = deciding(group)
     seeds = f"our {member.n} seeds range from {range_of(member)}"
     if group.verdict == verdicts.WITHIN_SPREAD:
+        reach, tolerance = (number(value, member.printed) for value in (member.reach, member.tolerance))
         return (
-            f"**{group.title}**: {group.verdict}. The widest interval is that of `{member.metric}`: "
-            f"half-width {number(half_width(member), member.printed)} against a tolerance of "
-            f"{number(member.tolerance, member.printed)}; {seeds}, published is {shortened(member.printed)}."
+            f"**{group.title}**: {group.verdict}. The interval of `{member.metric}` reaches {reach} from the published "
+            f"{shortened(member.printed)}, against a tolerance of {tolerance}; {seeds}."
         )
     p_value = "p < 0.000001" if member.p_value is None or member.p_value < 1e-6 else f"p = {member.p_value:.2g}"
     return (
@@ -243,37 +279,42 @@ def _difference(group: verdicts.GroupResult) -> str:
 Ablated = Sequence[tuple[Ablation, verdicts.GroupResult]]
 
 
-def _ablation_table(group: verdicts.GroupResult, ablated: Ablated) -> str:
-    metric = deciding(group).metric
-    rows = []
-    for label, candidate in [("as published", group), *((variant.label, found) for variant, found in ablated)]:
-        member = _member(candidate, metric)
+def _ablation_table(entry: ExperimentResults, group: verdicts.GroupResult, ablated: Ablated) -> str:
+    published = deciding(group)
+    rows = [["as published", str(published.n), *_statistics(published), ""]]
+    for variant, candidate in ablated:
+        member = _member(candidate, published.metric)
         if member.n:
-            rows.append([label, str(member.n), *_statistics(member), candidate.verdict])
-    return table([f"`{metric}`", "seeds", "mean", "sd", "range", "95 % interval", "verdict of the row"], rows)
+            effect = effect_of(entry, variant, published.metric)
+            rows.append([variant.label, str(member.n), *_statistics(member), _signed(effect, published.printed)])
+    headings = [f"`{published.metric}`", "seeds", "mean", "sd", "range", "95 % interval of a run", "effect"]
+    return table(headings, rows)
+
+
+def _signed(effect: Effect | None, printed: str) -> str:
+    if effect is None:
+        return "-"
+    decimals = min(decimals_of(printed) + 2, 4)
+    mean, low, high = (f"{value:+.{decimals}f}" for value in effect)
+    return f"{mean} ({low} to {high})"
 
 
 def _member(group: verdicts.GroupResult, metric: str) -> verdicts.MemberResult:
     return next(member for member in group.members if member.metric == metric)
 
 
-def _verdict_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:
-    """List the ablations under which the verdict stays the same, and those under which it changes."""
-    unchanged, changed = [], []
-    for variant, candidate in ablated:
-        before, after = variant.same_seeds.get(group.name), candidate.verdict
-        if before is None or {before, after} & {verdicts.NOT_RUN, verdicts.NO_VERDICT}:
-            continue
-        if before == after:
-            unchanged.append(f"{variant.label} ({before})")
-        else:
-            changed.append(f"{variant.label} ({before} to {after})")
-    sentences = []
-    if unchanged:
-        sentences.append(f"Over the same seeds the verdict stays the same under: {'; '.join(unchanged)}.")
-    if changed:
-        sentences.append(f"Over the same seeds it changes under: {'; '.join(changed)}.")
-    return " ".join(sentences)
+def _effect_sentence(entry: ExperimentResults, group: verdicts.GroupResult, ablated: Ablated) -> str:
+    """List the changes of settings with an effect whose interval excludes zero, and the direction of each."""
+    published, shown = deciding(group), []
+    for variant, _ in ablated:
+        effect = effect_of(entry, variant, published.metric)
+        if effect is not None and published.mean is not None and effect.low * effect.high > 0:
+            nearer = (float(published.printed) - published.mean) * effect.mean > 0
+            direction = "towards" if nearer else "away from"
+            shown.append(f"{variant.label}, by {_signed(effect, published.printed)}, {direction} the published number")
+    if shown:
+        return f"Shown to have an effect on `{published.metric}`: {'; '.join(shown)}."
+    return f"No change is shown to have an effect on `{published.metric}`." if ablated else ""
 
 
 def _spread_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:

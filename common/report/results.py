@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.comparison.associations import Associations
 from common.comparison.prediction import Value
-from common.comparison.published import Source
+from common.comparison.published import Published, Source, read_published
 from common.comparison.standings import Standings
-from common.comparison.verdicts import Comparison
+from common.comparison.verdicts import Comparison, compare
 from common.errors import SuiteError
 from common.experiment import HELD_OUT, PUBLISHED
 from common.files import from_plain, to_plain
@@ -116,15 +116,12 @@ class Ablation(Runs):
         changes: the changed fields of the config.
         origin: "here" for runs of this machine, or "the reference".
         comparison: the verdicts over these runs.
-        same_seeds: the verdict of each row in the published settings over the same seeds, since a verdict depends on
-            the number of seeds.
     """
 
     label: str
     changes: Mapping[str, Any]
     origin: str
     comparison: Comparison
-    same_seeds: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +186,29 @@ class Results:
     detectors: Mapping[str, str]
     detectors_not_run: Mapping[str, str]
     schema: int = SCHEMA
+
+
+def verdicts_of(published: Published, runs: Runs) -> Comparison:
+    """Give the verdicts on all published numbers and claims over some runs."""
+    return compare(published, runs.seeds, [*runs.failed], bool(runs.stand_in))
+
+
+def judged(results: Results) -> Results:
+    """Give all verdicts of a report anew, from its seeds and the published numbers and rules of today."""
+    return replace(results, experiments={name: _judged(name, entry) for name, entry in results.experiments.items()})
+
+
+def _judged(name: str, entry: ExperimentResults) -> ExperimentResults:
+    published = read_published(name)
+    return replace(
+        entry,
+        comparison=verdicts_of(published, entry),
+        source=published.source,
+        headline=published.headline,
+        not_published=published.not_published,
+        beside={group.name: group.beside for group in published.groups if group.beside},
+        variants=tuple(replace(one, comparison=verdicts_of(published, one)) for one in entry.variants),
+    )
 
 
 def as_json(results: Results) -> bytes:

@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import scipy.stats
 
 from common import figures
 from common.comparison.published import read_published
@@ -15,7 +16,7 @@ from common.report import conclusions, markdown, write
 from common.report import figures as report_figures
 from common.report import markup as wording
 from common.report.collect import collect, describe
-from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, read_results
+from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, judged, read_results
 from common.runs import environment, records
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
@@ -266,21 +267,42 @@ def test_whole_numbers_are_printed_whole():
     assert wording.number(0.5049, "0.50") == "0.505"
 
 
-def test_a_change_of_verdict_is_told_over_the_same_seeds():
-    group = made_up(GroupResult, name="g", verdict="differs (lower)")
+def ablation(label, values):
+    return made_up(Ablation, label=label, seeds={seed: {"m": value} for seed, value in values.items()})
+
+
+def test_an_effect_is_the_paired_difference_with_students_interval():
+    published, changed = [1.0, 2.0, 4.0, 3.0], [1.5, 2.4, 4.7, 3.6]
+    entry = made_up(ExperimentResults, seeds={seed: {"m": value} for seed, value in enumerate(published)})
+    found = conclusions.effect_of(entry, ablation("a", dict(enumerate(changed)) | {9: 100.0}), "m")
+    expected = scipy.stats.ttest_rel(changed, published).confidence_interval(0.95)
+    assert found == pytest.approx((0.55, expected.low, expected.high))
+    assert conclusions.effect_of(entry, ablation("a", {0: 1.5, 1: 2.4, 9: 1.0}), "m") is None
+
+
+def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
+    entry = made_up(ExperimentResults, seeds={seed: {"m": float(seed)} for seed in range(4)})
+    outside = replace(member("9.0", 0.0, 3.0, (-3.0, 6.0), "differs (lower)"), free=True, mean=1.5, n=4)
+    group = made_up(GroupResult, name="g", verdict="differs (lower)", members=(outside,))
+    changes = {"longer": 0.5, "shorter": -0.25, "other": 0.0}
+    noise = (0.0, 0.01, -0.01, 0.0)
     ablated = [
-        (made_up(Ablation, label=label, same_seeds={"g": same}), replace(group, verdict=verdict))
-        for label, same, verdict in (
-            ("shorter", "within spread", "within spread"),
-            ("longer", "differs (lower)", "reproduced"),
-            ("hardly run", "no verdict", "no verdict"),
-        )
+        (ablation(label, {seed: seed + change + noise[seed] for seed in range(4)}), group)
+        for label, change in changes.items()
     ]
-    sentence = markdown._verdict_sentence(group, ablated)
-    assert sentence == (
-        "Over the same seeds the verdict stays the same under: shorter (within spread). "
-        "Over the same seeds it changes under: longer (differs (lower) to reproduced)."
-    )
+    sentence = markdown._effect_sentence(entry, group, ablated)
+    assert sentence.startswith("Shown to have an effect on `m`: longer, by +0.500 (")
+    assert "towards the published number; shorter, by -0.250 (" in sentence
+    assert sentence.endswith("away from the published number.")
+    assert "No change is shown" in markdown._effect_sentence(entry, group, ablated[2:])
+    assert markdown._effect_sentence(entry, group, []) == ""
+    table = markdown._ablation_table(entry, group, ablated)
+    assert "verdict" not in table and table.count("| +0.500 (") == 1
+
+
+def test_the_committed_reference_is_judged_by_the_rules_of_today():
+    committed = read_results(REFERENCE)
+    assert judged(committed) == committed
 
 
 def member(printed, minimum, maximum, interval, verdict="reproduced"):
@@ -321,16 +343,15 @@ def test_the_seed_of_the_figures_is_explained_where_it_was_chosen():
     assert markdown._figure_seed(entry(2)) == "These figures show seed 1."
 
 
-def test_the_number_that_a_verdict_hangs_on_is_in_the_figure_even_if_others_determine_it():
+def test_the_figure_shows_the_free_numbers_on_which_verdicts_rest():
     members = (
-        made_up(MemberResult, metric="free", printed="0.5", free=True, verdict="reproduced"),
-        made_up(MemberResult, metric="derived", printed="0.7", verdict="differs (lower)", p_value=0.01),
-        made_up(MemberResult, metric="neither", printed="0.9", verdict="reproduced"),
+        made_up(MemberResult, metric="free", printed="0.5", free=True, verdict="differs (lower)", p_value=0.01),
+        made_up(MemberResult, metric="other", printed="0.7", verdict="follows"),
     )
     group = made_up(GroupResult, name="g", obtained="one run", verdict="differs (lower)", members=members)
     with figures.style():
         figure = report_figures.published_against_ours(
-            [group], {"g": "logit"}, {seed: {"free": 0.5, "derived": 0.8} for seed in range(3)}
+            [group], {"g": "logit"}, {seed: {"free": 0.5, "other": 0.8} for seed in range(3)}
         )
     (axis,) = figure.figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["free", "derived"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["free"]

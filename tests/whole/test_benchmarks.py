@@ -274,7 +274,7 @@ def test_a_limit_from_the_marks():
         limit.DESCENT: [Cost(9.0, 0.0), Cost(0.4, 0.0), Cost(0.4, 0.0)],
     }
     found = limit.limit_of("curves_dense_ae", Measurement(Cost(1.0, 1.0), epochs=costs))
-    assert found[:1] == ("Dense",) and found[2:] == (2 * limit.SIDE**3 * 4, 2 * limit.SIDE**3 * 8, 0.2, 0.4)
+    assert found[:1] == ("Dense",) and found[2:] == (2 * limit.SIDE**3 * 4, 2 * limit.SIDE**3 * 8, 0.1, 0.4)
     # 1600 curves, 256-128-64-16-4 and back.
     forward = 2 * 2 * (256 * 128 + 128 * 64 + 64 * 16 + 16 * 4)
     assert found.operations == 1600 * (3 * forward - 2 * 256 * 128)

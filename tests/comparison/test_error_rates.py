@@ -1,0 +1,38 @@
+"""Published numbers from our own distribution rarely differ, and others are found.
+
+tests/helpers/error_rates.py has the same simulations as a command, with more trials.
+"""
+
+import numpy as np
+import pytest
+
+from common.comparison.verdicts import CHANCE_OUTSIDE, judge_group
+from tests.helpers.error_rates import CASES, a_number, counts, false_alarms, one_run, report_metrics
+
+TRIALS = 1500
+
+
+@pytest.mark.parametrize(("title", "draw", "shape"), CASES, ids=[title for title, *_ in CASES])
+def test_a_source_of_our_own_distribution_differs_no_more_often_than_stated(title, draw, shape):
+    # Two standard errors more than stated, so that no case fails by chance.
+    slack = 2 * np.sqrt(CHANCE_OUTSIDE * (1 - CHANCE_OUTSIDE) / TRIALS)
+    assert false_alarms(draw, shape, TRIALS) <= CHANCE_OUTSIDE + slack
+
+
+def test_a_normal_number_lies_outside_as_often_as_a_95_percent_interval_says():
+    assert 0.03 <= false_alarms(a_number, "normal", TRIALS) <= 0.06
+
+
+def test_below_twenty_seeds_nothing_differs():
+    assert false_alarms(a_number, "exponential", 200, seeds=19) == 0
+
+
+def test_a_source_that_is_truly_different_is_found():
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(100):
+        ours = dict(enumerate(report_metrics(hits, 99) for hits in counts(rng, "normal", 20)))
+        printed = {name: f"{value:.2f}" for name, value in report_metrics(35, 99).items()}
+        group = one_run(printed, free=["m.normal.recall", "m.anomaly.recall"], scale="logit", cases=100)
+        found += judge_group(group, ours).verdict == "differs (higher)"
+    assert found >= 95
