@@ -139,7 +139,7 @@ def compare_command(options: argparse.Namespace) -> int:
 
 def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -> int:
     from common.cli import tables
-    from common.comparison.verdicts import compare
+    from common.comparison.verdicts import DIFFERS, compare
 
     comparisons = []
     for name in names:
@@ -152,8 +152,7 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
             tables.print_comparison(comparison, bool(options.experiments), _notes(name, selection))
     if options.json:
         print(json.dumps({comparison.experiment: asdict(comparison) for comparison in comparisons}, indent=1))
-    differs = any(comparison.summary.exact < comparison.summary.exact_groups for comparison in comparisons)
-    return int(differs)
+    return int(any(group.verdict == DIFFERS for comparison in comparisons for group in comparison.groups))
 
 
 def _compare_with_reference(names: Sequence[str], options: argparse.Namespace) -> int:

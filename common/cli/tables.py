@@ -188,7 +188,8 @@ def _claims_table(claims: Sequence[verdicts.ClaimResult]) -> Table:
         table.add_column(heading, justify="right")
     for claim in claims:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f}..{claim.interval[1]:.2f}"
-        table.add_row(claim.text, f"{claim.holds} of {claim.n} seeds", interval)
+        text = f"{claim.text} (our reading of a figure)" if claim.reading else claim.text
+        table.add_row(text, f"{claim.holds} of {claim.n} seeds", interval)
     return table
 
 
@@ -201,7 +202,7 @@ def condition_sentence(given: verdicts.ConditionalResult) -> str:
 
 
 def _verdict(group: verdicts.GroupResult) -> Text:
-    good = group.verdict in (verdicts.EXACT, verdicts.REPRODUCED)
+    good = group.verdict in (verdicts.EXACT, verdicts.AGREES, verdicts.REPRODUCED)
     bad = group.verdict == verdicts.DIFFERS or verdicts.lies_outside(group.verdict)
     style = "green" if good else "red" if bad else "yellow"
     text = group.verdict + (", provisional" if group.provisional else "")

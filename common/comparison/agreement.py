@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.comparison.leaderboard import NOT_TOLD_APART
 from common.comparison.prediction import MINIMUM_SEEDS, SeedMetrics, Value, values_of
 from common.comparison.statistics import SIGNIFICANCE, holm, welch_p
 from common.comparison.verdicts import DIFFERS
@@ -61,7 +62,7 @@ def _agreement(name: str, reference: SeedMetrics, ours: SeedMetrics, adjusted_p:
     elif adjusted_p is None:
         verdict = "too few seeds"
     else:
-        verdict = DIFFERS if adjusted_p < SIGNIFICANCE else "same distribution"
+        verdict = DIFFERS if adjusted_p < SIGNIFICANCE else NOT_TOLD_APART
     return Agreement(name, _mean(theirs), _mean(here), len(pairs), identical, verdict)
 
 

@@ -336,4 +336,4 @@ def test_two_samples_of_one_distribution_are_compared_by_welch(seed):
     a, b = rng.normal(0, 1, 6), rng.normal(0.5, 2, 9)
     (row,) = agree({i: {"m": v} for i, v in enumerate(a)}, {100 + i: {"m": v} for i, v in enumerate(b)})
     p = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
-    assert row.verdict == ("differs" if p < 0.05 else "same distribution")
+    assert row.verdict == ("differs" if p < 0.05 else "not told apart")
