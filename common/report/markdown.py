@@ -148,14 +148,10 @@ def _outside_sentence(outside: int, rows: int, expected: float) -> str:
 
 def _all_sources(results: Results) -> str:
     """Count the rows outside over all sources that are compared; empty if there are none."""
-    compared = [
-        entry.comparison.summary for entry in results.experiments.values() if entry.seeds and not entry.stand_in
-    ]
-    counts = [(one.outside, one.one_run_groups, one.expected_outside) for one in compared]
-    if not counts:
-        return ""
-    outside, rows, expected = (sum(column) for column in zip(*counts, strict=True))
-    return f"Over all sources: {_outside_sentence(int(outside), int(rows), expected)}"
+    summaries = [entry.comparison.summary for entry in results.experiments.values()]
+    rows, outside = sum(one.one_run_groups for one in summaries), sum(one.outside for one in summaries)
+    expected = sum(one.expected_outside for one in summaries)
+    return f"Over all sources: {_outside_sentence(outside, rows, expected)}" if rows else ""
 
 
 def _added(entry: ExperimentResults) -> str:

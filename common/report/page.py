@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from common.comparison.verdicts import EXACT, REPRODUCED, GroupResult, MemberResult, lies_outside
+from common.comparison.verdicts import AGREES, EXACT, REPRODUCED, GroupResult, MemberResult, lies_outside
 from common.experiment import HELD_OUT, PUBLISHED
 from common.files import to_plain
 from common.report import conclusions, held_out, markdown
@@ -98,16 +98,14 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
 
 def _headline(entry: ExperimentResults) -> tuple[GroupResult, MemberResult] | None:
     """Find the number that a source is quoted for, and its row; `None` if it has no such number."""
-    for group in entry.comparison.groups:
-        for member in group.members:
-            if member.metric == entry.headline and group.obtained != "context":
-                return group, member
-    return None
+    judged = (group for group in entry.comparison.groups if group.obtained != "context")
+    members = ((group, member) for group in judged for member in group.members)
+    return next((pair for pair in members if pair[1].metric == entry.headline), None)
 
 
 def mood(verdict: str) -> str:
     """Give the CSS class for the colour of a verdict."""
-    if verdict in (EXACT, REPRODUCED):
+    if verdict in (EXACT, AGREES, REPRODUCED):
         return "good"
     return "bad" if lies_outside(verdict) else ""
 

@@ -9,10 +9,11 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from common.training.keras import start_keras
 # Number of training steps from which on XLA saves more time than its compilation takes.
 WORTH_XLA = 1000
 
+T = TypeVar("T")
 Progress = Callable[[int, int, float], None]
 _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 _log_folder: ContextVar[Path | None] = ContextVar("log_folder", default=None)
@@ -29,54 +31,46 @@ _seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=No
 
 
 @contextlib.contextmanager
-def report_epochs_to(progress: Progress) -> Iterator[None]:
-    """Make `fit` call `progress(epoch, epochs, loss)` after every epoch within this context; epochs count from 1."""
-    token = _progress.set(progress)
+def _set(variable: ContextVar[T], value: T) -> Iterator[T]:
+    """Give a variable a value within this context."""
+    token = variable.set(value)
     try:
-        yield
+        yield value
     finally:
-        _progress.reset(token)
+        variable.reset(token)
 
 
-@contextlib.contextmanager
-def log_to(folder: Path | None) -> Iterator[None]:
+def report_epochs_to(progress: Progress) -> AbstractContextManager[Any]:
+    """Make `fit` call `progress(epoch, epochs, loss)` after every epoch within this context; epochs count from 1."""
+    return _set(_progress, progress)
+
+
+def log_to(folder: Path | None) -> AbstractContextManager[Any]:
     """Make `fit` write loss and metrics of every epoch to TensorBoard event files within this context.
 
     Args:
         folder: folder in which `train/` and `validation/` are created; `None` for no log.
     """
-    token = _log_folder.set(folder)
-    try:
-        yield
-    finally:
-        _log_folder.reset(token)
+    return _set(_log_folder, folder)
 
 
-@contextlib.contextmanager
-def stopwatch() -> Iterator[dict[str, float]]:
+def stopwatch() -> AbstractContextManager[Any]:
     """Measure the seconds spent in `fit` (key "fit") and in `reconstruct` outside `fit` (key "score").
 
-    Yields:
-        The seconds by key, summed over all calls within this context.
+    Returns:
+        A context manager that gives a dict of the seconds by key, summed over all calls within the context.
     """
-    seconds: dict[str, float] = {}
-    token = _seconds.set(seconds)
-    try:
-        yield seconds
-    finally:
-        _seconds.reset(token)
+    return _set(_seconds, {})
 
 
 @contextlib.contextmanager
 def _timed(what: str) -> Iterator[None]:
     """Add the time spent in this context to the stopwatch under the key `what`, ignoring nested timers."""
-    seconds = _seconds.get()
-    token = _seconds.set(None)
-    started = time.perf_counter()
+    seconds, started = _seconds.get(), time.perf_counter()
     try:
-        yield
+        with _set(_seconds, None):
+            yield
     finally:
-        _seconds.reset(token)
         if seconds is not None:
             seconds[what] = seconds.get(what, 0.0) + time.perf_counter() - started
 
@@ -158,19 +152,15 @@ def fit(
 
 def _own_callbacks(epochs: int, on_epoch_end: Callable[[], None] | None, patience: int | None) -> list[Any]:
     """Make the callbacks for progress, early stopping and the TensorBoard log, in this order."""
-    stopping = [] if patience is None else [start_keras().callbacks.EarlyStopping("val_loss", patience=patience)]
-    return [_progress_callback(epochs, on_epoch_end), *stopping, *_log_callbacks()]
-
-
-def _progress_callback(epochs: int, on_epoch_end: Callable[[], None] | None) -> Any:
-    """Make a callback that runs `on_epoch_end` and reports the epoch."""
 
     def after(epoch: int, logs: dict[str, float]) -> None:
         if on_epoch_end is not None:
             on_epoch_end()
         report_epoch(epoch + 1, epochs, logs["loss"])
 
-    return start_keras().callbacks.LambdaCallback(on_epoch_end=after)
+    callbacks = start_keras().callbacks
+    stopping = [] if patience is None else [callbacks.EarlyStopping("val_loss", patience=patience)]
+    return [callbacks.LambdaCallback(on_epoch_end=after), *stopping, *_log_callbacks()]
 
 
 def _require_finite(logs: Mapping[str, float], epoch: int) -> None:
