@@ -90,6 +90,7 @@ class Experiment:
         ablations: the fields that each ablation changes, by title. An ablation changes one thing to explain a
             difference from the source. Default: none.
         split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
+        own_test_set: protocols in which no two seeds share test samples.
             Default: none.
         published_only: prefixes of metric names that are meaningful in the published protocol only. Default: none.
     """
@@ -107,6 +108,7 @@ class Experiment:
     held_out_figures: tuple[Callable[[Arrays], Any], ...] = ()
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split_by_seed: tuple[str, ...] = ()
+    own_test_set: tuple[str, ...] = ()
     published_only: tuple[str, ...] = ()
 
     @property

@@ -476,6 +476,7 @@ EXPERIMENT = Experiment(
     ),
     # In the held-out protocol every run draws its own curves.
     split_by_seed=(HELD_OUT,),
+    own_test_set=(HELD_OUT,),
     # Each changes one setting, to explain a difference from the source; run by `run curves_dense_ae --ablate`.
     ablations={
         "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},

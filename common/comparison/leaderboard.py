@@ -7,14 +7,16 @@ for one method is often hard for another, and a lucky split is lucky for both; t
 the difference of two methods is known more precisely than each of them. So overlapping intervals say little about it.
 The tests of all methods against the reference are corrected by Holm's method.
 
-Groups and seeds are crossed if the seeds share test samples, and nested if they do not. Both are resampled separately,
-and the product of their counts is the weight; this covers both cases. For groups see Rutter, Bootstrap estimation of
-diagnostic accuracy with patient-clustered data (Academic Radiology 7, 2000); for crossed factors Owen, The pigeonhole
-bootstrap (Annals of Applied Statistics 1, 2007), which shows that the intervals are rather too wide. They are if each
-seed has its own test set: both factors then count its noise, and a test at 5 % has fewer than 1 % false positives. If
-the noise of samples or of training dominates, simulations of ten seeds gave 3 to 8 %. With few seeds the interval
-misses a part of the variation of training, and with one seed all of it. Groups are treated as independent; if
-neighbours in time are similar, and if there are few groups, the intervals are somewhat too narrow.
+Groups and seeds are crossed if the seeds share test samples, and nested if they share some. Both are resampled
+separately, and the product of their counts is the weight; this covers both cases. For groups see Rutter, Bootstrap
+estimation of diagnostic accuracy with patient-clustered data (Academic Radiology 7, 2000); for crossed factors Owen,
+The pigeonhole bootstrap (Annals of Applied Statistics 1, 2007), which shows that the intervals are rather too wide. If the
+noise of samples or of training dominates, simulations of ten seeds gave 3 to 8 % false positives at 5 %. With few seeds
+the interval misses a part of the variation of training, and with one seed all of it. Groups are treated as independent;
+if neighbours in time are similar, and if there are few groups, the intervals are somewhat too narrow.
+
+If each seed has a test set of its own, both factors would count the noise of its samples. The AUROCs of the seeds are
+then independent, and intervals and tests are Student's t over the seeds, paired for differences.
 """
 
 import hashlib
@@ -24,7 +26,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.statistics import SIGNIFICANCE, holm
+from common.comparison.prediction import MINIMUM_SEEDS
+from common.comparison.statistics import SIGNIFICANCE, holm, mean_interval, mean_p
 from common.metrics.scores import Metric, detection_metrics
 
 REFERENCE = "reference"
@@ -68,14 +71,14 @@ class Row:
         method: the method.
         seeds: number of its seeds.
         auroc: mean AUROC.
-        auroc_interval: 95 % percentile interval of the bootstrap.
+        auroc_interval: 95 % interval, of percentiles of the bootstrap or by Student's t.
         auroc_spread: standard deviation of the AUROC over the seeds; `None` for one seed.
         seeds_above_chance: number of seeds with an AUROC above 0.5.
         average_precision: mean average precision.
         fpr_at_95_recall: mean false-positive rate at 95 % recall.
         difference: mean AUROC less that of the reference, over the seeds that both have; `None` for the reference
             itself, or if there are no such seeds.
-        difference_interval: 95 % percentile interval of the difference.
+        difference_interval: likewise, of the difference.
         p_value: two-sided p-value of no difference, after Holm's correction over the table.
         standing: `BETTER`, `WORSE`, `NOT_TOLD_APART` or `REFERENCE`, which follows from the p-value.
     """
@@ -94,8 +97,17 @@ class Row:
     standing: str
 
 
+def uses_students_t(seeds: int, own_test_set: bool) -> bool:
+    """Check if intervals and tests are Student's t: each seed has a test set of its own, and there are enough."""
+    return own_test_set and seeds >= MINIMUM_SEEDS
+
+
 def leaderboard(
-    seeds: Mapping[int, Scored], reference: str, replicates: int = 2000, random_state: int = 0
+    seeds: Mapping[int, Scored],
+    reference: str,
+    replicates: int = 2000,
+    random_state: int = 0,
+    own_test_set: bool = False,
 ) -> list[Row]:
     """Rank methods by their mean AUROC over seeds, the best first.
 
@@ -105,36 +117,56 @@ def leaderboard(
         reference: the method that all others are compared with.
         replicates: number of bootstrap replicates. Default: 2000.
         random_state: seed of the bootstrap. Default: 0.
+        own_test_set: true if no two seeds share test samples. Default: false.
 
     Raises:
         ValueError: the reference has no scores, a test set has only one class, scores are not finite, shapes differ, or
             a class has so few samples that no replicate contains both classes.
     """
     _check(seeds, reference, replicates)
-    drawn = _replicated_aurocs(seeds, replicates, random_state)
     points = _points(seeds)
-    seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
-    rows = [_row(method, reference, points, drawn, seed_counts) for method in drawn]
+    if uses_students_t(len(seeds), own_test_set):
+        rows = [_row(method, reference, points, None, None) for method in points]
+    else:
+        drawn = _replicated_aurocs(seeds, replicates, random_state)
+        seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
+        rows = [_row(method, reference, points, drawn, seed_counts) for method in drawn]
     adjusted = holm({row.method: row.p_value for row in rows if row.p_value is not None})
     rows = [_judged(row, adjusted[row.method]) if row.method in adjusted else row for row in rows]
     return sorted(rows, key=lambda row: (-row.auroc, row.method))
 
 
 def _row(
-    method: str, reference: str, points: Mapping[str, Values], drawn: Values, seed_counts: NDArray[np.float32]
+    method: str,
+    reference: str,
+    points: Mapping[str, Values],
+    drawn: Values | None,
+    seed_counts: NDArray[np.float32] | None,
 ) -> Row:
+    """Describe one method; without replicates (`drawn`), intervals and tests are Student's t over the seeds."""
     aurocs = points[method]["auroc"]
     means = {name: float(np.nanmean(values)) for name, values in points[method].items()}
     n = int(np.sum(~np.isnan(aurocs)))
     difference = aurocs - points[reference]["auroc"]
     estimate = interval = p_value = None
-    if method != reference and not np.isnan(difference).all():
-        differences = _over_seeds(drawn[method] - drawn[reference], seed_counts)
-        estimate, interval, p_value = float(np.nanmean(difference)), _interval(differences), _p_value(differences)
+    compared = method != reference and not np.isnan(difference).all()
+    if compared:
+        estimate = float(np.nanmean(difference))
+    if drawn is None or seed_counts is None:
+        low, high = mean_interval(aurocs[~np.isnan(aurocs)])
+        auroc_interval = max(0.0, low), min(1.0, high)
+        if compared:
+            paired = difference[~np.isnan(difference)]
+            interval, p_value = mean_interval(paired), mean_p(paired)
+    else:
+        auroc_interval = _interval(_over_seeds(drawn[method], seed_counts))
+        if compared:
+            differences = _over_seeds(drawn[method] - drawn[reference], seed_counts)
+            interval, p_value = _interval(differences), _p_value(differences)
     return Row(
         method,
         n,
-        auroc_interval=_interval(_over_seeds(drawn[method], seed_counts)),
+        auroc_interval=auroc_interval,
         auroc_spread=float(np.nanstd(aurocs, ddof=1)) if n > 1 else None,
         seeds_above_chance=int(np.sum(aurocs > 0.5)),
         difference=estimate,

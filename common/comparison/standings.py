@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.leaderboard import Row, Scored, leaderboard
+from common.comparison.leaderboard import Row, Scored, leaderboard, uses_students_t
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import Experiment
@@ -25,7 +25,7 @@ from common.runs.selection import Selection
 from common.runs.tasks import varies_by_seed
 
 # Raise this when the same records give another ranking.
-REVISION = 2
+REVISION = 3
 
 Located = tuple[Path, Record]
 
@@ -58,6 +58,8 @@ class Standings:
             together by the bootstrap.
         seeds: the ranked seeds.
         rows: the methods, best first.
+        own_test_set: true if each seed has a test set of its own, so that intervals and tests are Student's t over the
+            seeds instead of the bootstrap.
         missing: for each reason why something could not be ranked, such as "k-means: not run", the seeds it concerns.
     """
 
@@ -68,6 +70,7 @@ class Standings:
     seeds: tuple[int, ...]
     rows: tuple[Standing, ...]
     missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    own_test_set: bool = False
 
     @property
     def reference_row(self) -> Standing | None:
@@ -175,7 +178,8 @@ def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
         for seed, found in evidence.items()
     }
     titles = {name: detector.title for name, detector in DETECTORS.items()}
-    return [REVISION, list(experiment.methods.items()), list(experiment.split_by_seed), titles, inputs]
+    protocols = [list(experiment.split_by_seed), list(experiment.own_test_set)]
+    return [REVISION, list(experiment.methods.items()), protocols, titles, inputs]
 
 
 def _ranked(
@@ -193,7 +197,7 @@ def _ranked(
     ranked = [evidence[seed] for seed in scored]
     made_by = {DETECTORS[name].title: [found.detectors[name][1] for found in ranked] for name in ranked[0].detectors}
     made_by[reference] = [found.run[1] for found in ranked]
-    first = next(iter(scored.values()))
+    first, own_test_set = next(iter(scored.values())), protocol in experiment.own_test_set
     return Standings(
         reference=reference,
         samples=len(first.labels),
@@ -202,8 +206,9 @@ def _ranked(
         seeds=tuple(sorted(scored)),
         rows=tuple(
             _standing(row, row.method in experiment.methods, made_by.get(row.method, []))
-            for row in leaderboard(scored, reference)
+            for row in leaderboard(scored, reference, own_test_set=own_test_set)
         ),
+        own_test_set=uses_students_t(len(scored), own_test_set),
     )
 
 

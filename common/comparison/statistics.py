@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 SIGNIFICANCE = 0.05
 
@@ -45,7 +46,19 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     return two_sided_p(difference / math.sqrt(u + v), freedom)
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+def mean_p(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Compute the two-sided p-value of Student's test for a mean of zero.
+
+    Args:
+        values: two values or more.
+    """
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return two_sided_p(mean / error, len(values) - 1)
+
+
+def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """Compute Student's 95 % confidence interval for the mean.
 
     Args:

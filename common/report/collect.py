@@ -233,7 +233,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
             if protocol != PUBLISHED
         },
         standings={protocol: one.board for protocol, one in shown.items()},
-        own_data=HELD_OUT in experiment.split_by_seed,
+        own_data=HELD_OUT in experiment.own_test_set,
         revision=experiment.revision,
         config=config,
         separation=shown[PUBLISHED].separation,

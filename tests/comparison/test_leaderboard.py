@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.comparison import leaderboard as module
 from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, REFERENCE, WORSE, Scored, leaderboard
+from common.comparison.statistics import mean_interval
 
 
 def auroc(labels, scores):
@@ -265,3 +268,50 @@ def test_too_few_groups_for_any_replicate_are_refused():
     states = [state for state in range(20) if len(set(np.random.default_rng([state, 0]).integers(2, size=2))) == 1]
     with pytest.raises(ValueError, match="None of 1 replicates contains both classes"):
         leaderboard({0: scored}, "a", replicates=1, random_state=states[0])
+
+
+# A test set of its own for every seed.
+
+
+def own_sets(rng, seeds, samples=60, shift=1.0, of_seeds=0.0, better=0.0):
+    """Scores of two methods on test sets that no two seeds share; the mean shift of anomalies varies with the seed."""
+    labels = np.repeat([0, 1], samples // 2)
+    drawn = {}
+    for seed in range(seeds):
+        common = rng.normal(0, 1, samples) + (shift + of_seeds * rng.normal()) * labels
+        scores = {"ours": common + 0.5 * rng.normal(0, 1, samples), "other": common + better * labels}
+        scores["other"] = scores["other"] + 0.5 * rng.normal(0, 1, samples)
+        drawn[seed] = Scored(labels, np.arange(samples) + seed * samples, scores)
+    return drawn
+
+
+def test_with_a_test_set_for_each_seed_intervals_and_tests_are_students():
+    seeds = own_sets(np.random.default_rng(0), 6, better=0.3)
+    rows = {row.method: row for row in leaderboard(seeds, "ours", own_test_set=True)}
+    ours, other = (
+        [sklearn.metrics.roc_auc_score(one.labels, one.scores[method]) for one in seeds.values()]
+        for method in ("ours", "other")
+    )
+    expected = scipy.stats.ttest_1samp(other, 0).confidence_interval()
+    assert rows["other"].auroc_interval == pytest.approx((expected.low, min(1.0, expected.high)))
+    paired = scipy.stats.ttest_rel(other, ours)
+    assert rows["other"].difference_interval == pytest.approx(tuple(paired.confidence_interval()))
+    assert rows["other"].p_value == pytest.approx(paired.pvalue)
+    # Below three seeds there is no Student's t, and the bootstrap gives an interval.
+    two = {seed: seeds[seed] for seed in (0, 1)}
+    assert leaderboard(two, "ours", replicates=200, own_test_set=True) == leaderboard(two, "ours", replicates=200)
+
+
+@pytest.mark.parametrize(("samples", "of_seeds"), [(30, 0.0), (200, 1.0)], ids=["of samples", "of seeds"])
+def test_students_intervals_cover_the_truth_where_the_noise_of_either_dominates(samples, of_seeds):
+    rng, trials = np.random.default_rng(1), 1000
+
+    def aurocs(seeds):
+        drawn = own_sets(rng, seeds, samples, 1.0, of_seeds).values()
+        return [auroc(one.labels, one.scores["ours"]) for one in drawn]
+
+    truth, covered = np.mean(aurocs(20_000)), 0
+    for _ in range(trials):
+        low, high = mean_interval(aurocs(20))
+        covered += low <= truth <= high
+    assert 0.92 <= covered / trials <= 0.97
