@@ -136,7 +136,7 @@ def summary_sentence(comparison: verdicts.Comparison) -> str:
         f"{kept} of {len(claims)} claims hold in every seed.": claims,
     }
     found = [sentence for sentence, counted in sentences.items() if counted]
-    return " ".join(found) or "the source prints no number and no claim that we have."
+    return " ".join(found) or "Nothing to count: no exact row, no row from one run, and no claim in words."
 
 
 def _outside_sentence(outside: int, rows: int, expected: float) -> str:
