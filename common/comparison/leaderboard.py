@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.prediction import MINIMUM_SEEDS
 from common.comparison.statistics import SIGNIFICANCE, holm, mean_interval, mean_p
 from common.metrics.scores import Metric, detection_metrics
 
@@ -97,17 +96,12 @@ class Row:
     standing: str
 
 
-def uses_students_t(seeds: int, own_test_set: bool) -> bool:
-    """Check if intervals and tests are Student's t: each seed has a test set of its own, and there are enough."""
-    return own_test_set and seeds >= MINIMUM_SEEDS
-
-
 def leaderboard(
     seeds: Mapping[int, Scored],
     reference: str,
     replicates: int = 2000,
     random_state: int = 0,
-    own_test_set: bool = False,
+    students_t: bool = False,
 ) -> list[Row]:
     """Rank methods by their mean AUROC over seeds, the best first.
 
@@ -117,7 +111,8 @@ def leaderboard(
         reference: the method that all others are compared with.
         replicates: number of bootstrap replicates. Default: 2000.
         random_state: seed of the bootstrap. Default: 0.
-        own_test_set: true if no two seeds share test samples. Default: false.
+        students_t: true if no two seeds share test samples, and there are two or more; then intervals and tests are
+            Student's t over the seeds. Default: false.
 
     Raises:
         ValueError: the reference has no scores, a test set has only one class, scores are not finite, shapes differ, or
@@ -125,12 +120,9 @@ def leaderboard(
     """
     _check(seeds, reference, replicates)
     points = _points(seeds)
-    if uses_students_t(len(seeds), own_test_set):
-        rows = [_row(method, reference, points, None, None) for method in points]
-    else:
-        drawn = _replicated_aurocs(seeds, replicates, random_state)
-        seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
-        rows = [_row(method, reference, points, drawn, seed_counts) for method in drawn]
+    drawn = None if students_t else _replicated_aurocs(seeds, replicates, random_state)
+    seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
+    rows = [_row(method, reference, points, drawn, seed_counts) for method in points]
     adjusted = holm({row.method: row.p_value for row in rows if row.p_value is not None})
     rows = [_judged(row, adjusted[row.method]) if row.method in adjusted else row for row in rows]
     return sorted(rows, key=lambda row: (-row.auroc, row.method))
@@ -141,7 +133,7 @@ def _row(
     reference: str,
     points: Mapping[str, Values],
     drawn: Values | None,
-    seed_counts: NDArray[np.float32] | None,
+    seed_counts: NDArray[np.float32],
 ) -> Row:
     """Describe one method; without replicates (`drawn`), intervals and tests are Student's t over the seeds."""
     aurocs = points[method]["auroc"]
@@ -149,24 +141,16 @@ def _row(
     n = int(np.sum(~np.isnan(aurocs)))
     difference = aurocs - points[reference]["auroc"]
     estimate = interval = p_value = None
-    compared = method != reference and not np.isnan(difference).all()
-    if compared:
+    (low, high), _ = _uncertainty(aurocs, None if drawn is None else drawn[method], seed_counts)
+    if method != reference and not np.isnan(difference).all():
         estimate = float(np.nanmean(difference))
-    if drawn is None or seed_counts is None:
-        low, high = mean_interval(aurocs[~np.isnan(aurocs)])
-        auroc_interval = max(0.0, low), min(1.0, high)
-        if compared:
-            paired = difference[~np.isnan(difference)]
-            interval, p_value = mean_interval(paired), mean_p(paired)
-    else:
-        auroc_interval = _interval(_over_seeds(drawn[method], seed_counts))
-        if compared:
-            differences = _over_seeds(drawn[method] - drawn[reference], seed_counts)
-            interval, p_value = _interval(differences), _p_value(differences)
+        interval, p_value = _uncertainty(
+            difference, None if drawn is None else drawn[method] - drawn[reference], seed_counts
+        )
     return Row(
         method,
         n,
-        auroc_interval=auroc_interval,
+        auroc_interval=(max(0.0, low), min(1.0, high)),
         auroc_spread=float(np.nanstd(aurocs, ddof=1)) if n > 1 else None,
         seeds_above_chance=int(np.sum(aurocs > 0.5)),
         difference=estimate,
@@ -175,6 +159,17 @@ def _row(
         standing=REFERENCE if method == reference else NOT_TOLD_APART,
         **means,
     )
+
+
+def _uncertainty(
+    values: NDArray[np.float64], drawn: NDArray[np.float64] | None, seed_counts: NDArray[np.float32]
+) -> tuple[Interval, float]:
+    """Give the 95 % interval of a mean over seeds, and the p-value of a mean of zero."""
+    if drawn is None:
+        known = values[~np.isnan(values)]
+        return mean_interval(known), mean_p(known)
+    replicated = _over_seeds(drawn, seed_counts)
+    return _interval(replicated), _p_value(replicated)
 
 
 def _judged(row: Row, p_value: float) -> Row:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.comparison.leaderboard import Row, Scored, leaderboard, uses_students_t
+from common.comparison.leaderboard import Row, Scored, leaderboard
+from common.comparison.prediction import MINIMUM_SEEDS
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import Experiment
@@ -197,7 +198,8 @@ def _ranked(
     ranked = [evidence[seed] for seed in scored]
     made_by = {DETECTORS[name].title: [found.detectors[name][1] for found in ranked] for name in ranked[0].detectors}
     made_by[reference] = [found.run[1] for found in ranked]
-    first, own_test_set = next(iter(scored.values())), protocol in experiment.own_test_set
+    first = next(iter(scored.values()))
+    students_t = protocol in experiment.own_test_set and len(scored) >= MINIMUM_SEEDS
     return Standings(
         reference=reference,
         samples=len(first.labels),
@@ -206,9 +208,9 @@ def _ranked(
         seeds=tuple(sorted(scored)),
         rows=tuple(
             _standing(row, row.method in experiment.methods, made_by.get(row.method, []))
-            for row in leaderboard(scored, reference, own_test_set=own_test_set)
+            for row in leaderboard(scored, reference, students_t=students_t)
         ),
-        own_test_set=uses_students_t(len(scored), own_test_set),
+        own_test_set=students_t,
     )
 
 
