@@ -47,18 +47,17 @@ def speed(options: argparse.Namespace) -> str:
 
 def seeds(options: argparse.Namespace) -> str:
     """Measure ten trainings of each experiment."""
-    return table.seeds_table(_measured(options, lambda row: row.several_seeds))
+    return table.seeds(_measured(options, lambda row: row.several_seeds))
 
 
 def limit(options: argparse.Namespace) -> str:
     """Measure one training of each experiment in every way, and the limit of the machine."""
-    options.repeats = 1
-    trainings = _measured(options, lambda row: row.is_training)
+    trainings = _measured(options, lambda row: row.is_training, rounds=1)
     limits = []
     for row, measured in trainings:
         print(f"{row.title}: limit of the machine", file=sys.stderr)
         limits.append((row, measured, limit_of(row.name, measure_limit(row.name))))
-    return f"{table.peak_table(limits)}\n\n{table.spent_table(limits)}"
+    return table.limit(limits)
 
 
 def growth(options: argparse.Namespace) -> str:
@@ -76,14 +75,14 @@ SECTIONS: Mapping[str, Callable[[argparse.Namespace], str]] = {
 
 
 def _measured(
-    options: argparse.Namespace, wanted: Callable[[Row], bool]
+    options: argparse.Namespace, wanted: Callable[[Row], bool], rounds: int | None = None
 ) -> list[tuple[Row, dict[str, list[Measurement]]]]:
     chosen = [row for row in ROWS if wanted(row) and options.only in (None, row.name)]
-    return [(row, measure(row, options)) for row in chosen]
+    return [(row, measure(row, options, rounds or options.repeats)) for row in chosen]
 
 
-def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement]]:
-    """Measure all ways of a row, in turn."""
+def measure(row: Row, options: argparse.Namespace, rounds: int) -> dict[str, list[Measurement]]:
+    """Measure all ways of a row, in turn, in as many rounds or in the largest number of the row."""
     epochs = _epochs(options)
     ways = [way for way in row.ways if pytorch.installed() or not way.startswith(rows.PYTORCH)]
     if options.quick:
@@ -93,7 +92,7 @@ def measure(row: Row, options: argparse.Namespace) -> dict[str, list[Measurement
         print(f"{row.title}: {way}", file=sys.stderr)
         return run_in_children(row, way, epochs)
 
-    return measure_row(ways, min(row.rounds or options.repeats, options.repeats), run, row.once)
+    return measure_row(ways, min(row.rounds or rounds, rounds), run, row.once)
 
 
 def _epochs(options: argparse.Namespace) -> Mapping[str, int]:
@@ -117,7 +116,6 @@ def describe(options: argparse.Namespace) -> dict[str, Any]:
         "versions": ", ".join([f"Python {found['python']}", *(f"{k} {v}" for k, v in found["versions"].items())]),
         "PyTorch": "installed" if pytorch.installed() else "skipped",
         "commit": found["commit"],
-        "rounds": options.repeats,
         "epochs that were run": epochs,
         "load average at the start": f"{load:.1f}{busy}",
     }

@@ -6,6 +6,7 @@ import numpy as np
 
 from common.data import datasets
 from common.experiment import PUBLISHED, Experiment, Splits, load_experiment
+from common.training.reuse import autoencoder_of
 from experiments import EXPERIMENTS
 
 
@@ -20,8 +21,7 @@ class Problem(NamedTuple):
 
     def build(self) -> Any:
         """Build the models of the experiment for these inputs, and return the compiled autoencoder."""
-        models = self.experiment.build(self.config, self.inputs.shape[1:])
-        return getattr(models, "autoencoder", models)
+        return autoencoder_of(self.experiment.build(self.config, self.inputs.shape[1:]))
 
 
 def load_problem(name: str, seed: int = 0) -> Problem:

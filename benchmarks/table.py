@@ -33,6 +33,7 @@ EVERYTHING_ELSE = {
 def speed(results: Sequence[tuple[Row, Measured]]) -> str:
     """Render all tables of single trainings, scoring, windows and whole runs."""
     parts = [
+        rounds_of(results),
         ratio_table(results),
         "Processor time of all cores together; threads that wait in a busy loop count too:\n\n"
         + processor_table(results),
@@ -48,6 +49,23 @@ def speed(results: Sequence[tuple[Row, Measured]]) -> str:
         if one_thread:
             parts.append("Every way limited to one thread, one round:\n\n" + one_thread)
     return "\n\n".join(parts)
+
+
+def seeds(results: Sequence[tuple[Row, Measured]]) -> str:
+    """Render the table of ten trainings."""
+    return f"{rounds_of(results)}\n\n{seeds_table(results)}"
+
+
+def limit(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
+    """Render both tables of the limit of the machine."""
+    rounds = rounds_of([(row, measured) for row, measured, _ in limits])
+    return f"{rounds}\n\n{peak_table(limits)}\n\n{spent_table(limits)}"
+
+
+def rounds_of(results: Sequence[tuple[Row, Measured]]) -> str:
+    """State the number of rounds, as measured."""
+    counts = {max(len(values) for values in measured.values()) for _, measured in results}
+    return f"Rounds: {' to '.join(map(str, sorted({min(counts), max(counts)})))}."
 
 
 def circumstances(machine: Mapping[str, Any]) -> str:

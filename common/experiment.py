@@ -90,8 +90,8 @@ class Experiment:
         ablations: the fields that each ablation changes, by title. An ablation changes one thing to explain a
             difference from the source. Default: none.
         split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
-        own_test_set: protocols in which no two seeds share test samples.
             Default: none.
+        own_test_set: protocols in which no two seeds share test samples. Default: none.
         published_only: prefixes of metric names that are meaningful in the published protocol only. Default: none.
     """
 

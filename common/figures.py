@@ -259,8 +259,9 @@ def png(captioned: CaptionedFigure) -> bytes:
     figure, content = captioned.figure, io.BytesIO()
     # The same pixels as by `savefig`, which draws everything twice: first to compute the layout, then for the file.
     figure.set_dpi(DOTS_PER_INCH)
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

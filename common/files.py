@@ -102,6 +102,10 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+# Cached results. These files can be deleted at any time. A file that cannot be read is computed again, and a result
+# that cannot be written is not cached.
+
+
 class NotKept(Exception):  # noqa: N818  it is no error
     """Raised by `kept` within `nothing_computed` if there is no cached result."""
 
@@ -117,10 +121,6 @@ def nothing_computed() -> Iterator[None]:
         yield
     finally:
         _computing.reset(token)
-
-
-# Cached results. These files can be deleted at any time. A file that cannot be read is computed again, and a result
-# that cannot be written is not cached.
 
 
 def kept(path: Path, key: Any, compute: Callable[[], T], kind: type[T]) -> T:

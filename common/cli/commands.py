@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
-# Enough for a verdict that is not provisional.
+# Enough for the effect of an ablation with its interval; verdicts over them are provisional.
 ABLATION_SEEDS = list(range(8))
 
 

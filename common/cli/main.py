@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None, experiments: Mapping[str, str]) -> int
         experiments: the module path of each experiment by its name, in reading order.
 
     Returns:
-        The exit status: 0, 1 when a run failed or an exact number differs, 2 for usage and input, 130 after an
-        interruption, 143 after a termination.
+        The exit status: 0, 1 when a run failed or an exact or derived number differs, 2 for usage and input, 130 after
+        an interruption, 143 after a termination.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
 

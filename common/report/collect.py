@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def collect(
         # Worker processes take seconds to start, so they are used only if something is not cached.
         with contextlib.suppress(files.NotKept), files.nothing_computed():
             return collected()
-        in_processes(_fill_cache, [(one, out, protocol) for protocol in protocols for one in experiments], jobs)
+        # What a worker that died has not cached is computed here.
+        with contextlib.suppress(BrokenExecutor):
+            in_processes(_fill_cache, [(one, out, protocol) for protocol in protocols for one in experiments], jobs)
     return collected()
 
 

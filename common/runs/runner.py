@@ -80,13 +80,15 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
         if problem := records.set_aside(task.folder):
             listener.damaged(task, problem)
     running = Running(listener)
+    # Only parallel workers choose the order of their tasks.
+    seconds = earlier_seconds(missing) if execution.jobs > 1 else {}
     try:
         # Close the generator explicitly: after an error, a reference to its traceback would keep the workers alive.
         with contextlib.closing(outcomes_of(missing_parts, running, execution, {})) as outcomes:
             for task, outcome in outcomes:
                 _write(task, outcome)
                 parts[task] = outcome
-        with contextlib.closing(outcomes_of(missing, running, execution, earlier_seconds(missing))) as outcomes:
+        with contextlib.closing(outcomes_of(missing, running, execution, seconds)) as outcomes:
             for task, outcome in outcomes:
                 whole = _merged(outcome, parts[task.shared]) if task.shared else outcome
                 found[task] = record = _write(task, whole)

@@ -29,13 +29,14 @@ class LastModel:
         """
         fresh = build()
         if key == self._key and self._models is not None:
-            _copy_state(_compiled(fresh), _compiled(self._models))
+            _copy_state(autoencoder_of(fresh), autoencoder_of(self._models))
         else:
             self._key, self._models = key, fresh
         return self._models
 
 
-def _compiled(models: Any) -> Any:
+def autoencoder_of(models: Any) -> Any:
+    """Give the compiled model of what `Experiment.build` returns: itself, or that of a named tuple of models."""
     return getattr(models, "autoencoder", models)
 
 
