@@ -461,10 +461,10 @@ EXPERIMENT = Experiment(
     run=run,
     revision=2,
     methods={
-        "dense autoencoder": "scores",
-        "forest on curves (labels)": "random_forest_scores",
-        "forest on residuals (labels)": "forest_residual_scores",
         "forest on histograms (labels)": "forest_histogram_scores",
+        "forest on residuals (labels)": "forest_residual_scores",
+        "forest on curves (labels)": "random_forest_scores",
+        "dense autoencoder": "scores",
     },
     figures=(
         draw_examples,

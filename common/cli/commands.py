@@ -78,7 +78,7 @@ def report_command(options: argparse.Namespace) -> int:
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     if options.judge_again:
-        report = judged_again(REFERENCE, options.out)
+        report = judged_again(experiments, REFERENCE, options.out)
     else:
         report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs)
     if options.reference:

@@ -57,6 +57,7 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
         beside: other metrics whose spread over our seeds is shown beside that of this row.
         separates: metrics that may explain the spread of the first free number.
         address: address of the page, if it is not that of the source; empty if it is unknown.
+        run: which of its runs printed the row, in words, if the source gives several. Default: it gives one.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
     beside: tuple[str, ...] = ()
     separates: tuple[str, ...] = ()
     address: Annotated[str, Meta(pattern="^(https://.*)?$")] | None = None
+    run: str = ""
 
     def __post_init__(self) -> None:
         """Check rules that involve several fields.
@@ -88,6 +90,11 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"group {self.name!r}: free must name one or more of its numbers. Received: {self.free}")
         elif self.tolerance is None or not self.why:
             raise ValueError(f"group {self.name!r}: a one-run group needs a tolerance, and in `why` the reason for it")
+
+    @property
+    def title_with_run(self) -> str:
+        """The title, and which run printed the row if there are several."""
+        return f"{self.title} ({self.run})" if self.run else self.title
 
     def tolerance_of(self, metric: str) -> float | None:
         """Compute the tolerance of one number in its own units."""
@@ -107,6 +114,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True):
         where: place in the source.
         holds: the inequalities, such as "a.auroc > b.auroc".
         reading: true if the source does not say so and it is our reading of a figure; then it is not counted.
+        run: for a condition, the run of the source that shows it, as in `Group`. Default: all of them.
     """
 
     name: str
@@ -114,6 +122,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True):
     where: str
     holds: Annotated[tuple[Inequality, ...], Meta(min_length=1)]
     reading: bool = False
+    run: str = ""
 
     def holds_in(self, metrics: Mapping[str, float | int | None]) -> bool | None:
         """Check if all inequalities hold for the metrics of one seed; `None` if a metric is undefined."""
@@ -166,7 +175,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
         # A metric may have several context numbers.
         judged = [group for group in self.groups if group.obtained != "context"]
         _require_unique("group", (group.name for group in self.groups))
-        _require_unique("metric", (metric for group in judged for metric in group.numbers))
+        _require_unique("metric", (f"{metric} {group.run}".strip() for group in judged for metric in group.numbers))
         _require_unique("claim", (claim.name for claim in self.claims))
         _require_unique("condition", (condition.name for condition in self.conditions))
         if self.headline is not None and not any(self.headline in group.numbers for group in judged):

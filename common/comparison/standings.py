@@ -26,7 +26,7 @@ from common.runs.selection import Selection
 from common.runs.tasks import varies_by_seed
 
 # Raise this when the same records give another ranking.
-REVISION = 3
+REVISION = 4
 
 Located = tuple[Path, Record]
 
@@ -37,9 +37,9 @@ class Standing(Row):
 
     Attributes:
         ours: true for our rebuilt method of the source, false for a classical detector.
-        fit_seconds: median duration of fitting on one thread; `None` for the source's methods other than the reference,
-            which are not timed by themselves.
-        score_seconds: likewise, of scoring.
+        fit_seconds: median duration of fitting on one thread. For the reference, this is the training of the
+            autoencoder that it uses; `None` for the other methods of the source.
+        score_seconds: likewise, of scoring, and of all reconstructions.
     """
 
     ours: bool

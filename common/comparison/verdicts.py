@@ -42,8 +42,9 @@ DIFFERS_HIGHER = "differs (higher)"
 DIFFERS_LOWER = "differs (lower)"
 NO_VERDICT = "no verdict"
 NOT_RUN = "not run"
+NEXT_REFERENCE = "with the next reference"
 CONTEXT = "context"
-_WITHOUT_SEEDS = (STAND_IN, NO_VERDICT, NOT_RUN)
+WITHOUT_SEEDS = (STAND_IN, NO_VERDICT, NOT_RUN, NEXT_REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class GroupResult:
     """The verdict on one printed row or curve.
 
     Attributes:
-        name: name of the row in the file of published numbers; so are `title`, `obtained`, `where` and `address`.
+        name: name of the row in the file of published numbers; so are `obtained`, `where` and `address`.
+        title: its title, and which run of the source printed it if there are several.
         verdict: verdict on the row.
         provisional: true if it is based on too few seeds.
         n: number of seeds that it is based on.
@@ -226,7 +228,7 @@ def lies_outside(verdict: str) -> bool:
 
 def summarise(groups: Sequence[GroupResult]) -> Summary:
     """Count the verdicts over the rows of an experiment."""
-    judged = [group for group in groups if group.verdict not in _WITHOUT_SEEDS]
+    judged = [group for group in groups if group.verdict not in WITHOUT_SEEDS]
     exact = [group for group in judged if group.obtained == "exact"]
     one_run = [group for group in judged if group.obtained == "one run"]
     return Summary(
@@ -255,9 +257,10 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0, stand_in: boo
     members = [_describe(group, metric, seeds, failed, predictions.get(metric)) for metric in group.numbers]
     deciding = members if stand_in else [member for member in members if member.free] or members
     n = min(member.n for member in deciding)
+    computed = {metric for values in seeds.values() for metric in values}
     if stand_in:
         verdict = STAND_IN
-    elif not any(member.metric in values for member in deciding for values in seeds.values()):
+    elif not (any if group.obtained == "context" else all)(member.metric in computed for member in deciding):
         verdict = NOT_RUN
     elif group.obtained in ("exact", "derived"):
         agreeing = EXACT if group.obtained == "exact" else AGREES
@@ -270,9 +273,9 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0, stand_in: boo
     else:
         members = _judge_one_run(members, predictions)
         verdict = _verdict_of_row(members)
-    provisional = verdict not in _WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
+    provisional = verdict not in WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
     missing = max(member.missing for member in deciding)
-    place = group.name, group.title, group.obtained, group.where
+    place = group.name, group.title_with_run, group.obtained, group.where
     return GroupResult(*place, verdict, provisional, n, missing, tuple(members), group.address)
 
 
@@ -364,5 +367,9 @@ def judge_given(condition: Claim, groups: Sequence[Group], seeds: SeedMetrics, f
         judge_claim(condition, seeds, failed),
         tuple(meeting),
         tuple(sorted(condition.metrics())),
-        tuple(judge_group(group, meeting) for group in groups if group.obtained == "one run"),
+        tuple(
+            judge_group(group, meeting)
+            for group in groups
+            if group.obtained == "one run" and condition.run in ("", group.run)
+        ),
     )

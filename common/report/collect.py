@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from common import files
 from common.comparison import associations
 from common.comparison.associations import Associations
+from common.comparison.leaderboard import REFERENCE
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, column, standings
-from common.comparison.verdicts import Comparison
+from common.comparison.verdicts import NEXT_REFERENCE, Comparison
 from common.detectors.detector import Detector
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
@@ -105,26 +107,41 @@ def collect(
     return collected()
 
 
-def judged_again(folder: Path, out: Path) -> Report:
+def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> Report:
     """Judge a report again, from its results.json, by the published numbers and the rules of today.
 
-    Rankings, and figures of single runs, need the records and are taken over.
+    Rankings, and figures of single runs, need the records and are taken over. If another method is now the main one of
+    the source, its AUROC is known, but not its differences to the other methods.
 
     Args:
+        experiments: the experiments of the report.
         folder: folder of the report.
         out: folder that contains `runs/`, in which figures are cached.
     """
     known = results.judged(results.read_results(folder))
+    main_methods = {one.name: next(iter(one.methods)) for one in experiments}
     entries: dict[str, ExperimentResults] = {}
     pngs: dict[str, bytes] = {}
     for name, entry in known.experiments.items():
         drawn = figures.overview(read_published(name), entry.comparison, entry.seeds, _cache(name, out))
         overview = tuple(results.Figure(f"figures/{name}/{figure.name}.png", figure.caption) for figure in drawn)
-        entries[name] = replace(entry, overview=overview)
+        boards = {protocol: _relative_to(main_methods[name], board) for protocol, board in entry.standings.items()}
+        entries[name] = replace(entry, overview=overview, standings=boards)
         shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
         pngs |= {figure.file: (folder / figure.file).read_bytes() for figure in shown}
         pngs |= {figure.file: png.png for figure, png in zip(overview, drawn, strict=True)}
     return Report(replace(known, experiments=entries), pngs, {}, out / "runs")
+
+
+def _relative_to(method: str, board: Standings | None) -> Standings | None:
+    """Name the main method of a ranking, without the comparisons with the method that was the main one before."""
+    if board is None or board.reference == method:
+        return board
+    unknown: dict[str, Any] = {"difference": None, "difference_interval": None, "p_value": None}
+    rows = (
+        replace(row, **unknown, standing=REFERENCE if row.method == method else NEXT_REFERENCE) for row in board.rows
+    )
+    return replace(board, reference=method, rows=tuple(rows))
 
 
 def _cache(name: str, out: Path) -> Path:

@@ -12,6 +12,7 @@ from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE, Interva
 from common.comparison.prediction import MINIMUM_SEEDS, decimals_of
 from common.comparison.standings import Standing
 from common.comparison.statistics import mean_interval
+from common.comparison.verdicts import NEXT_REFERENCE
 from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report.markup import number
@@ -122,6 +123,11 @@ def better_detectors(entry: ExperimentResults) -> list[Standing]:
     return [row for row in detectors(entry) if row.standing == BETTER]
 
 
+def learns_from_labels(row: Standing) -> bool:
+    """Check if a method learns from labelled anomalies, which the names of the source's methods say."""
+    return row.method.endswith("(labels)")
+
+
 def detector_sentence(entry: ExperimentResults) -> str:
     """Compare the source's method with the detectors, as a sentence; empty if none was run."""
     rows = detectors(entry)
@@ -129,6 +135,8 @@ def detector_sentence(entry: ExperimentResults) -> str:
     if not rows or reference is None:
         return ""
     method = f"the {reference.method} (AUROC {reference.auroc:.3f})"
+    if any(row.standing == NEXT_REFERENCE for row in rows):
+        return f"Which of {len(rows)} detectors are better or worse than {method} comes {NEXT_REFERENCE}."
     better = better_detectors(entry)
     if better:
         first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}, led by {_named(better[0])}"
@@ -136,7 +144,8 @@ def detector_sentence(entry: ExperimentResults) -> str:
         first = f"None of {len(rows)} detectors is shown to be better than {method}; the highest is {_named(rows[0])}"
     counts = {text: sum(row.standing == standing for row in rows) for standing, text in _STANDINGS.items()}
     rest = ", ".join(f"{_are(count)} {text}" for text, count in counts.items() if count)
-    return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "")
+    labels = " It learns from labels; no detector does." if learns_from_labels(reference) else ""
+    return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "") + labels
 
 
 _STANDINGS = {WORSE: "worse", NOT_TOLD_APART: "not told apart from it"}
@@ -164,9 +173,8 @@ def reproduced(entry: ExperimentResults) -> str:
     summary = entry.comparison.summary
     found = [group.verdict for group in entry.comparison.groups if group.obtained == "one run"]
     counts = Counter("outside" if verdicts.lies_outside(verdict) else verdict for verdict in found)
-    kinds = ", ".join(
-        f"{counts[kind]} {kind}" for kind in (verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside") if counts[kind]
-    )
+    shown = verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside", NEXT_REFERENCE
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in shown if counts[kind])
     exact = f"{summary.exact} of {summary.exact_groups} {verdicts.EXACT}" if summary.exact_groups else ""
     one_run = f"of {len(found)} from one run: {kinds}" if kinds else "" if found else "no number from one run"
     return "; ".join(part for part in (exact, one_run) if part)

@@ -15,7 +15,14 @@ from common import figures, files
 from common.comparison.prediction import SeedMetrics, values_of
 from common.comparison.published import Published
 from common.comparison.standings import Standings, scores_of
-from common.comparison.verdicts import STAND_IN, Comparison, ConditionalResult, GroupResult, MemberResult
+from common.comparison.verdicts import (
+    NEXT_REFERENCE,
+    STAND_IN,
+    Comparison,
+    ConditionalResult,
+    GroupResult,
+    MemberResult,
+)
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
 from common.figures import CLASS_COLOURS, WIDTH, CaptionedFigure
@@ -79,7 +86,7 @@ def overview(published: Published, comparison: Comparison, seeds: SeedMetrics, f
         seeds: metrics by seed.
         folder: folder of the cache files.
     """
-    one_run = [group for group in comparison.groups if group.obtained == "one run"]
+    one_run = [group for group in comparison.groups if group.obtained == "one run" and group.verdict != NEXT_REFERENCE]
     if not seeds or not one_run or any(group.verdict == STAND_IN for group in one_run):
         return []
     scales = {group.name: group.scale for group in published.groups}

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from common.comparison.leaderboard import REFERENCE, Interval
 from common.comparison.standings import Standing, Standings
+from common.comparison.verdicts import NEXT_REFERENCE
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report import conclusions
 from common.report.markup import filled, plain, table
@@ -38,7 +39,8 @@ def _finding(entry: ExperimentResults) -> str:
     if finding is None:
         in_both = all(entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
         return "not compared: the protocols used different data" if in_both else "not run"
-    numbers = f"AUROC {finding.published.auroc:.3f}, held out {_auroc(finding.held_out)}"
+    row = finding.held_out
+    numbers = f"{row.method}, AUROC {finding.published.auroc:.3f}, held out {_auroc(row)}"
     return ", ".join(part for part in (f"**{finding.verdict}**: {numbers}", finding.by_seed) if part)
 
 
@@ -46,12 +48,17 @@ def beaten(entry: ExperimentResults) -> str:
     """Count the detectors that are better than the source's method in the held-out protocol, and name the best."""
     known = conclusions.detectors(entry)
     better = conclusions.better_detectors(entry)
-    if not known:
+    board = entry.standings.get(HELD_OUT)
+    if not known or board is None or board.reference_row is None:
         return "not run"
-    if not better:
-        return f"none of {len(known)}"
-    first = f"{better[0].method} ({better[0].auroc:.3f}{conclusions.at_chance(better[0])})"
-    return f"{len(better)} of {len(known)}, most by {first}"
+    if any(row.standing == NEXT_REFERENCE for row in known):
+        return NEXT_REFERENCE
+    count = f"{len(better) or 'none'} of {len(known)}"
+    if better:
+        count += f", most by {better[0].method} ({better[0].auroc:.3f}{conclusions.at_chance(better[0])})"
+    return count + (
+        "; it learns from labels, they do not" if conclusions.learns_from_labels(board.reference_row) else ""
+    )
 
 
 def sections(entry: ExperimentResults) -> str:

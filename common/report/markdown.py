@@ -114,9 +114,10 @@ def _verdict(group: verdicts.GroupResult) -> str:
     text = group.verdict
     if group.provisional:
         text += ", provisional"
-    if group.missing and text != verdicts.NOT_RUN:
+    if group.missing and text not in (verdicts.NOT_RUN, verdicts.NEXT_REFERENCE):
         text += f" ({group.missing} seeds missing)"
-    return text if text in (verdicts.CONTEXT, verdicts.NOT_RUN, verdicts.NO_VERDICT) else f"**{text}**"
+    quiet = verdicts.CONTEXT, verdicts.NOT_RUN, verdicts.NO_VERDICT, verdicts.NEXT_REFERENCE
+    return text if text in quiet else f"**{text}**"
 
 
 def _summary(entry: ExperimentResults) -> str:

@@ -10,7 +10,7 @@ from common.comparison.associations import Associations
 from common.comparison.prediction import Value
 from common.comparison.published import Published, Source, read_published
 from common.comparison.standings import Standings
-from common.comparison.verdicts import Comparison, compare
+from common.comparison.verdicts import NEXT_REFERENCE, NOT_RUN, Comparison, compare, summarise
 from common.errors import SuiteError
 from common.experiment import HELD_OUT, PUBLISHED
 from common.files import from_plain, to_plain
@@ -194,15 +194,22 @@ def verdicts_of(published: Published, runs: Runs) -> Comparison:
 
 
 def judged(results: Results) -> Results:
-    """Give all verdicts of a report anew, from its seeds and the published numbers and rules of today."""
+    """Give all verdicts of a report anew, from its seeds and the published numbers and rules of today.
+
+    Rows whose numbers its runs have not computed wait for new runs.
+    """
     return replace(results, experiments={name: _judged(name, entry) for name, entry in results.experiments.items()})
 
 
 def _judged(name: str, entry: ExperimentResults) -> ExperimentResults:
     published = read_published(name)
+    compared = verdicts_of(published, entry)
+    groups = tuple(
+        replace(group, verdict=NEXT_REFERENCE) if group.verdict == NOT_RUN else group for group in compared.groups
+    )
     return replace(
         entry,
-        comparison=verdicts_of(published, entry),
+        comparison=replace(compared, groups=groups, summary=summarise(groups)),
         source=published.source,
         headline=published.headline,
         not_published=published.not_published,
