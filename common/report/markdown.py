@@ -227,16 +227,15 @@ def _explanations(entry: ExperimentResults) -> list[str]:
     ]
     if not groups:
         return []
-    parts = ["### What explains the rest", _about_ablations(entry)]
+    parts, shown = ["### What explains the rest", _about_ablations(entry)], set()
     for group in groups:
         ablated = [(variant, found) for variant in entry.variants if (found := _same_group(variant, group)) is not None]
-        parts += [
-            _difference(group),
-            _ablation_table(entry, group, ablated),
-            _effect_sentence(entry, group, ablated),
-            _spread_sentence(group, ablated),
-            _beside(entry, group),
-        ]
+        parts += [_difference(group), _effect_sentence(entry, group, ablated)]
+        # Two runs of one source may have printed the same number: what concerns our runs alone is shown once.
+        metric = deciding(group).metric
+        if metric not in shown:
+            parts += [_ablation_table(entry, group, ablated), _spread_sentence(group, ablated), _beside(entry, group)]
+        shown.add(metric)
     return parts
 
 
@@ -253,7 +252,7 @@ def _about_ablations(entry: ExperimentResults) -> str:
     return (
         f"Each line below repeats the runs with one thing changed (`--ablate`; results from {' and '.join(origins)}). "
         "The effect is the mean difference to the runs as published over the same seeds, with its 95 % interval by "
-        "Student's t."
+        "Student's t, not corrected for the number of effects."
     )
 
 
@@ -307,11 +306,11 @@ def _effect_sentence(entry: ExperimentResults, group: verdicts.GroupResult, abla
         effect = effect_of(entry, variant, published.metric)
         if effect is not None and published.mean is not None and effect.low * effect.high > 0:
             nearer = (float(published.printed) - published.mean) * effect.mean > 0
-            direction = "towards" if nearer else "away from"
+            direction = "in the direction of" if nearer else "away from"
             shown.append(f"{variant.label}, by {_signed(effect, published.printed)}, {direction} the published number")
     if shown:
-        return f"Shown to have an effect on `{published.metric}`: {'; '.join(shown)}."
-    return f"No change is shown to have an effect on `{published.metric}`." if ablated else ""
+        return f"Effects on `{published.metric}` whose interval excludes zero: {'; '.join(shown)}."
+    return f"No effect on `{published.metric}` has an interval that excludes zero." if ablated else ""
 
 
 def _spread_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from common.comparison.verdicts import CHANCE_OUTSIDE, judge_group
-from tests.helpers.error_rates import CASES, a_number, counts, false_alarms, one_run, report_metrics
+from tests.helpers.error_rates import (
+    CASES,
+    NOISES,
+    a_number,
+    counts,
+    coverage,
+    false_alarms,
+    one_run,
+    report_metrics,
+)
 
 TRIALS = 1500
 
@@ -36,3 +45,16 @@ def test_a_source_that_is_truly_different_is_found():
         group = one_run(printed, free=["m.normal.recall", "m.anomaly.recall"], scale="logit", cases=100)
         found += judge_group(group, ours).verdict == "differs (higher)"
     assert found >= 95
+
+
+@pytest.mark.parametrize("dominates", ["test samples dominate", "seeds dominate"])
+def test_intervals_of_a_ranking_hold_the_truth_as_often_as_stated(dominates):
+    trials = 80
+    slack = 2 * np.sqrt(0.95 * 0.05 / trials)
+    of_aurocs, of_differences = coverage(NOISES[dominates], trials, replicates=200)
+    assert min(of_aurocs, of_differences) >= 0.92 - slack
+    assert max(of_aurocs, of_differences) <= 0.97 + slack
+
+
+def test_intervals_are_too_wide_where_the_interaction_of_seeds_and_samples_dominates():
+    assert min(coverage(NOISES["the interaction dominates"], 40, replicates=200)) > 0.97

@@ -158,6 +158,15 @@ def test_a_metric_may_stand_in_one_group_only(tmp_path):
         read(tmp_path, twice)
 
 
+def test_two_runs_of_a_source_may_print_the_same_metric(tmp_path):
+    begin, end = GOOD.index("[[groups]]"), GOOD.index("[[claims]]")
+    second = GOOD[begin:end].replace('name = "g"', 'name = "h"\nrun = "run of June"')
+    first, other = read(tmp_path, GOOD[:end] + second + GOOD[end:]).groups
+    assert (first.title_with_run, other.title_with_run) == ("g", "g (run of June)")
+    with pytest.raises(PublishedError, match=r"metric named twice: m\.auroc run of June"):
+        read(tmp_path, GOOD[:end] + second + second.replace('"h"', '"i"') + GOOD[end:])
+
+
 def test_a_condition_may_not_be_named_twice(tmp_path):
     with pytest.raises(PublishedError, match="condition named twice: d"):
         read(tmp_path, GOOD + GOOD[GOOD.index("[[conditions]]") :])

@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from common.comparison import prediction
 from common.comparison.agreement import agree
@@ -294,6 +295,22 @@ def test_a_condition_judges_the_one_run_groups_over_the_seeds_that_meet_it():
     assert group == judge_group(groups[0], seeds_of("a", alive))
     assert group.verdict == "reproduced"
     assert judge_group(groups[0], seeds).verdict == "within spread"
+
+
+def test_a_condition_that_one_run_shows_says_nothing_of_the_rows_of_another():
+    row = one_run({"a": "0.5"})
+    rows = [structs.replace(row, run="June"), structs.replace(row, name="h", run="July")]
+    seeds = {seed: {"dead": 0, "a": 0.5} for seed in range(3)}
+    condition = Claim("alive", "alive", "", ("dead < 1",), run="July")
+    assert [group.name for group in judge_given(condition, rows, seeds).groups] == ["h"]
+    anywhere = structs.replace(condition, run="")
+    assert [group.title for group in judge_given(anywhere, rows, seeds).groups] == ["g (June)", "g (July)"]
+
+
+def test_a_row_is_not_judged_while_one_of_its_free_numbers_is_computed_nowhere():
+    row = one_run({"a": "0.5", "b": "0.5"})
+    assert judge_group(row, seeds_of("a", [0.4, 0.5, 0.6])).verdict == "not run"
+    assert judge_group(structs.replace(row, free=("a",)), seeds_of("a", [0.4, 0.5, 0.6])).verdict == "reproduced"
 
 
 def test_a_comparison_gives_both_readings_of_every_condition():

@@ -1,4 +1,4 @@
-"""Simulated sources: how often a published number from our own distribution is said to differ.
+"""Simulated sources and rankings: how often a number of our own distribution is said to differ, an interval wrong.
 
 A long simulation, with a standard error of at most 0.2 %:
 
@@ -7,9 +7,11 @@ A long simulation, with a standard error of at most 0.2 %:
 
 import argparse
 import math
+from statistics import NormalDist
 
 import numpy as np
 
+from common.comparison.leaderboard import Scored, leaderboard
 from common.comparison.published import Group
 from common.comparison.verdicts import CHANCE_OUTSIDE, FIRM_SEEDS, judge_group
 
@@ -107,6 +109,52 @@ def false_alarms(draw, shape, trials, seeds=FIRM_SEEDS, random_state=0):
     return sum(judge_group(*draw(rng, shape, seeds)).verdict.startswith("differs") for _ in range(trials)) / trials
 
 
+# Standard deviations of the noise of test samples, which all seeds share, of seeds, and of both together.
+NOISES = {
+    "test samples dominate": (1.0, 0.1, 0.2),
+    "seeds dominate": (0.1, 0.8, 0.7),
+    "the interaction dominates": (0.1, 0.1, 1.0),
+}
+
+
+def a_ranking(rng, noise, seeds, own_test_set=False, methods=4, samples=60, distance=1.5):
+    """Scores of equally good methods over some seeds, on one test set, or on one for each seed."""
+    of_samples, of_seeds, of_both = noise
+    labels = np.arange(samples) % 2
+    shared = {f"method {i}": rng.normal(0, of_samples, samples) for i in range(methods)}
+    ranking = {}
+    for seed in range(seeds):
+        if own_test_set:
+            shared = {method: rng.normal(0, of_samples, samples) for method in shared}
+        scores = {
+            method: effects + labels * rng.normal(distance, of_seeds) + rng.normal(0, of_both, samples)
+            for method, effects in shared.items()
+        }
+        ranking[seed] = Scored(labels, np.arange(samples) + seed * samples * own_test_set, scores)
+    return ranking
+
+
+def true_auroc(noise, distance=1.5):
+    """The expected AUROC of a method of `a_ranking`: the chance that an anomaly scores above a normal sample."""
+    of_samples, of_seeds, of_both = noise
+    return NormalDist(sigma=math.sqrt(2 * (of_samples**2 + of_both**2) + of_seeds**2)).cdf(distance)
+
+
+def coverage(noise, trials, seeds=FIRM_SEEDS, own_test_set=False, replicates=400, random_state=0):
+    """The fraction of the intervals of AUROCs that hold the truth, and the fraction of those of differences that do."""
+    rng, truth = np.random.default_rng(random_state), true_auroc(noise)
+    aurocs, differences = [], []
+    while len(aurocs) < trials:
+        ranking = a_ranking(rng, noise, seeds, own_test_set)
+        for row in leaderboard(ranking, "method 0", replicates, students_t=own_test_set):
+            low, high = row.auroc_interval
+            aurocs.append(low <= truth <= high)
+            if row.difference_interval is not None:
+                low, high = row.difference_interval
+                differences.append(low <= 0 <= high)
+    return np.mean(aurocs), np.mean(differences)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=TRIALS)
@@ -116,3 +164,8 @@ if __name__ == "__main__":
         rate = false_alarms(draw, shape, options.trials, options.seeds)
         error = math.sqrt(rate * (1 - rate) / options.trials)
         print(f"{title}: {rate:.2%} +- {error:.2%}", flush=True)
+    for own_test_set in (False, True):
+        of_what = "a test set for each seed" if own_test_set else "one test set"
+        for title, noise in NOISES.items():
+            of_auroc, of_difference = coverage(noise, options.trials, options.seeds, own_test_set)
+            print(f"coverage, {of_what}, {title}: AUROC {of_auroc:.1%}, difference {of_difference:.1%}", flush=True)

@@ -217,13 +217,33 @@ def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_b
     empty = entry(standings={})
     page = page_one(good=good, empty=empty)
     reproduced = "1 of 2 exact; no number from one run"
-    assert f"| `good` | {reproduced} | **holds up**: AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
+    assert f"| `good` | {reproduced} | **holds up**: {SOURCE}, AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
     assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
     assert f"| `empty` | {reproduced} | not run | not run |" in page
     other = replace(good, data={"mnist": "another file"})
     assert "| not compared: the protocols used different data |" in page_one(o=other)
     stand_in = replace(good, protocols={"held_out": held_out_runs({}, stand_in="stand-in: digits")})
     assert page_one(good=stand_in).count("(stand-in data)") == 2
+
+
+def test_a_method_that_learns_from_labels_is_said_to_beside_detectors_that_do_not():
+    method = "forest (labels)"
+    boards = {
+        protocol: Standings(
+            method, 100, 0.1, 100, (0, 1, 2), (row(method, 0.9, None, REFERENCE, True), row("knn", 0.8))
+        )
+        for protocol in ("published", "held_out")
+    }
+    labelled = entry(standings=boards)
+    assert "forest (labels), AUROC 0.900" in page_one(one=labelled)
+    assert "| none of 1; it learns from labels, they do not |" in page_one(one=labelled)
+    assert conclusions.detector_sentence(labelled).endswith("It learns from labels; no detector does.")
+    later = {
+        name: replace(board, rows=(board.rows[0], replace(board.rows[1], standing="with the next reference")))
+        for name, board in boards.items()
+    }
+    assert page_one(one=entry(standings=later)).endswith("| with the next reference |")
+    assert "comes with the next reference." in conclusions.detector_sentence(entry(standings=later))
 
 
 def test_the_sections_name_every_method_and_what_is_missing():

@@ -125,12 +125,13 @@ def test_the_recorded_counts_come_out_of_the_stored_scores(made, tiny_both):
     for seed, run in found.items():
         metrics = results.experiments["curves_dense_ae"].held_out.seeds[int(seed)]
         (decision,) = run["decisions"]
-        assert decision["threshold"] == metrics["percentile.threshold"]
-        assert decision["counts"] == {name: metrics[f"percentile.test.{name}"] for name in ("tn", "fp", "fn", "tp")}
+        assert decision["threshold"] == 0.5
+        counts = decision["counts"]
+        assert counts["tp"] / (counts["tp"] + counts["fn"]) == metrics["forest_histogram.anomaly.recall"]
     records = find_records(tiny_both, "curves_dense_ae")
     arrays = read_arrays(*select(records, "held_out", TINY.to_dict(), CURVES.revision).runs[0])
     decoded = np.frombuffer(base64.b64decode(found["0"]["scores"]), "<f8")
-    assert np.array_equal(decoded, arrays["scores"].astype(float))
+    assert np.array_equal(decoded, arrays["forest_histogram_scores"].astype(float))
     assert found["0"]["labels"] == "".join(str(label) for label in arrays["labels"])
 
 

@@ -15,7 +15,7 @@ from common.files import ROOT
 from common.report import conclusions, markdown, write
 from common.report import figures as report_figures
 from common.report import markup as wording
-from common.report.collect import collect, describe
+from common.report.collect import _relative_to, collect, describe
 from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, judged, read_results
 from common.runs import environment, records
 from common.runs.tasks import Task
@@ -158,7 +158,7 @@ def test_compare_has_a_line_for_every_condition(two_modes, capsys):
     assert main(["compare", "fashion_latent_ocsvm", "--out", str(two_modes)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Both units of the code are alive: 4 of 5 seeds (0.38..0.96). Over these alone: " in text
-    assert "AUROC of OneClassSVM() on the code: reproduced, provisional" in text
+    assert "AUROC of OneClassSVM() on the code (run of July 2021): reproduced, provisional" in text
 
 
 def test_context_is_shown_as_it_is_and_never_counted_as_agreeing():
@@ -291,10 +291,10 @@ def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
         for label, change in changes.items()
     ]
     sentence = markdown._effect_sentence(entry, group, ablated)
-    assert sentence.startswith("Shown to have an effect on `m`: longer, by +0.500 (")
-    assert "towards the published number; shorter, by -0.250 (" in sentence
+    assert sentence.startswith("Effects on `m` whose interval excludes zero: longer, by +0.500 (")
+    assert "in the direction of the published number; shorter, by -0.250 (" in sentence
     assert sentence.endswith("away from the published number.")
-    assert "No change is shown" in markdown._effect_sentence(entry, group, ablated[2:])
+    assert "No effect on `m` has an interval" in markdown._effect_sentence(entry, group, ablated[2:])
     assert markdown._effect_sentence(entry, group, []) == ""
     table = markdown._ablation_table(entry, group, ablated)
     assert "verdict" not in table and table.count("| +0.500 (") == 1
@@ -303,6 +303,46 @@ def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
 def test_the_committed_reference_is_judged_by_the_rules_of_today():
     committed = read_results(REFERENCE)
     assert judged(committed) == committed
+
+
+def test_what_the_committed_runs_have_not_computed_comes_with_the_next_reference():
+    committed = read_results(REFERENCE)
+    name, entry = next((name, one) for name, one in committed.experiments.items() if "loss.epoch_010" in one.seeds[0])
+    without = {
+        seed: {metric: value for metric, value in metrics.items() if metric != "loss.epoch_010"}
+        for seed, metrics in entry.seeds.items()
+    }
+    other = judged(replace(committed, experiments={name: replace(entry, seeds=without)})).experiments[name]
+    waiting = [group for group in other.comparison.groups if group.verdict == "with the next reference"]
+    assert waiting and all(any(one.metric == "loss.epoch_010" for one in group.members) for group in waiting)
+    assert "with the next reference" in conclusions.reproduced(other)
+    assert other.comparison.summary.one_run_groups < sum(
+        group.obtained == "one run" for group in other.comparison.groups
+    )
+
+
+def test_another_main_method_of_a_committed_ranking_has_its_auroc_and_no_comparisons():
+    board = read_results(REFERENCE).experiments["mnist_dense_ae"].standings["held_out"]
+    other = next(row.method for row in board.rows if row.method != board.reference)
+    ranked = _relative_to(other, board)
+    assert ranked.reference_row.auroc == next(row.auroc for row in board.rows if row.method == other)
+    assert {row.standing for row in ranked.rows} == {"reference", "with the next reference"}
+    assert all(row.difference is row.difference_interval is row.p_value is None for row in ranked.rows)
+    assert _relative_to(board.reference, board) is board
+
+
+def test_two_runs_that_printed_the_same_number_share_one_table_of_ablations():
+    shown = member("0.4", 0.3, 0.7, (0.2, 0.8), "within spread")
+    shown = replace(shown, free=True, n=3, tolerance=0.1)
+    groups = [
+        made_up(GroupResult, name=name, title=name, verdict="within spread", members=(shown,))
+        for name in ("May", "June")
+    ]
+    comparison = made_up(Comparison, groups=tuple(groups))
+    entry = made_up(ExperimentResults, comparison=comparison, seeds={seed: {"m": float(seed)} for seed in range(3)})
+    text = "\n".join(markdown._explanations(entry))
+    assert text.count("as published |") == 1
+    assert "**May**: within spread" in text and "**June**: within spread" in text
 
 
 def member(printed, minimum, maximum, interval, verdict="reproduced"):
