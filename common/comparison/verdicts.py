@@ -93,7 +93,7 @@ class GroupResult:
     """The verdict on one printed row or curve.
 
     Attributes:
-        name: name of the row in the file of published numbers; so are `obtained`, `where` and `address`.
+        name: name of the row in the file of published numbers; so are `obtained`, `where`, `address` and `how`.
         title: its title, and which run of the source printed it if there are several.
         verdict: verdict on the row.
         provisional: true if it is based on too few seeds.
@@ -112,6 +112,7 @@ class GroupResult:
     missing: int
     members: tuple[MemberResult, ...]
     address: str | None = None
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0, stand_in: boo
     provisional = verdict not in WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
     missing = max(member.missing for member in deciding)
     place = group.name, group.title_with_run, group.obtained, group.where
-    return GroupResult(*place, verdict, provisional, n, missing, tuple(members), group.address)
+    return GroupResult(*place, verdict, provisional, n, missing, tuple(members), group.address, group.how)
 
 
 def _predictions(group: Group, seeds: SeedMetrics) -> dict[str, Prediction]:

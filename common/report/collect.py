@@ -119,14 +119,18 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
         out: folder that contains `runs/`, in which figures are cached.
     """
     known = results.judged(results.read_results(folder))
-    main_methods = {one.name: next(iter(one.methods)) for one in experiments}
+    declared = {one.name: one for one in experiments}
     entries: dict[str, ExperimentResults] = {}
     pngs: dict[str, bytes] = {}
     for name, entry in known.experiments.items():
         drawn = figures.overview(read_published(name), entry.comparison, entry.seeds, _cache(name, out))
         overview = tuple(results.Figure(f"figures/{name}/{figure.name}.png", figure.caption) for figure in drawn)
-        boards = {protocol: _relative_to(main_methods[name], board) for protocol, board in entry.standings.items()}
-        entries[name] = replace(entry, overview=overview, standings=boards)
+        main_method = next(iter(declared[name].methods))
+        boards = {protocol: _relative_to(main_method, board) for protocol, board in entry.standings.items()}
+        # The module describes runs of its own revision only.
+        same = declared[name].revision == entry.revision
+        description = describe(declared[name].docstring) if same else entry.description
+        entries[name] = replace(entry, overview=overview, standings=boards, description=description)
         shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
         pngs |= {figure.file: (folder / figure.file).read_bytes() for figure in shown}
         pngs |= {figure.file: png.png for figure, png in zip(overview, drawn, strict=True)}

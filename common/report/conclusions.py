@@ -112,15 +112,10 @@ def _reference_row(entry: ExperimentResults, protocol: str) -> Standing | None:
     return board.reference_row if board else None
 
 
-def detectors(entry: ExperimentResults) -> list[Standing]:
-    """List the held-out standings of the classical detectors without the random score, best first."""
-    board = entry.standings.get(HELD_OUT)
+def detectors(entry: ExperimentResults, protocol: str = HELD_OUT) -> list[Standing]:
+    """List the standings of the classical detectors without the random score, best first."""
+    board = entry.standings.get(protocol)
     return [row for row in board.rows if not row.ours and row.method != RANDOM] if board else []
-
-
-def better_detectors(entry: ExperimentResults) -> list[Standing]:
-    """List the detectors that are significantly better than the source's method, best first."""
-    return [row for row in detectors(entry) if row.standing == BETTER]
 
 
 def learns_from_labels(row: Standing) -> bool:
@@ -137,15 +132,23 @@ def detector_sentence(entry: ExperimentResults) -> str:
     method = f"the {reference.method} (AUROC {reference.auroc:.3f})"
     if any(row.standing == NEXT_REFERENCE for row in rows):
         return f"Which of {len(rows)} detectors are better or worse than {method} comes {NEXT_REFERENCE}."
-    better = better_detectors(entry)
+    better = [row for row in rows if row.standing == BETTER]
     if better:
-        first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}, led by {_named(better[0])}"
+        first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}; the highest is {_named(better[0])}"
     else:
         first = f"None of {len(rows)} detectors is shown to be better than {method}; the highest is {_named(rows[0])}"
     counts = {text: sum(row.standing == standing for row in rows) for standing, text in _STANDINGS.items()}
     rest = ", ".join(f"{_are(count)} {text}" for text, count in counts.items() if count)
     labels = " It learns from labels; no detector does." if learns_from_labels(reference) else ""
+    above = above_chance(rows)
+    if at_chance(reference):
+        labels += f" It is itself not shown to be better than chance; {_are(len(above))} of the detectors."
     return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "") + labels
+
+
+def above_chance(rows: Sequence[Standing]) -> list[Standing]:
+    """List the methods whose AUROC is above 0.5, which is chance, by the whole interval."""
+    return [row for row in rows if row.auroc_interval[0] > 0.5]
 
 
 _STANDINGS = {WORSE: "worse", NOT_TOLD_APART: "not told apart from it"}
@@ -176,7 +179,7 @@ def reproduced(entry: ExperimentResults) -> str:
     shown = verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside", NEXT_REFERENCE
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in shown if counts[kind])
     exact = f"{summary.exact} of {summary.exact_groups} {verdicts.EXACT}" if summary.exact_groups else ""
-    one_run = f"of {len(found)} from one run: {kinds}" if kinds else "" if found else "no number from one run"
+    one_run = f"from single runs, of {len(found)}: {kinds}" if kinds else "" if found else "no row from a single run"
     return "; ".join(part for part in (exact, one_run) if part)
 
 
@@ -206,7 +209,7 @@ def threshold_sentences(runs: Runs) -> list[str]:
         intended, achieved = runs.values(f"{rule}.intended_rate"), false_positive_rates(runs, rule)
         recalls = runs.values(f"{rule}.test.anomaly.recall")
         if intended and achieved:
-            found = f" and {fmean(recalls):.1%} of the anomalies" if recalls else ""
+            found = f" and {_mean_and_range(recalls)} of the anomalies" if recalls else ""
             sentences.append(
                 f"`{rule}`, meant to flag {intended[0]:.0%} of normal samples, flags {_mean_and_range(achieved)} of "
                 f"the normal test samples{found}."
@@ -221,8 +224,16 @@ def threshold_sentences(runs: Runs) -> list[str]:
 
 
 def _mean_and_range(rates: Sequence[float]) -> str:
-    spread = f" ({min(rates):.1%} to {max(rates):.1%} over {len(rates)} seeds)" if len(set(rates)) > 1 else ""
-    return f"{fmean(rates):.1%}{spread}"
+    ends = f" ({_percent(min(rates))} to {_percent(max(rates))} over {len(rates)} seeds)" if len(set(rates)) > 1 else ""
+    return f"{_percent(fmean(rates))}{ends}"
+
+
+def _percent(rate: float) -> str:
+    """Format a rate in per cent, with as many decimals as tell it from 0 and from 1."""
+    digits = 1
+    while 0 < rate < 1 and float(f"{rate:.{digits + 2}f}") in (0.0, 1.0):
+        digits += 1
+    return f"{rate:.{digits}%}"
 
 
 # Training and drift.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from common.comparison.leaderboard import REFERENCE, Interval
+from common.comparison.leaderboard import BETTER, REFERENCE, Interval
 from common.comparison.standings import Standing, Standings
 from common.comparison.verdicts import NEXT_REFERENCE
 from common.experiment import HELD_OUT, PUBLISHED
@@ -27,9 +27,9 @@ def page_one(results: Results) -> str:
         rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
     headings = [
         "source",
-        "reproduced",
-        "holds up when nothing is chosen on the test samples",
-        "beaten by, of the classical detectors",
+        "printed rows",
+        "holds up in the held-out protocol (95 % interval)",
+        "classical detectors that are better",
     ]
     return table(headings, rows)
 
@@ -45,20 +45,26 @@ def _finding(entry: ExperimentResults) -> str:
 
 
 def beaten(entry: ExperimentResults) -> str:
-    """Count the detectors that are better than the source's method in the held-out protocol, and name the best."""
-    known = conclusions.detectors(entry)
-    better = conclusions.better_detectors(entry)
-    board = entry.standings.get(HELD_OUT)
-    if not known or board is None or board.reference_row is None:
-        return "not run"
+    """Count the detectors that are better than the source's method in each protocol, and name the best."""
+    parts = []
+    for protocol, name in ((PUBLISHED, "published protocol"), (HELD_OUT, "held out")):
+        known, board = conclusions.detectors(entry, protocol), entry.standings.get(protocol)
+        if known and board is not None and board.reference_row is not None:
+            parts.append(f"{name}: {_beaten(known, board.reference_row)}")
+    return "; ".join(parts) or "not run"
+
+
+def _beaten(known: Sequence[Standing], reference: Standing) -> str:
     if any(row.standing == NEXT_REFERENCE for row in known):
         return NEXT_REFERENCE
+    better = [row for row in known if row.standing == BETTER]
     count = f"{len(better) or 'none'} of {len(known)}"
     if better:
-        count += f", most by {better[0].method} ({better[0].auroc:.3f}{conclusions.at_chance(better[0])})"
-    return count + (
-        "; it learns from labels, they do not" if conclusions.learns_from_labels(board.reference_row) else ""
-    )
+        count += f", the highest {better[0].method} ({better[0].auroc:.3f}{conclusions.at_chance(better[0])})"
+    if conclusions.at_chance(reference):
+        above = len(conclusions.above_chance(known))
+        count += f", {above or 'none'} of them shown better than chance, as it is not"
+    return count + (", which learn without labels, as it does not" if conclusions.learns_from_labels(reference) else "")
 
 
 def sections(entry: ExperimentResults) -> str:

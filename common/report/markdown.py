@@ -1,6 +1,7 @@
 """Write the report as Markdown: a pure function of the results."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
 from common.comparison import verdicts
@@ -17,7 +18,7 @@ from common.report.conclusions import (
     shortened,
     spread_of,
 )
-from common.report.markup import escaped, filled, number, plain, quoted, table
+from common.report.markup import escaped, filled, number, plain, quoted, ranges, table
 from common.report.results import Ablation, ExperimentResults, Results
 
 # Verdict on a single number of a row.
@@ -54,7 +55,7 @@ def verdict_table(results: Results) -> str:
                 continue
             rows.append([f"`{name}`", group.title, *headline(group), _verdict(group)])
     counts = {entry.comparison.n_seeds for entry in results.experiments.values()}
-    ours = f"ours, {counts.pop()} seeds" if len(counts) == 1 else "ours"
+    ours = f"ours, {counts.pop()} seeds: mean (range)" if len(counts) == 1 else "ours: mean (range)"
     headings = ["experiment", "printed row or curve", "number", "published", ours, "verdict"]
     return table(headings, rows)
 
@@ -93,14 +94,17 @@ def _group(group: verdicts.GroupResult, source: str) -> str:
     rows = [
         [
             f"`{member.metric}`",
-            f"[{member.printed}]({address})" if address else member.printed,
+            member.printed if not address or group.obtained == "derived" else f"[{member.printed}]({address})",
             *_statistics(member),
             ALONE if outside_alone(member) else member.verdict,
         ]
         for member in group.members
     ]
     headings = ["number", "published", "mean", "sd", "range", "95 % interval", "verdict"]
-    title = f"**{group.title}**: {_verdict(group)} ({group.obtained}, {group.n} of our runs). Where: {group.where}"
+    how = f" How: {group.how}." if group.how else ""
+    title = (
+        f"**{group.title}**: {_verdict(group)} ({group.obtained}, {group.n} of our runs). Where: {group.where}.{how}"
+    )
     return f"{title}\n\n{table(headings, rows)}"
 
 
@@ -141,9 +145,10 @@ def summary_sentence(comparison: verdicts.Comparison) -> str:
 
 
 def _outside_sentence(outside: int, rows: int, expected: float) -> str:
+    most = math.ceil(round(100 * expected, 6)) / 100
     return (
-        f"{outside} of {rows} one-run rows and curves lie outside; chance alone would put at most {expected:.2f} of "
-        "them there on average."
+        f"{outside} of {rows} rows and curves from single runs lie outside; chance alone would put at most {most:.2f} "
+        "of them there on average."
     )
 
 
@@ -171,7 +176,7 @@ def _claims(claims: Sequence[verdicts.ClaimResult]) -> str:
     for claim in claims:
         interval = "-" if claim.interval is None else f"{claim.interval[0]:.2f} to {claim.interval[1]:.2f}"
         missing = f", {claim.missing} missing" if claim.missing else ""
-        text = f"{claim.text} (our reading of a figure, not counted)" if claim.reading else claim.text
+        text = f"{claim.text} (our reading, not counted)" if claim.reading else claim.text
         rows.append([text, f"{claim.holds} of {claim.n} seeds{missing}", interval])
     return table(["claim", "holds in", "rate, 95 % Wilson interval"], rows)
 
@@ -227,14 +232,18 @@ def _explanations(entry: ExperimentResults) -> list[str]:
     ]
     if not groups:
         return []
-    parts, shown = ["### What explains the rest", _about_ablations(entry)], set()
+    parts, shown = ["### What was tried", _about_ablations(entry)], set()
     for group in groups:
         ablated = [(variant, found) for variant in entry.variants if (found := _same_group(variant, group)) is not None]
         parts += [_difference(group), _effect_sentence(entry, group, ablated)]
         # Two runs of one source may have printed the same number: what concerns our runs alone is shown once.
         metric = deciding(group).metric
         if metric not in shown:
-            parts += [_ablation_table(entry, group, ablated), _spread_sentence(group, ablated), _beside(entry, group)]
+            parts += [
+                _ablation_table(entry, group, ablated),
+                _spread_sentence(entry, group, ablated),
+                _beside(entry, group),
+            ]
         shown.add(metric)
     return parts
 
@@ -283,6 +292,12 @@ def _ablation_table(entry: ExperimentResults, group: verdicts.GroupResult, ablat
         if member.n:
             effect = effect_of(entry, variant, published.metric)
             rows.append([variant.label, str(member.n), *_statistics(member), _signed(effect, published.printed)])
+    for seeds in dict.fromkeys(tuple(variant.by_seed(published.metric)) for variant, _ in ablated):
+        values = _over(entry, published.metric, seeds)
+        if len(values) not in (0, published.n):
+            texts = [number(value, published.printed) for value in (fmean(values), stdev(values))]
+            span = " to ".join(number(end, published.printed) for end in (min(values), max(values)))
+            rows.insert(1, [f"as published, seeds {ranges(seeds)}", str(len(values)), *texts, span, "", ""])
     headings = [f"`{published.metric}`", "seeds", "mean", "sd", "range", "95 % interval of a run", "effect"]
     return table(headings, rows)
 
@@ -313,7 +328,7 @@ def _effect_sentence(entry: ExperimentResults, group: verdicts.GroupResult, abla
     return f"No effect on `{published.metric}` has an interval that excludes zero." if ablated else ""
 
 
-def _spread_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:
+def _spread_sentence(entry: ExperimentResults, group: verdicts.GroupResult, ablated: Ablated) -> str:
     """Compare the standard deviation under each ablation with that as published, if the spread decides the verdict."""
     published = deciding(group)
     if group.verdict != verdicts.WITHIN_SPREAD or not published.standard_deviation:
@@ -321,9 +336,18 @@ def _spread_sentence(group: verdicts.GroupResult, ablated: Ablated) -> str:
     parts = []
     for variant, candidate in ablated:
         member = _member(candidate, published.metric)
-        if member.standard_deviation is not None:
-            parts.append(f"{member.standard_deviation / published.standard_deviation:.0%} under: {variant.label}")
-    return f"The standard deviation is, of that as published, {'; '.join(parts)}." if parts else ""
+        same_seeds = _over(entry, published.metric, variant.by_seed(published.metric))
+        if member.standard_deviation is not None and len(same_seeds) > 1 and (spread := stdev(same_seeds)):
+            parts.append(f"{member.standard_deviation / spread:.0%} under: {variant.label}")
+    if not parts:
+        return ""
+    return f"The standard deviation is, of that as published over the same seeds, {'; '.join(parts)}."
+
+
+def _over(entry: ExperimentResults, metric: str, seeds: Iterable[int]) -> list[float]:
+    """Collect the values of a metric as published over the given seeds, as far as they have one."""
+    known = entry.by_seed(metric)
+    return [known[seed] for seed in seeds if seed in known]
 
 
 def _beside(entry: ExperimentResults, group: verdicts.GroupResult) -> str:

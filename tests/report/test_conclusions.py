@@ -112,7 +112,7 @@ def test_without_runs_in_one_protocol_nothing_is_concluded():
     assert conclusions.holds_up(lacking) is None
     assert conclusions.holds_up(entry(data={"mnist": "another file"})) is None
     assert conclusions.detector_sentence(lacking) == ""
-    assert conclusions.better_detectors(lacking) == []
+    assert conclusions.detectors(lacking) == []
 
 
 def test_the_detectors_are_counted_by_how_they_stand():
@@ -124,8 +124,8 @@ def test_the_detectors_are_counted_by_how_they_stand():
     ]
     sentence = conclusions.detector_sentence(entry(detectors=rows))
     assert sentence == (
-        f"Of 4 detectors 2 are better than the {SOURCE} (AUROC 0.900), led by b with 0.970. 1 is worse, 1 is not told "
-        "apart from it."
+        f"Of 4 detectors 2 are better than the {SOURCE} (AUROC 0.900); the highest is b with 0.970. 1 is worse, 1 is "
+        "not told apart from it."
     )
     rows = [
         row("c", 0.5, standing=WORSE),
@@ -150,7 +150,7 @@ def test_a_threshold_is_told_by_what_was_intended_and_what_came_out():
     assert conclusions.rules(held_out_runs(seeds)) == ["rule"]
     assert conclusions.threshold_sentences(held_out_runs(seeds)) == [
         "`rule`, meant to flag 5% of normal samples, flags 8.0% (6.0% to 10.0% over 2 seeds) of the normal test "
-        "samples and 60.0% of the anomalies."
+        "samples and 60.0% (50.0% to 70.0% over 2 seeds) of the anomalies."
     ]
     same = dict.fromkeys((0, 1), seeds[0])
     assert "flags 6.0% of the normal" in conclusions.threshold_sentences(held_out_runs(same))[0]
@@ -216,9 +216,10 @@ def test_page_one_says_of_each_source_whether_it_is_reproduced_holds_up_and_is_b
     good = entry((0.9, None), (0.9, (0.88, 0.92)), [row("nearest neighbours", 0.95, standing=BETTER)])
     empty = entry(standings={})
     page = page_one(good=good, empty=empty)
-    reproduced = "1 of 2 exact; no number from one run"
+    reproduced = "1 of 2 exact; no row from a single run"
     assert f"| `good` | {reproduced} | **holds up**: {SOURCE}, AUROC 0.900, held out 0.900 (0.880 to 0.920)" in page
-    assert "| 1 of 1, most by nearest neighbours (0.950) |" in page
+    better = "1 of 1, the highest nearest neighbours (0.950)"
+    assert f"| published protocol: {better}; held out: {better} |" in page
     assert f"| `empty` | {reproduced} | not run | not run |" in page
     other = replace(good, data={"mnist": "another file"})
     assert "| not compared: the protocols used different data |" in page_one(o=other)
@@ -236,13 +237,13 @@ def test_a_method_that_learns_from_labels_is_said_to_beside_detectors_that_do_no
     }
     labelled = entry(standings=boards)
     assert "forest (labels), AUROC 0.900" in page_one(one=labelled)
-    assert "| none of 1; it learns from labels, they do not |" in page_one(one=labelled)
+    assert "held out: none of 1, which learn without labels, as it does not |" in page_one(one=labelled)
     assert conclusions.detector_sentence(labelled).endswith("It learns from labels; no detector does.")
     later = {
         name: replace(board, rows=(board.rows[0], replace(board.rows[1], standing="with the next reference")))
         for name, board in boards.items()
     }
-    assert page_one(one=entry(standings=later)).endswith("| with the next reference |")
+    assert page_one(one=entry(standings=later)).endswith("held out: with the next reference |")
     assert "comes with the next reference." in conclusions.detector_sentence(entry(standings=later))
 
 
