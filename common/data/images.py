@@ -1,12 +1,13 @@
 """Read images and labels from idx files, the format in which MNIST was first published, and from .npz files."""
 
+import functools
 import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -28,22 +29,22 @@ class Images(NamedTuple):
     y_test: np.ndarray
 
 
+def begins_with_arrays(path: Path) -> bool:
+    """Check if a file begins like an idx file, compressed or not, or like an .npz file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return _start(path).startswith((_IDX_MAGIC, _GZIP_MAGIC, _ZIP_MAGIC))
+
+
 def digests(path: Path) -> list[str]:
     """Compute the sha256 digest of each array of unsigned bytes in a file: one of an idx file, four of an .npz file.
 
-    Returns:
-        The digests, in the order of `Images`; none if the file begins like neither format.
-
     Raises:
-        DataError: the file cannot be read, or is damaged.
+        DataError: the file cannot be read, is damaged, or is of another format.
     """
-    start = _start(path)
-    if start.startswith(_ZIP_MAGIC):
-        arrays: Sequence[np.ndarray] = read_npz(path)
-    elif start.startswith((_GZIP_MAGIC, _IDX_MAGIC)):
-        arrays = [read_idx(path)]
-    else:
-        return []
+    arrays = read_npz(path) if _is_npz(path) else [read_idx(path)]
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
 
 
@@ -57,16 +58,17 @@ def read_images(files: Sequence[Path]) -> Images:
         DataError: a file is damaged, or images and labels differ in number.
     """
     paths = list(files) * (4 // len(files))
-    images = Images(*(_read_part(path, part) for path, part in zip(paths, Images._fields, strict=True)))
+    # An archive is read once for all of its arrays.
+    read: Callable[[Path], Any] = functools.cache(lambda path: read_npz(path) if _is_npz(path) else read_idx(path))
+    images = Images(*(getattr(read(path), part, read(path)) for path, part in zip(paths, Images._fields, strict=True)))
     place = files[0] if len(files) == 1 else files[0].parent
     _require_pair(f"{place}, training part", images.x_train, images.y_train)
     _require_pair(f"{place}, test part", images.x_test, images.y_test)
     return images
 
 
-def _read_part(path: Path, part: str) -> np.ndarray:
-    is_npz = path.suffix.lower() == ".npz" or _start(path).startswith(_ZIP_MAGIC)
-    return getattr(read_npz(path), part) if is_npz else read_idx(path)
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" or _start(path).startswith(_ZIP_MAGIC)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -80,7 +82,7 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         packed = _start(path).startswith(_GZIP_MAGIC)
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        with cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb")) as file:
             shape = _read_idx_shape(path, file)
             size = math.prod(shape)
             # One byte beyond the end: it must not exist, and reading to the end makes gzip verify its checksum.
