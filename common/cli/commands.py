@@ -73,8 +73,16 @@ def report_command(options: argparse.Namespace) -> int:
         raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
-    tasks = _report_tasks(experiments, options)
-    outcomes = [] if options.no_run or options.judge_again else _execute(tasks, options)
+    outcomes: list[records.Record] = []
+    problem = None
+    try:
+        if not (options.no_run or options.judge_again):
+            outcomes = _execute(_report_tasks(experiments, options), options)
+    except DataError as error:
+        if options.reference:
+            raise
+        # The runs on other data are done, and are reported before the command ends with this error.
+        problem = error
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     if options.judge_again:
@@ -92,6 +100,8 @@ def report_command(options: argparse.Namespace) -> int:
         print(f"report: {path if options.reference else path.with_name('index.html')}")
     if options.open:
         webbrowser.open(path.with_name("index.html").resolve().as_uri())
+    if problem:
+        raise problem
     return _status(outcomes)
 
 

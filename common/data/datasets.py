@@ -36,6 +36,8 @@ SHARED = files.HOME.parent / "shared" / "data"
 # Version of the parsed copies in the cache; raise it when their form changes.
 FORMAT = 2
 MODES = ("auto", "real", "stand-in")
+# The warnings that this process has given.
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,11 @@ class DataSet(Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """The verified files of a data set, and the sha256 digest that identifies its content."""
+    """Verified files of a data set, the sha256 digest that identifies its content, and notes on what is doubtful."""
 
     files: tuple[Path, ...]
     digest: str
+    notes: tuple[str, ...]
 
 
 _ENTRIES = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
@@ -160,8 +163,7 @@ def find(name: str, source: Source = AUTO) -> list[Path]:
         DataError: the files are there, but one of them is damaged or has another content.
     """
     found, notes = _find(_dataset(name), source)
-    for note in notes:
-        _warn_once(note)
+    _warn_once(*notes)
     return list(dict.fromkeys(found.files)) if found else []
 
 
@@ -202,8 +204,6 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     if not found and not trouble:
         found, notes = _find(dataset, source)
     if found:
-        for note in notes:
-            _warn_once(note)
         return found
     places = f"looked in {', '.join(map(str, _places(source)))}"
     problem = f"{'; '.join([trouble or f'{dataset.name} is missing', *notes])} ({places})"
@@ -239,15 +239,18 @@ def _places(source: Source) -> list[Path]:
 
 
 def _find(dataset: DataSet, source: Source) -> tuple[Found | None, list[str]]:
-    """Search all places for a data set; return what was found, and notes on similar files that are not used."""
+    """Search all places for a data set; return what was found, and notes on what is doubtful about it or not used."""
     notes: list[str] = []
     for place in _places(source):
         found = _search_images(dataset, place) if dataset.arrays else _search_table(dataset, place)
         notes += found.notes
         if found.files:
-            if dataset.arrays:
-                return Found(found.files, dataset.content), notes
-            return _accept_table(dataset, found.files[0]), notes
+            digest = dataset.content or files.sha256_of(found.files[0])
+            if not dataset.arrays and digest not in {file.sha256 for form in dataset.forms for file in form.files}:
+                notes.append(
+                    f"{found.files[0]} has an unknown digest ({digest}), and is accepted since its schema is right"
+                )
+            return Found(found.files, digest, tuple(notes)), notes
     return None, notes
 
 
@@ -262,13 +265,6 @@ def _search_table(dataset: DataSet, place: Path) -> search.Place:
     return search.find_table(dataset.stem, known, paper_machine.COLUMNS, place)
 
 
-def _accept_table(dataset: DataSet, path: Path) -> Found:
-    digest = files.sha256_of(path)
-    if digest not in {file.sha256 for form in dataset.forms for file in form.files}:
-        _warn_once(f"{path} has an unknown digest ({digest}): it is accepted if its columns and cells match the schema")
-    return Found((path,), digest)
-
-
 def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     path = folder / file.name
     if not path.is_file() or files.sha256_of(path) != file.sha256:
@@ -278,9 +274,11 @@ def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     return path
 
 
-@functools.cache
-def _warn_once(message: str) -> None:
-    logger.warning(message)
+def _warn_once(*messages: str) -> None:
+    for message in filter(None, messages):
+        if message not in _warned:
+            _warned.add(message)
+            logger.warning(message)
 
 
 # From verified files to arrays and tables.
@@ -291,8 +289,7 @@ def _read(name: str, found: Found) -> Images | paper_machine.Table:
     kind, read = (Images, _read_images) if DATASETS[name].arrays else (paper_machine.Table, _read_table)
     path, key = files.CACHE / f"{name}.npz", f"{found.digest} {FORMAT}"
     arrays: dict[str, Any] = files.kept_arrays(path, key, lambda: read(found)._asdict())
-    if note := str(arrays.get("note", "")):
-        _warn_once(note)
+    _warn_once(*found.notes, str(arrays.get("note", "")))
     return kind(**arrays)
 
 

@@ -19,11 +19,10 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("ANOMALY_DATA", raising=False)
     monkeypatch.setattr(download, "open_address", no_network)
-    for function in (datasets._try_to_fetch, datasets._warn_once):
-        function.cache_clear()
+    monkeypatch.setattr(datasets, "_warned", set())
+    datasets._try_to_fetch.cache_clear()
     yield tmp_path
-    for function in (datasets._try_to_fetch, datasets._warn_once):
-        function.cache_clear()
+    datasets._try_to_fetch.cache_clear()
 
 
 def no_network(address):

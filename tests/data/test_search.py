@@ -219,7 +219,7 @@ def test_dates_in_doubt_are_pointed_out_every_time(known, caplog):
     known.mkdir()
     write_csv(known / "processminer.csv", small_table(100))
     for _ in range(2):
-        datasets._warn_once.cache_clear()
+        datasets._warned.clear()
         caplog.clear()
         datasets.check("processminer", Source("real", known))
         assert "month/day/year or day/month/year" in caplog.text and "the first as 1999-05-01T00:00:00" in caplog.text
