@@ -168,29 +168,25 @@ _SPACES = " \u00a0\u2009\u202f'\u2019"
 
 
 class _Style(NamedTuple):
-    """How the numbers of a file are written: the decimal mark, and the pattern of a number as a text."""
+    """How the numbers of a file are written.
+
+    Attributes:
+        mark: the decimal mark, a point or a comma.
+        sure: true if some number has this mark, so that the other one cannot be a decimal mark.
+        grouped: true if some number shows, as 1,234.5 does, that the other mark separates thousands.
+    """
 
     mark: str
-    pattern: re.Pattern[str]
+    sure: bool
+    grouped: bool
 
 
 def _style(cells: Cells) -> _Style:
-    """Infer the decimal mark of all texts in a file, and whether the other mark separates thousands.
-
-    A comma or point that could be either, as in 1,234, counts for neither; it separates thousands if other numbers,
-    such as 1,234.5, show that this file separates them.
-    """
+    """Infer how the numbers of a file are written; a mark that could be either, as in 1,234, shows nothing."""
     indices = [cells.header.index(sensor) for sensor in SENSORS]
     numbers = [row[index] for _, row in cells.rows for index in indices]
-    mark, grouped = _mark([cell for cell in numbers if isinstance(cell, str)], len(numbers))
-    separators = _SPACES + ("." if mark == "," else ",") * grouped
-    groups = rf"[1-9]\d{{0,2}}([{separators}])\d{{3}}(?:\1\d{{3}})*"
-    return _Style(mark, re.compile(rf"[+-]?(?:{groups}|\d+)?(?:[{mark}]\d*)?(?:[eE][+-]?\d+)?"))
-
-
-def _mark(texts: Sequence[str], count: int) -> tuple[str, bool]:
-    """Find the decimal mark of some texts among `count` numbers, and check if the other mark separates thousands."""
-    votes, separators = Counter({".": count - len(texts)}), set()
+    texts = [cell for cell in numbers if isinstance(cell, str)]
+    votes, separators = Counter({".": len(numbers) - len(texts)}), set()
     if any("," in text for text in texts):
         for text in texts:
             marks = re.findall("[,.]", text)
@@ -201,21 +197,34 @@ def _mark(texts: Sequence[str], count: int) -> tuple[str, bool]:
             elif len(marks) == 1:
                 votes[marks[0]] += 1
     mark = "," if votes[","] > votes["."] else "."
-    return mark, bool(separators - {mark})
+    return _Style(mark, votes[mark] > 0, bool(separators - {mark}))
 
 
 def _numbers(cells: Cells, column: str, style: _Style) -> np.ndarray:
     """Convert a column of numbers, all cells at once if they are written as most programs write them."""
     index = cells.header.index(column)
-    column_cells = [row[index] for _, row in cells.rows]
+    found = [row[index] for _, row in cells.rows]
     # NumPy would also accept True and 1_000.
-    usual = all(type(cell) in (int, float) or (type(cell) is str and "_" not in cell) for cell in column_cells)
+    usual = all(type(cell) in (int, float) or (type(cell) is str and "_" not in cell) for cell in found)
     if style.mark == "." and usual:
         with contextlib.suppress(ValueError, OverflowError):
-            numbers = np.array(column_cells, dtype=np.float64)
+            numbers = np.array(found, dtype=np.float64)
             if np.isfinite(numbers).all():
                 return numbers
-    return _convert(cells, column, lambda cell: _number(cell, style))
+    # In a column of whole numbers the other mark can only separate thousands.
+    whole = style.sure and not any(isinstance(cell, float) or style.mark in str(cell) for cell in found)
+    separators = _SPACES + ("." if style.mark == "," else ",") * (style.grouped or whole)
+    groups = rf"[1-9]\d{{0,2}}([{separators}])\d{{3}}(?:\1\d{{3}})*"
+    pattern = re.compile(rf"[+-]?(?:{groups}|\d+)?(?:[{style.mark}]\d*)?(?:[eE][+-]?\d+)?")
+
+    def number(cell: Any) -> float:
+        plain = cell
+        if isinstance(cell, str):
+            is_number = pattern.fullmatch(cell.strip()) and re.search(r"\d", cell)
+            plain = float(re.sub(f"[{separators}]", "", cell).replace(",", ".")) if is_number else math.nan
+        return _finite(plain, style.mark)
+
+    return _convert(cells, column, number)
 
 
 # Converting one cell. Each function raises ValueError with a description of the expected value.
@@ -228,15 +237,8 @@ def _label(cell: Any) -> int:
     return int(found[1])
 
 
-def _number(cell: Any, style: _Style) -> float:
-    number = math.nan
-    if isinstance(cell, str):
-        text = cell.strip()
-        if style.pattern.fullmatch(text) and re.search(r"\d", text):
-            number = float(re.sub(rf"[{_SPACES}{'.' if style.mark == ',' else ','}]", "", text).replace(",", "."))
-    elif isinstance(cell, int | float) and not isinstance(cell, bool):
-        number = float(cell)
-    if not math.isfinite(number):
-        mark = "comma, as elsewhere in this file" if style.mark == "," else "point"
-        raise ValueError(f"a finite number with a decimal {mark}")
-    return number
+def _finite(cell: Any, mark: str) -> float:
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
+        due = "comma, as elsewhere in this file" if mark == "," else "point"
+        raise ValueError(f"a finite number with a decimal {due}")
+    return float(cell)

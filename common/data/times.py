@@ -14,17 +14,21 @@ _ORDERS = {
     "year/month/day": ("%y/%m/%d",),
 }
 _UNAMBIGUOUS = ("%Y/%m/%d", "%d/%b/%Y", "%d/%b/%y", "%b/%d/%Y", "%b/%d/%y")
-_CLOCKS = (" %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M:%S.%f %p", "")
+_CLOCKS = (" %H:%M:%S.%f", " %I:%M:%S.%f %p")
 _STEP = np.timedelta64(120, "s")
 # Replacements that bring a cell, in capital letters, into one of the formats.
 _PART, _GAP = r"(\d{1,4}|[A-Z]{3}(?=[A-Z.]{0,7}[-./, ]))[A-Z]*", r"[-./, ]+"
 _UNIFY = (
     (rf"^{_PART}{_GAP}{_PART}{_GAP}(\d+)(?:T|[, ]+|$)", r"\1/\2/\3 "),
+    (r"^(\S+/\S+/\S+) *$", r"\1 0:00"),
+    (r"^(\S+ \d{1,2})\.(\d\d)(?:\.(\d\d))?$", lambda found: ":".join(filter(None, found.groups()))),
     (r"(:\d\d),(\d)", r"\1.\2"),
     (r"(\d)\s*([AP])\.?\s?M\b\.?", r"\1 \2M"),
     (r"(:\d.*?)\s*(?:Z|UTC|GMT)$", r"\1+0000"),
     (r"(:\d.*?)\s*([+-]\d\d)$", r"\1\g<2>00"),
     (r"(:\d.*?)\s*([+-]\d\d):?(\d\d)$", r"\1\2\3"),
+    (r" (\d{1,2}:\d\d)(?![\d:])", r" \1:00"),
+    (r"(:\d\d:\d\d)(?![\d.])", r"\1.0"),
 )
 
 

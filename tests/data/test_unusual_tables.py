@@ -38,6 +38,8 @@ TIMES = {
     "one day alone": (written("%m/%d/%Y %H:%M", "1999-05-01 00:00"), MAY, (DAY_FIRST,)),
     "dots": (written("%d.%m.%Y %H:%M", "1999-05-01 00:00"), MAY, (MONTH_FIRST,)),
     "dots, and the month first": (written("%m.%d.%y %H:%M", "1999-05-13 00:00"), moments("1999-05-13 00:00"), ()),
+    "dots in the clock": (written("%d/%m/%Y %H.%M", "1999-05-01 23:56"), MIDNIGHT, ()),
+    "dots in date and clock": (written("%d.%m.%y %H.%M.%S", "1999-05-01 23:56"), MIDNIGHT, ()),
     "hyphens": (written("%d-%m-%Y %H:%M", "1999-05-01 23:56"), MIDNIGHT, ()),
     "the year first in two digits": (written("%y/%m/%d %H:%M", "1999-05-01 23:56"), MIDNIGHT, ()),
     "AM and PM": (written("%m/%d/%Y %I:%M:%S %p", "1999-05-01 23:56"), MIDNIGHT, ()),
@@ -182,6 +184,21 @@ def test_other_numbers_show_what_a_comma_separates(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(as_text(small_table()).replace("0.125", '"1,234"', 1).replace("0.25", '"1,234.5"', 1))
     assert paper_machine.read_table(path).x[0, 1:3].tolist() == [1234.0, 1234.5]
+
+
+def test_a_column_of_whole_numbers_shows_what_a_comma_separates(tmp_path):
+    path = tmp_path / "table.csv"
+    rows = small_table()
+    for row, cell in zip(rows[1:], ("960", "1,040", "-1,000,000", "0"), strict=True):
+        row[rows[0].index("x28")] = cell
+    path.write_text(as_text(rows))
+    assert paper_machine.read_table(path).x[:, 27].tolist() == [960, 1040, -1e6, 0]
+    # Where no number has a decimal point, 1,040 could be little more than one.
+    rows = [rows[0], *([*row[:2], *(str(cell).split(".")[0] for cell in row[2:])] for row in rows[1:])]
+    rows[3][rows[0].index("x28")] = "0"
+    path.write_text(as_text(rows))
+    with pytest.raises(DataError, match="row 3, column x28: found '1,040', expected a finite number with a decimal p"):
+        paper_machine.read_table(path)
 
 
 def test_one_byte_per_character(tmp_path):
