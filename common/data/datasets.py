@@ -247,9 +247,8 @@ def _find(dataset: DataSet, source: Source) -> tuple[Found | None, list[str]]:
         if found.files:
             digest = dataset.content or files.sha256_of(found.files[0])
             if not dataset.arrays and digest not in {file.sha256 for form in dataset.forms for file in form.files}:
-                notes.append(
-                    f"{found.files[0]} has an unknown digest ({digest}), and is accepted since its schema is right"
-                )
+                doubt = f"an unknown digest ({digest}): it is accepted if its columns and cells match the schema"
+                notes.append(f"{found.files[0]} has {doubt}")
             return Found(found.files, digest, tuple(notes)), notes
     return None, notes
 

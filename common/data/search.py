@@ -104,7 +104,7 @@ def _files_below(place: Path) -> list[Path]:
                 elif entry.is_file() or entry.is_symlink():
                     found.append(Path(entry.path))
         folders = below if len(found) < _MOST_FILES else []
-    return found
+    return found[:_MOST_FILES]
 
 
 def _digests(path: Path) -> tuple[list[str], str]:
