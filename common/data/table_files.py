@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from common.errors import DataError
 
+_DELIMITERS = ",;\t|"
 WORKBOOKS = (".xlsx", ".xlsm")
 # File name extensions that are read; the first ones are preferred.
 EXTENSIONS = (".csv", ".tsv", ".txt", *WORKBOOKS)
@@ -72,10 +73,10 @@ def _lines_of_text(path: Path, columns: Sequence[str]) -> Iterator[Iterator[tupl
         file = io.StringIO(_decoded(path.read_bytes()), newline="")
         first = file.readline()
         # Spreadsheets write and read a first line that states the separator, as sep=;
-        stated = first.strip().lower().startswith("sep=")
-        delimiter = first.rstrip()[4:5] if stated else max(",;\t|", key=first.count)
+        stated = first.lower().startswith("sep=")
+        delimiter = max(_DELIMITERS, key=first.count)
         file.seek(len(first) if stated else 0)
-        reader = csv.reader(file, delimiter=delimiter or ",")
+        reader = csv.reader(file, delimiter=delimiter)
         yield ((reader.line_num + stated, row) for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table in UTF-8 or UTF-16: {error}") from error
