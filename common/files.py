@@ -174,8 +174,28 @@ def kept_arrays(path: Path, key: str, compute: Callable[[], Mapping[str, NDArray
     return arrays
 
 
+def kept_about(path: Path, what: str, compute: Callable[[], T], kind: type[T]) -> T:
+    """Read or compute a result about the content of a file, like `kept`; until its path, size or time of change differ.
+
+    Args:
+        path: path of the file.
+        what: name of the result.
+        compute: computes the result.
+        kind: type of the result.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        place, status = str(path.resolve()), path.stat()
+        memory = CACHE / "digests" / f"{digest_of([what, place])}.json"
+        return kept(memory, [place, status.st_size, status.st_mtime_ns], compute, kind)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def sha256_of(path: Path) -> str:
-    """Compute the sha256 digest of a file; cached until its path, size or modification time changes.
+    """Compute the sha256 digest of a file, or read it from the cache.
 
     Raises:
         DataError: the file cannot be read.
@@ -185,12 +205,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    try:
-        place, status = str(path.resolve()), path.stat()
-        memory = CACHE / "digests" / f"{digest_of(place)}.json"
-        return kept(memory, [place, status.st_size, status.st_mtime_ns], compute, str)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return kept_about(path, "sha256", compute, str)
 
 
 def digest_of(content: Any) -> str:

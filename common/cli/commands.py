@@ -73,8 +73,7 @@ def report_command(options: argparse.Namespace) -> int:
         raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
-    tasks = _report_tasks(experiments, options)
-    outcomes = [] if options.no_run or options.judge_again else _execute(tasks, options)
+    outcomes, problem = _run_for_report(experiments, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     if options.judge_again:
@@ -92,7 +91,27 @@ def report_command(options: argparse.Namespace) -> int:
         print(f"report: {path if options.reference else path.with_name('index.html')}")
     if options.open:
         webbrowser.open(path.with_name("index.html").resolve().as_uri())
+    if problem:
+        raise problem
     return _status(outcomes)
+
+
+def _run_for_report(
+    experiments: Sequence[Experiment], options: argparse.Namespace
+) -> tuple[list[records.Record], DataError | None]:
+    """Run what is missing. An error of the data is returned, so that the runs on other data are reported first.
+
+    Raises:
+        DataError: an error of the data, for the reference, which needs all runs.
+    """
+    if options.no_run or options.judge_again:
+        return [], None
+    try:
+        return _execute(_report_tasks(experiments, options), options), None
+    except DataError as error:
+        if options.reference:
+            raise
+        return [], error
 
 
 def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Task]:

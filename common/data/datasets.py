@@ -1,13 +1,15 @@
 """Find, verify and load the data sets: MNIST, Fashion-MNIST, and ProcessMiner's paper machine.
 
 data/datasets.toml lists the files of each data set, their digests and their download addresses. The files are searched
-for in this order: the folder given by the caller, `$ANOMALY_DATA`, `data/raw/`, `../shared/data/` beside this checkout,
-and the download folder of Keras. Images that are found in none of them are downloaded to `data/raw/`. If a data set
-cannot be obtained, a stand-in is generated, unless the caller allows real data only.
+for in these folders and the folders below them, in this order: the folder given by the caller, `$ANOMALY_DATA`,
+`data/raw/`, `../shared/data/` beside this checkout, and the download folder of Keras. Images that are found in none of
+them are downloaded to `data/raw/`. If a data set cannot be obtained, a stand-in is generated, unless the caller allows
+real data only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -21,9 +23,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 
 from common import files
-from common.data import images, paper_machine, stand_ins
+from common.data import images, paper_machine, search, stand_ins
 from common.data.images import Images
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas
@@ -32,8 +34,10 @@ logger = logging.getLogger(__name__)
 
 SHARED = files.HOME.parent / "shared" / "data"
 # Version of the parsed copies in the cache; raise it when their form changes.
-FORMAT = 1
+FORMAT = 2
 MODES = ("auto", "real", "stand-in")
+# The warnings that this process has given.
+_warned: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,9 @@ class DataSet(Struct, frozen=True):
     folder: str
     forms: tuple[Form, ...]
     content: str = ""
-    patterns: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
+    stem: str = ""
     ask: str = ""
-
-    def digests(self) -> set[str]:
-        """Collect the sha256 digests of all files in all forms."""
-        return {file.sha256 for form in self.forms for file in form.files}
 
     @property
     def downloadable(self) -> bool:
@@ -95,10 +96,11 @@ class DataSet(Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """The verified files of a data set, and the sha256 digest that identifies its content."""
+    """Verified files of a data set, the sha256 digest that identifies its content, and notes on what is doubtful."""
 
     files: tuple[Path, ...]
     digest: str
+    notes: tuple[str, ...]
 
 
 _ENTRIES = tomllib.loads((files.ROOT / "data" / "datasets.toml").read_text(encoding="utf-8"))
@@ -121,15 +123,21 @@ def load(name: str, source: Source = AUTO) -> Any:
 
     Raises:
         DataError: the files are damaged, or they cannot be obtained and the source allows no stand-in.
+        ConfigError: there is no such folder to search.
     """
     found = _resolve(_dataset(name), source)
-    if found is None:
-        data = stand_ins.draw(name)
-    else:
-        kind, read = (paper_machine.Table, _read_table) if name == "processminer" else (Images, _read_images)
-        path, key = files.CACHE / f"{name}.npz", f"{found.digest} {FORMAT}"
-        data = kind(**files.kept_arrays(path, key, lambda: read(found)._asdict()))
+    data = stand_ins.draw(name) if found is None else _read(name, found)
     return _to_frame(data) if isinstance(data, paper_machine.Table) else data
+
+
+def check(name: str, source: Source = AUTO) -> None:
+    """Check that `load` would succeed, and give its warnings; a stand-in is not generated.
+
+    Raises:
+        DataError, ConfigError: under the same conditions as `load`.
+    """
+    if found := _resolve(_dataset(name), source):
+        _read(name, found)
 
 
 def identify(name: str, source: Source = AUTO) -> str:
@@ -152,10 +160,11 @@ def find(name: str, source: Source = AUTO) -> list[Path]:
         The paths of the files; an empty list if there are none.
 
     Raises:
-        DataError: a file has the expected name but another content.
+        DataError: the files are there, but one of them is damaged or has another content.
     """
-    found = _find(_dataset(name), source)
-    return list(found.files) if found else []
+    found, notes = _find(_dataset(name), source)
+    _warn_once(*notes)
+    return list(dict.fromkeys(found.files)) if found else []
 
 
 def fetch(name: str, folder: Path) -> list[Path]:
@@ -190,12 +199,14 @@ def _resolve(dataset: DataSet, source: Source) -> Found | None:
     """Find the files of a data set, and download them if they are missing; `None` means to use the stand-in."""
     if source.mode == "stand-in":
         return None
-    if found := _find(dataset, source):
+    found, notes = _find(dataset, source)
+    trouble = None if found else _try_to_fetch(dataset.name, files.RAW_DATA)
+    if not found and not trouble:
+        found, notes = _find(dataset, source)
+    if found:
         return found
-    trouble = _try_to_fetch(dataset.name, files.RAW_DATA)
-    if not trouble and (found := _find(dataset, source)):
-        return found
-    problem = f"{trouble or dataset.name + ' is missing'} (looked in {', '.join(map(str, _places(source)))})"
+    places = f"looked in {', '.join(map(str, _places(source)))}"
+    problem = f"{'; '.join([trouble or f'{dataset.name} is missing', *notes])} ({places})"
     if source.mode == "real":
         raise DataError(problem)
     _warn_once(f"{problem}. Going on with a stand-in: {stand_ins.NAMES[dataset.name]}")
@@ -219,54 +230,38 @@ def _places(source: Source) -> list[Path]:
     """List the folders to search, in order. Folders that the user named must exist."""
     named = [Path(place) for place in (source.data_dir, os.environ.get("ANOMALY_DATA")) if place]
     for place in named:
-        if not place.is_dir():
-            raise DataError(f"there is no data directory {place}; correct --data-dir or $ANOMALY_DATA")
-    keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return [*named, files.RAW_DATA, SHARED, keras_home / "datasets"]
+        if not (place.is_dir() and os.access(place, os.R_OK | os.X_OK)):
+            raise ConfigError(f"there is no readable data directory {place}; correct --data-dir or $ANOMALY_DATA")
+    places = [*named, files.RAW_DATA, SHARED]
+    with contextlib.suppress(RuntimeError):  # a user without a home folder
+        places.append(Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets")
+    return places
 
 
-def _find(dataset: DataSet, source: Source) -> Found | None:
-    folders = [folder for place in _places(source) for folder in (place / dataset.folder, place)]
-    return next((found for folder in folders if (found := _find_in(dataset, folder))), None)
+def _find(dataset: DataSet, source: Source) -> tuple[Found | None, list[str]]:
+    """Search all places for a data set; return what was found, and notes on what is doubtful about it or not used."""
+    notes: list[str] = []
+    for place in _places(source):
+        found = _search_images(dataset, place) if dataset.arrays else _search_table(dataset, place)
+        notes += found.notes
+        if found.files:
+            digest = dataset.content or files.sha256_of(found.files[0])
+            if not dataset.arrays and digest not in {file.sha256 for form in dataset.forms for file in form.files}:
+                doubt = f"an unknown digest ({digest}): it is accepted if its columns and cells match the schema"
+                notes.append(f"{found.files[0]} has {doubt}")
+            return Found(found.files, digest, tuple(notes)), notes
+    return None, notes
 
 
-def _find_in(dataset: DataSet, folder: Path) -> Found | None:
-    if dataset.patterns:
-        tables = [path for pattern in dataset.patterns for path in sorted(folder.glob(pattern))]
-        return _accept_table(dataset, tables[0]) if tables else None
-    for form in dataset.forms:
-        paths = tuple(folder / file.name for file in form.files)
-        missing = [path.name for path in paths if not path.is_file()]
-        if not missing and not _belongs_to_another(dataset, paths[0]):
-            return _verify(dataset, form, paths)
-        if 0 < len(missing) < len(paths):
-            _warn_once(f"{folder} holds only a part of the files; missing: {', '.join(missing)}")
-    return None
+def _search_images(dataset: DataSet, place: Path) -> search.Place:
+    others = {digest for other in DATASETS.values() if other is not dataset for digest in other.arrays}
+    published = [file.name for file in dataset.forms[0].files]
+    return search.find_images(dataset.name, dataset.arrays, others, published, place)
 
 
-def _belongs_to_another(dataset: DataSet, path: Path) -> bool:
-    """Check if a file belongs to another data set: MNIST and Fashion-MNIST use the same file names."""
-    digest = files.sha256_of(path)
-    return any(digest in other.digests() for other in DATASETS.values() if other is not dataset)
-
-
-def _verify(dataset: DataSet, form: Form, paths: tuple[Path, ...]) -> Found:
-    for file, path in zip(form.files, paths, strict=True):
-        digest = files.sha256_of(path)
-        if digest != file.sha256:
-            raise DataError(
-                f"{path} is not the published file: expected sha256 {file.sha256} and {file.size} bytes, "
-                f"found {digest} and {path.stat().st_size} bytes. Delete it, then: "
-                f"python -m experiments fetch {dataset.name}"
-            )
-    return Found(paths, dataset.content)
-
-
-def _accept_table(dataset: DataSet, path: Path) -> Found:
-    digest = files.sha256_of(path)
-    if digest not in dataset.digests():
-        _warn_once(f"{path} has an unknown digest ({digest}): it is accepted if its columns and cells match the schema")
-    return Found((path,), digest)
+def _search_table(dataset: DataSet, place: Path) -> search.Place:
+    known = {file.name: (file.size, file.sha256) for form in dataset.forms for file in form.files}
+    return search.find_table(dataset.stem, known, paper_machine.COLUMNS, place)
 
 
 def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
@@ -278,12 +273,23 @@ def _fetch_file(file: File, addresses: Sequence[str], folder: Path) -> Path:
     return path
 
 
-@functools.cache
-def _warn_once(message: str) -> None:
-    logger.warning(message)
+def _warn_once(*messages: str) -> None:
+    for message in filter(None, messages):
+        if message not in _warned:
+            _warned.add(message)
+            logger.warning(message)
 
 
 # From verified files to arrays and tables.
+
+
+def _read(name: str, found: Found) -> Images | paper_machine.Table:
+    """Read verified files, or their parsed copy in the cache."""
+    kind, read = (Images, _read_images) if DATASETS[name].arrays else (paper_machine.Table, _read_table)
+    path, key = files.CACHE / f"{name}.npz", f"{found.digest} {FORMAT}"
+    arrays: dict[str, Any] = files.kept_arrays(path, key, lambda: read(found)._asdict())
+    _warn_once(*found.notes, str(arrays.get("note", "")))
+    return kind(**arrays)
 
 
 def _read_images(found: Found) -> Images:

@@ -1,11 +1,13 @@
-"""Read images and labels from idx files, the format in which MNIST was first published, and from Keras' mnist.npz."""
+"""Read images and labels from idx files, the format in which MNIST was first published, and from .npz files."""
 
+import functools
 import gzip
+import hashlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from common.errors import DataError
 # follows.
 _IDX_MAGIC = b"\x00\x00\x08"
 _MOST_BYTES = 1 << 28
+_GZIP_MAGIC, _ZIP_MAGIC = b"\x1f\x8b", b"PK\x03\x04"
 
 
 class Images(NamedTuple):
@@ -26,24 +29,50 @@ class Images(NamedTuple):
     y_test: np.ndarray
 
 
+def begins_with_arrays(path: Path) -> bool:
+    """Check if a file begins like an idx file, compressed or not, or like an .npz file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return _start(path).startswith((_IDX_MAGIC, _GZIP_MAGIC, _ZIP_MAGIC))
+
+
+def digests(path: Path) -> list[str]:
+    """Compute the sha256 digest of each array of unsigned bytes in a file: one of an idx file, four of an .npz file.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or is of another format.
+    """
+    arrays = read_npz(path) if _is_npz(path) else [read_idx(path)]
+    return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
+
+
 def read_images(files: Sequence[Path]) -> Images:
     """Read an image data set.
 
     Args:
-        files: one .npz file, or the four idx files: training images, training labels, test images, test labels.
+        files: four files, with the training images, training labels, test images and test labels, or one with all.
 
     Raises:
         DataError: a file is damaged, or images and labels differ in number.
     """
-    images = read_npz(files[0]) if len(files) == 1 else Images(*map(read_idx, files))
+    paths = list(files) * (4 // len(files))
+    # An archive is read once for all of its arrays.
+    read: Callable[[Path], Any] = functools.cache(lambda path: read_npz(path) if _is_npz(path) else read_idx(path))
+    images = Images(*(getattr(read(path), part, read(path)) for path, part in zip(paths, Images._fields, strict=True)))
     place = files[0] if len(files) == 1 else files[0].parent
     _require_pair(f"{place}, training part", images.x_train, images.y_train)
     _require_pair(f"{place}, test part", images.x_test, images.y_test)
     return images
 
 
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" or _start(path).startswith(_ZIP_MAGIC)
+
+
 def read_idx(path: Path) -> np.ndarray:
-    """Read one gzipped idx file of unsigned bytes.
+    """Read one idx file of unsigned bytes, compressed with gzip or not.
 
     Returns:
         uint8 array of the shape that the header states.
@@ -52,13 +81,14 @@ def read_idx(path: Path) -> np.ndarray:
         DataError: the file is not of this format, or is shorter or longer than its header states.
     """
     try:
-        with gzip.open(path, "rb") as file:
+        packed = _start(path).startswith(_GZIP_MAGIC)
+        with cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb")) as file:
             shape = _read_idx_shape(path, file)
             size = math.prod(shape)
             # One byte beyond the end: it must not exist, and reading to the end makes gzip verify its checksum.
             content = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is no whole gzip file: {error}. {_begins(path)}") from error
+        raise DataError(f"{path} is no whole gzip file: {error}. It begins {_beginning(_start(path))}") from error
     if len(content) != size:
         found = "more" if len(content) > size else str(len(content))
         raise DataError(f"{path}: its header promises {size} bytes of shape {shape}, found {found}")
@@ -66,26 +96,34 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def read_npz(path: Path) -> Images:
-    """Read Keras' mnist.npz, without unpickling anything.
+    """Read an .npz file like Keras' mnist.npz, without unpickling anything.
 
     Raises:
         DataError: the file is no .npz file of plain arrays, or an array is missing.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return Images(*(archive[name] for name in Images._fields))
+            return Images(*(_as_bytes(np.asarray(archive[name])) for name in Images._fields))
     except KeyError as error:
         raise DataError(f"{path}: expected arrays {', '.join(Images._fields)}. {error.args[0]}") from error
     except Exception as error:  # a damaged file can raise any exception of numpy, zipfile and zlib
         raise DataError(
-            f"{path} is no .npz file of plain arrays: {' '.join(str(error).split())}. {_begins(path)}"
+            f"{path} is no .npz file of plain arrays: {' '.join(str(error).split())}. "
+            f"It begins {_beginning(_start(path))}"
         ) from error
 
 
-def _read_idx_shape(path: Path, file: gzip.GzipFile) -> tuple[int, ...]:
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """Convert whole numbers of another type to unsigned bytes if all of them fit."""
+    fits = array.dtype.kind in "iu" and array.size > 0 and array.min() >= 0 and array.max() <= 255
+    return array.astype(np.uint8) if fits else array
+
+
+def _read_idx_shape(path: Path, file: IO[bytes]) -> tuple[int, ...]:
     start = file.read(4)
     if len(start) < 4 or start[:3] != _IDX_MAGIC or not 1 <= start[3] <= 3:
-        raise DataError(f"{path}: expected an idx file of unsigned bytes, found a file that begins with {start!r}")
+        found = _beginning(start + file.read(12))
+        raise DataError(f"{path}: expected an idx file of unsigned bytes, found a file that begins {found}")
     header = file.read(4 * start[3])
     if len(header) < 4 * start[3]:
         raise DataError(f"{path} ends within its header")
@@ -104,13 +142,15 @@ def _require_pair(place: str, x: np.ndarray, y: np.ndarray) -> None:
         raise DataError(f"{place}: {len(x)} images, but {len(y)} labels")
 
 
-def _begins(path: Path) -> str:
+def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            start = file.read(16)
-    except OSError:
-        return "It cannot be read."
-    if not start:
-        return "It is empty."
-    kind = ", a web page" if start.lstrip().lower().startswith((b"<!doc", b"<html")) else ""
-    return f"It begins with {start!r}{kind}."
+            return file.read(16)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _beginning(start: bytes) -> str:
+    kind = ", so it is empty" if not start else ""
+    kind = ", a web page" if start.lstrip().lower().startswith((b"<!doc", b"<html")) else kind
+    return f"with {start!r}{kind}"

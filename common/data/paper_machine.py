@@ -1,4 +1,4 @@
-"""Read the table of the paper machine, from its owner's .xlsx file or from a .csv export.
+"""Check the table of the paper machine against its schema, and convert its cells.
 
 The table has 63 columns, in any order: `time`, `y` (1 in the rows where the paper sheet broke) and the sensors `x1` to
 `x61`. Exports differ in date format, separators and column order, so a file is accepted if it matches this schema:
@@ -6,109 +6,86 @@ every cell is checked, and the error message gives row and column of the first w
 """
 
 import contextlib
-import csv
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from common.data.table_files import Cells, read_cells
+from common.data.times import EXPECTED, out_of_order, read_times
 from common.errors import DataError
 
 SENSORS = tuple(f"x{number}" for number in range(1, 62))
 COLUMNS = ("time", "y", *SENSORS)
-_DATE_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S")
 
 # A smaller table cannot be split into training, validation and test parts with both classes in each.
 FEWEST_ROWS = 100
 
 
 class Table(NamedTuple):
-    """The columns of the table: `time` (datetime64[s]), `y` (int64), and the sensors `x`, shape `(rows, 61)`."""
+    """The columns of the table: `time` (datetime64[s]), `y` (int64), and the sensors `x`, shape `(rows, 61)`.
+
+    `note` says what was uncertain about the file; empty if nothing was.
+    """
 
     time: np.ndarray
     y: np.ndarray
     x: np.ndarray
-
-
-class _Cells(NamedTuple):
-    """The unconverted cells of a file: below the header, the number of each row in the file, and its cells."""
-
-    path: Path
-    header: list[str]
-    rows: list[tuple[int, Sequence[Any]]]
-    decimal_comma: bool = False
+    note: str = ""
 
 
 def read_table(path: Path) -> Table:
     """Read and check the table.
 
     Args:
-        path: a .csv file, separated by commas, or by semicolons or tabs with decimal points or commas; or an .xlsx
-            file, of which the sheet `data` is read, or the first sheet if none has this name.
+        path: a text file or a workbook, see `read_cells`. Numbers have decimal points, or all of them decimal commas.
 
     Raises:
         DataError: the file cannot be read or breaks the schema; the message names file, row and column.
     """
-    cells = _read_xlsx(path) if path.suffix.lower() == ".xlsx" else _read_csv(path)
+    cells = _without_counters(read_cells(path, COLUMNS))
     _require_columns(cells)
     _require_rectangle(cells)
-    time, y = _times(cells), _breaks(cells)
-    number = _number_with_comma if cells.decimal_comma else _number
-    return Table(time, y, np.column_stack([_convert(cells, sensor, number) for sensor in SENSORS]))
-
-
-# Reading the cells of a file.
-
-
-def _read_csv(path: Path) -> _Cells:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter)
-            header = _header(next(reader, []))
-            rows: list[tuple[int, Sequence[Any]]] = [(reader.line_num, row) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table in UTF-8: {error}") from error
-    comma = delimiter != "," and any("," in cell for _, row in rows for cell in row)
-    return _Cells(path, header, rows, comma)
-
-
-def _header(row: Sequence[Any]) -> list[str]:
-    """Extract the column names from the first row, without the empty cells that spreadsheets append."""
-    names = ["" if name is None else str(name).strip() for name in row]
-    while names and not names[-1]:
-        names.pop()
-    return names
-
-
-def _read_xlsx(path: Path) -> _Cells:
-    import openpyxl
-
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            sheet = book["data"] if "data" in book.sheetnames else book.worksheets[0]
-            # Some programs write a wrong sheet size into the file.
-            sheet.reset_dimensions()
-            lines = [*enumerate(sheet.iter_rows(values_only=True), start=1)]
-        finally:
-            book.close()
-    except Exception as error:  # a damaged file can raise any exception of openpyxl, zipfile and the XML parser
-        raise DataError(f"{path} cannot be read as .xlsx: {' '.join(str(error).split())}") from error
-    header = _header(lines[0][1]) if lines else []
-    filled = [(number, row) for number, row in lines[1:] if any(cell is not None for cell in row)]
-    # A row may lack its trailing empty cells.
-    return _Cells(path, header, [(number, (*row, *[None] * (len(header) - len(row)))) for number, row in filled])
+    time, note = _times(cells)
+    y, style = _breaks(cells), _style(cells)
+    x = [_numbers(cells, sensor, style) for sensor in SENSORS]
+    return Table(time, y, np.column_stack(x), note)
 
 
 # Checking the schema.
 
 
-def _require_columns(cells: _Cells) -> None:
+def _without_counters(cells: Cells) -> Cells:
+    """Drop the columns that are empty or only count the rows, as many programs write them beside a table."""
+    header, rows = cells.header, cells.rows
+    if rows and all(len(row) == len(header) + 1 for _, row in rows):
+        # R writes no name above the numbers of the rows.
+        header = ["", *header]
+    extra = [index for index, name in enumerate(header) if name not in COLUMNS]
+    dropped = {index for index in extra if _counts([row[index] for _, row in rows if index < len(row)])}
+    if not dropped:
+        return cells
+
+    def kept(row: Sequence[Any]) -> list[Any]:
+        return [cell for index, cell in enumerate(row) if index not in dropped]
+
+    return Cells(cells.path, kept(header), [(number, kept(row)) for number, row in rows])
+
+
+def _counts(column: Sequence[Any]) -> bool:
+    """Check if the cells of a column are all empty, or whole numbers that rise."""
+    texts = ["" if cell is None else str(cell).strip() for cell in column]
+    numbers = [int(float(text)) for text in texts if re.fullmatch(r"\d{1,12}(\.0)?", text)]
+    rising = len(numbers) == len(texts) and all(a < b for a, b in pairwise(numbers))
+    return bool(texts) and (rising or not any(texts))
+
+
+def _require_columns(cells: Cells) -> None:
     found = cells.header
     missing = [name for name in COLUMNS if name not in found]
     unknown = [name for name in found if name not in COLUMNS]
@@ -127,7 +104,7 @@ def _require_columns(cells: _Cells) -> None:
         raise DataError(f"{cells.path}: expected rows below the header, found none")
 
 
-def _require_rectangle(cells: _Cells) -> None:
+def _require_rectangle(cells: Cells) -> None:
     width = len(cells.header)
     for number, row in cells.rows:
         if len(row) != width and (len(row) < width or any(cell not in (None, "") for cell in row[width:])):
@@ -137,16 +114,23 @@ def _require_rectangle(cells: _Cells) -> None:
             )
 
 
-def _times(cells: _Cells) -> np.ndarray:
-    time = _convert(cells, "time", _time).astype("datetime64[s]")
-    steps = np.diff(time).astype(np.int64)
-    if np.any(steps <= 0):
-        row = int(np.argmax(steps <= 0)) + 1
-        _refuse(cells, row, "time", f"a time after {time[row - 1]} of the row before (dates are month/day/year)")
-    return time
+def _times(cells: Cells) -> tuple[np.ndarray, str]:
+    index = cells.header.index("time")
+    values, order, others = read_times([row[index] for _, row in cells.rows])
+    wrong = np.isnat(values) | out_of_order(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        later = "" if row == 0 else f"a time after {values[row - 1]} of the row before (dates are read as {order})"
+        _refuse(cells, row, "time", EXPECTED if np.isnat(values[row]) else later)
+    if not others:
+        return values, ""
+    return values, (
+        f"{cells.path}, column time: the dates can be read as {' or '.join((order, *others))}, with the same steps "
+        f"from row to row; they are read as {order}, the first as {values[0]}"
+    )
 
 
-def _breaks(cells: _Cells) -> np.ndarray:
+def _breaks(cells: Cells) -> np.ndarray:
     y = _convert(cells, "y", _label).astype(np.int64)
     for missing, found in ((1, "none"), (0, "nothing but breaks")):
         if missing not in y:
@@ -156,7 +140,7 @@ def _breaks(cells: _Cells) -> np.ndarray:
     return y
 
 
-def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.ndarray:
+def _convert(cells: Cells, column: str, convert: Callable[[Any], Any]) -> np.ndarray:
     """Convert every cell of one column; raise `DataError` for the first cell that cannot be converted."""
     index = cells.header.index(column)
     values = []
@@ -168,60 +152,93 @@ def _convert(cells: _Cells, column: str, convert: Callable[[Any], Any]) -> np.nd
     return np.array(values)
 
 
-def _refuse(cells: _Cells, row: int, column: str, expected: str) -> NoReturn:
+def _refuse(cells: Cells, row: int, column: str, expected: str) -> NoReturn:
     number, line = cells.rows[row]
     cell = line[cells.header.index(column)]
     found = "an empty cell" if cell in (None, "") else repr(cell)
     raise DataError(f"{cells.path}, row {number}, column {column}: found {found}, expected {expected}")
 
 
+# Numbers: how a file writes them, and a column of them.
+
+# A number with commas or points between its thousands; with a single one, it may be a decimal mark.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.])\d{3}(?:\1\d{3})*(?:(?!\1)[,.]\d*)?")
+# Spaces and quotation marks that separate thousands.
+_SPACES = " \u00a0\u2009\u202f'\u2019"
+
+
+class _Style(NamedTuple):
+    """How the numbers of a file are written.
+
+    Attributes:
+        mark: the decimal mark, a point or a comma.
+        sure: true if some number has this mark, so that the other one cannot be a decimal mark.
+        grouped: true if some number shows, as 1,234.5 does, that the other mark separates thousands.
+    """
+
+    mark: str
+    sure: bool
+    grouped: bool
+
+
+def _style(cells: Cells) -> _Style:
+    """Infer how the numbers of a file are written; a mark that could be either, as in 1,234, shows nothing."""
+    indices = [cells.header.index(sensor) for sensor in SENSORS]
+    numbers = [row[index] for _, row in cells.rows for index in indices]
+    texts = [cell for cell in numbers if isinstance(cell, str)]
+    votes, separators = Counter({".": len(numbers) - len(texts)}), set()
+    if any("," in text for text in texts):
+        for text in texts:
+            marks = re.findall("[,.]", text)
+            if found := _THOUSANDS.fullmatch(text.strip()):
+                if len(marks) > 1:
+                    separators.add(found[1])
+                    votes["," if found[1] == "." else "."] += 1
+            elif len(marks) == 1:
+                votes[marks[0]] += 1
+    mark = "," if votes[","] > votes["."] else "."
+    return _Style(mark, votes[mark] > 0, bool(separators - {mark}))
+
+
+def _numbers(cells: Cells, column: str, style: _Style) -> np.ndarray:
+    """Convert a column of numbers, all cells at once if they are written as most programs write them."""
+    index = cells.header.index(column)
+    found = [row[index] for _, row in cells.rows]
+    # NumPy would also accept True and 1_000.
+    usual = all(type(cell) in (int, float) or (type(cell) is str and "_" not in cell) for cell in found)
+    if style.mark == "." and usual:
+        with contextlib.suppress(ValueError, OverflowError):
+            numbers = np.array(found, dtype=np.float64)
+            if np.isfinite(numbers).all():
+                return numbers
+    # In a column of whole numbers the other mark can only separate thousands.
+    whole = style.sure and not any(isinstance(cell, float) or style.mark in str(cell) for cell in found)
+    separators = _SPACES + ("." if style.mark == "," else ",") * (style.grouped or whole)
+    groups = rf"[1-9]\d{{0,2}}([{separators}])\d{{3}}(?:\1\d{{3}})*"
+    pattern = re.compile(rf"[+-]?(?:{groups}|\d+)?(?:[{style.mark}]\d*)?(?:[eE][+-]?\d+)?")
+
+    def number(cell: Any) -> float:
+        plain = cell
+        if isinstance(cell, str):
+            is_number = pattern.fullmatch(cell.strip()) and re.search(r"\d", cell)
+            plain = float(re.sub(f"[{separators}]", "", cell).replace(",", ".")) if is_number else math.nan
+        return _finite(plain, style.mark)
+
+    return _convert(cells, column, number)
+
+
 # Converting one cell. Each function raises ValueError with a description of the expected value.
 
 
-def _time(cell: Any) -> np.datetime64:
-    if isinstance(cell, datetime):
-        moment = cell
-    elif isinstance(cell, str):
-        moment = _parse_time(cell.strip())
-    else:
-        raise ValueError("a date and time (in a spreadsheet: a cell that is formatted as a date)")
-    # A spreadsheet stores times as fractions of a day, so they need rounding to the second.
-    return np.datetime64((moment + timedelta(milliseconds=500)).replace(microsecond=0), "s")
-
-
-def _parse_time(text: str) -> datetime:
-    for form in _DATE_FORMATS:
-        with contextlib.suppress(ValueError):
-            return datetime.strptime(text, form)
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        raise ValueError("a time as 5/1/99 0:00 (month/day/year) or 1999-05-01 00:00") from None
-
-
 def _label(cell: Any) -> int:
-    if isinstance(cell, bool) or cell not in (0, 1, "0", "1", "0.0", "1.0"):
+    found = re.fullmatch(r"([01])(?:[.,]0*)?", str(cell).strip())
+    if not found:
         raise ValueError("0 or 1")
-    return int(float(cell))
+    return int(found[1])
 
 
-def _number(cell: Any) -> float:
-    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
-        raise ValueError("a finite number")
-    try:
-        # Python's float() would also accept 1_000.
-        number = math.nan if isinstance(cell, str) and "_" in cell else float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError("a finite number with a decimal point")
-    return number
-
-
-def _number_with_comma(cell: str) -> float:
-    if "." in cell:
-        raise ValueError("a number with a decimal comma, as elsewhere in this file")
-    try:
-        return _number(cell.replace(",", "."))
-    except ValueError:
-        raise ValueError("a finite number with a decimal comma, as elsewhere in this file") from None
+def _finite(cell: Any, mark: str) -> float:
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
+        due = "comma, as elsewhere in this file" if mark == "," else "point"
+        raise ValueError(f"a finite number with a decimal {due}")
+    return float(cell)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
 from common.runs import interruption, worker
 from common.runs.records import Record
 from common.runs.tasks import Task
@@ -272,6 +272,8 @@ def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outc
                 running.started(futures[future])
                 try:
                     yield futures[future], future.result()
+                except DataError:
+                    raise
                 except Exception as error:  # noqa: BLE001  any exception from the cluster is a failure of this task
                     yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
         finally:

@@ -10,9 +10,11 @@ are written here.
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from common.data import datasets
+from common.errors import DataError
 from common.runs import records, worker
 from common.runs.executors import Execution, Listener, Running, outcomes_of
 from common.runs.records import Record
@@ -52,8 +54,9 @@ def earlier_seconds(tasks: Iterable[Task]) -> dict[Task, float]:
 def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | None = None) -> list[Record]:
     """Execute all tasks without a record of a successful computation, and write a record of each.
 
-    A task that fails is recorded as failed, with its error, and the others continue. On `KeyboardInterrupt`, the tasks
-    that are running are recorded as interrupted before it is raised again.
+    A task that fails is recorded as failed, with its error, and the others continue. Tasks whose data are missing or
+    damaged are left out, without a record, and the error is raised when the others are done. On `KeyboardInterrupt`,
+    the tasks that are running are recorded as interrupted before it is raised again.
 
     Args:
         tasks: the runs and detectors.
@@ -64,17 +67,16 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
         The records of all tasks, each once, in their order.
 
     Raises:
-        DataError: the data of a task are missing or damaged.
+        DataError: the data of a task are missing or damaged; several errors are joined.
     """
     execution = execution or Execution()
-    tasks = list(tasks)
-    for task in tasks:
-        task.data  # noqa: B018  find all data first, so that missing data fail before any run
+    problems: dict[str, None] = {}
+    tasks = _usable(tasks, lambda task: task.data, problems)
     found = {task: None if execution.fresh else task.finished() for task in tasks}
     for task, record in found.items():
         if record is not None:
             listener.skipped(task, record)
-    missing = [task for task, record in found.items() if record is None]
+    missing = _usable([task for task, record in found.items() if record is None], _check_data, problems)
     parts, missing_parts = _shared_parts(missing, execution.fresh)
     for task in (*missing_parts, *missing):
         if problem := records.set_aside(task.folder):
@@ -97,7 +99,28 @@ def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | No
         for task in running.tasks:
             _write_unfinished(task, _record(task, Outcome(records.INTERRUPTED, error="interrupted")))
         raise
+    if problems:
+        raise DataError("; ".join(problems))
     return [record for record in found.values() if record is not None]
+
+
+def _usable(tasks: Iterable[Task], check: Callable[[Task], object], problems: dict[str, None]) -> list[Task]:
+    """Keep the tasks whose data pass a check, which is made once for each data set; add the errors of the others."""
+    tasks = list(tasks)
+    first = {(task.experiment.dataset, task.source): task for task in reversed(tasks)}
+    refused = set()
+    for data, task in first.items():
+        try:
+            check(task)
+        except DataError as error:
+            problems[str(error)] = None
+            refused.add(data)
+    return [task for task in tasks if (task.experiment.dataset, task.source) not in refused]
+
+
+def _check_data(task: Task) -> None:
+    if task.experiment.dataset is not None:
+        datasets.check(task.experiment.dataset, task.source)
 
 
 # Results that do not depend on the seed.

@@ -4,6 +4,7 @@ The result or failure of a task is returned as an `Outcome`. No record is read o
 """
 
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -77,12 +78,20 @@ class Memory:
         """
         key = (task.experiment, task.config, task.source, task.protocol, seed)
         if key not in self.splits:
-            source = (task.experiment.dataset, task.source)
-            if source not in self.data:
-                dataset, place = source
-                self.data[source] = None if dataset is None else datasets.load(dataset, place)
-            self.splits = {key: task.experiment.split(self.data[source], task.config, task.protocol, seed)}
+            self.splits = {key: task.experiment.split(self.load(task), task.config, task.protocol, seed)}
         return self.splits[key]
+
+    def load(self, task: Task) -> Any:
+        """Load the data set of a task, or return it from the cache; `None` if its experiment reads none.
+
+        Raises:
+            DataError: the data set is missing or damaged.
+        """
+        source = (task.experiment.dataset, task.source)
+        if source not in self.data:
+            dataset, place = source
+            self.data[source] = None if dataset is None else datasets.load(dataset, place)
+        return self.data[source]
 
 
 def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = None) -> Outcome:
@@ -99,8 +108,10 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
 
     Raises:
         OSError: for example a full disk, which would affect all other tasks too.
+        DataError: the data set of the task is missing or damaged, which is an error of the input and not of this run.
     """
     started = time.perf_counter()
+    memory.load(task)
     try:
         with stopwatch() as seconds, log_to(log_folder):
             if task.detector is not None:
@@ -171,7 +182,8 @@ _events: Any = None
 def start(events: Any) -> None:
     """Initialise a worker process.
 
-    It ignores SIGINT, since its parent handles interruptions, and exits when the parent dies.
+    It ignores SIGINT, since its parent handles interruptions, and exits when the parent dies. It repeats no warnings
+    about data files, which the parent has given.
 
     Args:
         events: queue on which the worker reports started tasks and finished epochs.
@@ -179,6 +191,7 @@ def start(events: Any) -> None:
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger(datasets.__name__).setLevel(logging.ERROR)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 from datetime import datetime, timedelta
 
@@ -12,13 +13,28 @@ from common.data import images as image_files
 from common.data import paper_machine as processminer
 
 
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(folder, files):
+    """Write files, by their paths in a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def assert_same(images, expected):
+    assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(images, expected, strict=True))
+
+
 def idx_bytes(array):
     return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
 def small_images(seed=0):
     rng = np.random.default_rng(seed)
-    x, y = rng.integers(256, size=(12, 28, 28), dtype=np.uint8), np.arange(12, dtype=np.uint8) % 10
+    x, y = rng.integers(256, size=(12, 28, 28), dtype=np.uint8), (np.arange(12, dtype=np.uint8) + seed) % 10
     return image_files.Images(x[:8], y[:8], x[8:], y[8:])
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from common.comparison.published import PUBLISHED, read_published
 from common.data import images as image_files
 from common.data import paper_machine as processminer
+from common.data import times
 from common.errors import DataError, PublishedError, RecordError
 from common.files import digest_of
 from common.runs import records
@@ -49,7 +50,11 @@ IMAGE = idx_bytes(np.arange(12, dtype=np.uint8).reshape(3, 4))
 
 
 @several_hundred
-@given(mutations(IMAGE).map(lambda content: gzip.compress(content, 1)) | mutations(gzip.compress(IMAGE, 1)))
+@given(
+    mutations(IMAGE)
+    | mutations(IMAGE).map(lambda content: gzip.compress(content, 1))
+    | mutations(gzip.compress(IMAGE, 1))
+)
 def test_idx(folder, content):
     path = folder / "images.gz"
     path.write_bytes(content)
@@ -70,8 +75,14 @@ def test_npz(folder, content):
         assert str(path) in str(error)
 
 
+TABLES = (
+    as_text(small_table()).encode(),
+    as_text(small_table(), ";", comma=True).replace("0,125", "1.234,5").encode("utf-16"),
+)
+
+
 @several_hundred
-@given(mutations(as_text(small_table()).encode()))
+@given(st.one_of(map(mutations, TABLES)))
 @example(b"time,y\r1,2")
 def test_csv(folder, content):
     path = folder / "table.csv"
@@ -81,6 +92,16 @@ def test_csv(folder, content):
         assert np.isfinite(table.x).all() and set(table.y) == {0, 1}
     except DataError as error:
         assert str(path) in str(error)
+
+
+CELLS = st.text("0123456789/-.,: TZ+APMay\u202f", max_size=24) | st.none() | st.floats() | st.datetimes()
+
+
+@several_hundred
+@given(st.lists(CELLS | st.sampled_from(["5/1/99 0:00", "1999-05-01T00:02:00Z", "13.5.1999 0:04"]), max_size=4))
+def test_times(cells):
+    found = times.read_times(cells)
+    assert found.values.shape == (len(cells),) and found.values.dtype == "datetime64[s]"
 
 
 @pytest.fixture(scope="module")
