@@ -8,6 +8,7 @@ cannot be obtained, a stand-in is generated, unless the caller allows real data 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -23,7 +24,7 @@ from msgspec import Struct
 from common import files
 from common.data import images, paper_machine, stand_ins
 from common.data.images import Images
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas
@@ -217,12 +218,16 @@ def _try_to_fetch(name: str, folder: Path) -> str | None:
 
 def _places(source: Source) -> list[Path]:
     """List the folders to search, in order. Folders that the user named must exist."""
-    named = [Path(place) for place in (source.data_dir, os.environ.get("ANOMALY_DATA")) if place]
+    variable = os.environ.get("ANOMALY_DATA")
+    named = [place for place in (source.data_dir, variable and files.folder_named(variable)) if place]
     for place in named:
         if not place.is_dir():
             raise DataError(f"there is no data directory {place}; correct --data-dir or $ANOMALY_DATA")
-    keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return [*named, files.RAW_DATA, SHARED, keras_home / "datasets"]
+    places = [*named, files.RAW_DATA, SHARED]
+    # Under a user id without an entry in the system's list of users there may be no home folder.
+    with contextlib.suppress(ConfigError):
+        places.append(files.folder_named(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets")
+    return places
 
 
 def _find(dataset: DataSet, source: Source) -> Found | None:
