@@ -71,10 +71,11 @@ def _place_of_experiment(arguments: list[str], known: Known) -> int | None:
     """Find the position of the experiment among the arguments of `run`: a known name, or else the first other word.
 
     The value of an option is none, such as a folder that is called like an experiment. The hyperparameters are not
-    known yet, so a word after an option that is not listed in `_add_run_options` is taken only if it is a known name.
+    known yet, so a word after an option that is not in `_add_options_of_run` is taken only if it is a known name.
     """
     parser = _Parser(add_help=False)
-    _add_run_options(parser, "", PUBLISHED)
+    _add_switch(parser, "--debug", "")
+    _add_options_of_run(parser)
     switches = {option for action in parser._actions for option in action.option_strings if action.nargs == 0}
     single = {option for action in parser._actions for option in action.option_strings if action.nargs is None}
     places = [
@@ -109,11 +110,7 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
 
     command = _command(subparsers, "run", commands, "Run one experiment for some seeds.")
     command.add_argument("experiment", help=", ".join(known))
-    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
-    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
-    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
-    _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
-    _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
+    _add_options_of_run(command)
     if chosen is not None:
         add_options(command, chosen.config)
 
@@ -154,6 +151,14 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command], descri
     _add_switch(command, "--debug", "print the traceback of an error")
     command.set_defaults(command=commands[name])
     return command
+
+
+def _add_options_of_run(command: argparse.ArgumentParser) -> None:
+    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
+    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
+    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
+    _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
+    _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
 
 
 def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str) -> None:
