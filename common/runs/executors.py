@@ -173,7 +173,8 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
                 try:
                     outcome = future.result()
                 except BrokenExecutor:
-                    outcome = worker.failed(DIED if task in running.tasks else DIED_BEFORE)
+                    began = task.seed is None or task in running.tasks  # the start of shared results is not told
+                    outcome = worker.failed(DIED if began else DIED_BEFORE)
                     pool = new_pool()
                 begin_next(pool, task)
                 yield task, outcome
