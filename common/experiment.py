@@ -5,6 +5,7 @@ documented. `held_out` evaluates the same model without leaks: nothing is fitted
 docstring of each experiment describes its two protocols, and its `split` implements them.
 """
 
+import ast
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +120,8 @@ class Experiment:
     @property
     def docstring(self) -> str:
         """The docstring of the module: source, claim, method, deviations and protocols."""
-        return sys.modules[self.module].__doc__ or ""
+        # Read from the source code, since Python drops docstrings under the option -OO.
+        return ast.get_docstring(ast.parse(self.source_code()), clean=False) or ""
 
     def source_code(self) -> bytes:
         """Read the source code of the module."""

@@ -1,7 +1,8 @@
 """Plots that several experiments use, and the visual style of all figures."""
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.experiment import Arrays
+from common.training.surroundings import default_settings
 
 WIDTH = 8.0
 DOTS_PER_INCH = 110
@@ -35,10 +37,16 @@ class CaptionedFigure:
     figure: Any
 
 
-def style() -> Any:
-    """Make a context manager that sets the visual style: seaborn's white grid with the class colours first."""
-    import matplotlib.rcsetup
-    import seaborn
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Set the visual style within this context: seaborn's white grid with the class colours first.
+
+    All other settings are Matplotlib's defaults, whatever the user's configuration says.
+    """
+    with default_settings():
+        import matplotlib
+        import matplotlib.rcsetup
+        import seaborn
 
     cycle = matplotlib.rcsetup.cycler(color=[*CLASS_COLOURS, "#009E73", "#CC79A7", "#56B4E9"])
     settings = {
@@ -51,7 +59,10 @@ def style() -> Any:
         # Where titles are anyway; otherwise Matplotlib computes all tick labels to find it.
         "axes.titley": 1.0,
     }
-    return matplotlib.rc_context(settings)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
+        yield
 
 
 def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **shared: Any) -> tuple[Any, NDArray[Any]]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 
 T = TypeVar("T")
 
@@ -31,6 +31,20 @@ REPORTS = HOME / "reports"
 
 # Prefix of the temporary name of a file that is being written.
 TEMPORARY = ".unfinished-"
+
+
+def folder_named(text: str) -> Path:
+    """Make the path of a folder that a user named; a leading `~` becomes the home folder, as in a shell.
+
+    Raises:
+        ConfigError: the text is empty, or there is no such home folder.
+    """
+    if not text.strip():
+        raise ConfigError("the name of a folder must not be empty")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"there is no home folder for the ~ in {text}") from error
 
 
 # Atomic writing.

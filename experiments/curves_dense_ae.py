@@ -66,7 +66,9 @@ class Config(BaseConfig):
     validation_curves: int = option(100, "number of curves of each class that the methods are scored on", minimum=1)
     points: int = option(256, "number of points of a curve", minimum=8)
     test_fraction: float = option(0.2, "fraction of the curves set aside as test set", minimum=0.05, maximum=0.95)
-    data_seed: int = option(42, "seed of the curves and of the split, published protocol only", minimum=0)
+    data_seed: int = option(
+        42, "seed of the curves and of the split, published protocol only", minimum=0, maximum=2**32 - 1
+    )
     max_features: int = option(100, "number of points tried at each split of a forest", minimum=1)
     trees: int = option(100, "number of trees of each forest, except the one on histograms", minimum=1)
     units: tuple[int, ...] = option((128, 64, 16, 4), "width of each encoder layer, mirrored in the decoder", minimum=1)

@@ -1,10 +1,10 @@
 """The main function of the command line: it prints errors as one line, and returns the exit status."""
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
+from common.cli.streams import discard_output, open_missing_streams
 from common.errors import SuiteError
 from common.runs import interruption
 
@@ -45,17 +45,25 @@ def status_of(command: Callable[[], int], debug: bool = False) -> int:
     Returns:
         That status, or 2 for an error that the user can correct, 130 after an interruption, 143 after a termination.
     """
+    open_missing_streams()
     try:
         with interruption.raised():
-            return command()
+            try:
+                return command()
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has closed the pipe; flushing standard output at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has closed the pipe.
+        discard_output()
         return 0
     except (SuiteError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
         print(f"error: {_in_one_line(error)}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_output()
         return REFUSED
     except KeyboardInterrupt as ended:
         print("interrupted; finished runs are kept, the same command goes on from there", file=sys.stderr)

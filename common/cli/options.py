@@ -12,12 +12,15 @@ from common.config import add_options
 from common.data.datasets import MODES
 from common.errors import ConfigError
 from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
-from common.files import REPORTS
+from common.files import REPORTS, folder_named
 
 DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
 OUT_HELP = "folder of runs and reports (default: reports/)"
+# Limits that are told in the help and in error messages. A list of more seeds would take more memory than runs do.
+LARGEST_SEED, MOST_SEEDS, MOST_JOBS = 999_999_999, 10_000, 9_999
+SEEDS_FORM = f"whole numbers from 0 to {LARGEST_SEED}, or ranges of at most {MOST_SEEDS} as 0-19"
 
 # Function of a command: takes the options, returns the exit status.
 Command = Callable[[argparse.Namespace], int]
@@ -37,7 +40,7 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
 
     Args:
         arguments: arguments without the program's name.
-        commands: function of each command by its name; its docstring is the help text.
+        commands: function of each command by its name.
         known: module paths of the experiments by name.
 
     Returns:
@@ -47,25 +50,42 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
     Raises:
         ConfigError: an option is unknown, missing or invalid.
     """
-    # `run` has the options of its experiment, so the experiment must be found before they are parsed.
+    # `run` has the options of its experiment, so the experiment must be found before they are parsed. It is moved
+    # to the front, since an option with several values, such as `--seeds 0 1`, would take it as one of them.
     chosen = None
-    if arguments[:1] == ["run"] and (name := _experiment_among(arguments[1:], known)):
-        require_known(name, known)
-        chosen = load_experiment(known[name])
+    if arguments[:1] == ["run"]:
+        place = _place_of_experiment(arguments, known)
+        if place is not None:
+            name = arguments[place]
+            require_known(name, known)
+            chosen = load_experiment(known[name])
+            arguments = ["run", name, *arguments[1:place], *arguments[place + 1 :]]
+        elif not {"-h", "--help"} & set(arguments):
+            raise ConfigError(f"the following arguments are required: experiment, one of {', '.join(known)}")
     options = _parser(chosen, commands, known).parse_args(arguments)
     options.chosen, options.known = chosen, known
     return options
 
 
-def _experiment_among(arguments: list[str], known: Known) -> str | None:
-    for argument in arguments:
-        if argument in known:
-            return argument
-    parser = _Parser(prog="python -m experiments run", add_help=False, allow_abbrev=False)
-    parser.add_argument("experiment", nargs="?")
-    _add_run_options(parser, "", PUBLISHED)
-    name: str | None = parser.parse_known_args(arguments)[0].experiment
-    return name
+def _place_of_experiment(arguments: list[str], known: Known) -> int | None:
+    """Find the position of the experiment among the arguments of `run`: a known name, or else the first other word.
+
+    The value of an option is none, such as a folder that is called like an experiment. The hyperparameters are not
+    known yet, so a word after an option that is not in `_add_options_of_run` is taken only if it is a known name.
+    """
+    parser = _Parser(add_help=False)
+    _add_switch(parser, "--debug", "")
+    _add_options_of_run(parser)
+    switches = {option for action in parser._actions for option in action.option_strings if action.nargs == 0}
+    single = {option for action in parser._actions for option in action.option_strings if action.nargs is None}
+    places = [
+        place
+        for place in range(1, len(arguments))
+        if re.match(r"[A-Za-z]", arguments[place]) and arguments[place - 1] not in single
+    ]
+    named = [place for place in places if arguments[place] in known]
+    words = [place for place in places if not arguments[place - 1].startswith("-") or arguments[place - 1] in switches]
+    return next(iter([*named, *words]), None)
 
 
 def require_known(name: str, known: Known) -> None:
@@ -85,22 +105,20 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     parser = _Parser(prog="python -m experiments", description=DESCRIPTION, allow_abbrev=False)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    _command(subparsers, "list", commands)
+    # The docstrings of the commands would be missing under the option -OO of Python.
+    _command(subparsers, "list", commands, "List the experiments and their sources.")
 
-    command = _command(subparsers, "run", commands)
+    command = _command(subparsers, "run", commands, "Run one experiment for some seeds.")
     command.add_argument("experiment", help=", ".join(known))
-    _add_run_options(command, "the seeds to run, as 0 1 2 or 0-19 (default: 0)", PUBLISHED)
-    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
-    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
-    _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
-    _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
+    _add_options_of_run(command)
     if chosen is not None:
         add_options(command, chosen.config)
 
-    command = _command(subparsers, "report", commands)
-    _add_run_options(command, "the seeds to report; missing ones are run (default: 0 1 2)", "both")
+    command = _command(subparsers, "report", commands, "Run what is missing, then write the report.")
+    _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
     reported = "experiments to report (default: all)"
-    command.add_argument("--experiments", nargs="+", choices=tuple(known), metavar="NAME", help=reported)
+    names: dict[str, Any] = {"nargs": "+", "action": "extend", "choices": tuple(known), "metavar": "NAME"}
+    command.add_argument("--experiments", **names, help=reported)
     _add_switch(command, "--open", "open the page in the browser")
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
     reference = "run 20 seeds and all ablations, and write reports/reference and the tables of README.md"
@@ -108,7 +126,9 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
     _add_switch(command, "--judge-again", again)
 
-    command = _command(subparsers, "compare", commands)
+    command = _command(
+        subparsers, "compare", commands, "Compare our runs with the published numbers, or with a reference report."
+    )
     shown = "experiments to show with all numbers (default: all experiments, with one number of each row)"
     command.add_argument("experiments", nargs="*", help=shown)
     _add_folder(command, "--against", "folder of a report to compare with, instead of the published numbers")
@@ -116,14 +136,15 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     _add_switch(command, "--json", "print JSON")
     _add_folder(command, "--out", OUT_HELP, REPORTS)
 
-    command = _command(subparsers, "fetch", commands)
+    command = _command(
+        subparsers, "fetch", commands, "Download the missing data sets, and verify those that are present."
+    )
     command.add_argument("names", nargs="*", metavar="NAME", help="mnist, fashion_mnist, processminer (default: all)")
     _add_folder(command, "--data-dir", "folder for the files (default: data/raw/)")
     return parser
 
 
-def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> argparse.ArgumentParser:
-    description = commands[name].__doc__
+def _command(subparsers: Any, name: str, commands: Mapping[str, Command], description: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = subparsers.add_parser(
         name, help=description, description=description, allow_abbrev=False
     )
@@ -132,14 +153,22 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command]) -> arg
     return command
 
 
+def _add_options_of_run(command: argparse.ArgumentParser) -> None:
+    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
+    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
+    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
+    _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
+    _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
+
+
 def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str) -> None:
-    command.add_argument("--seeds", nargs="+", type=_seed_range, metavar="N", help=seeds_help)
+    command.add_argument("--seeds", nargs="+", action="extend", type=_seed_range, metavar="N", help=seeds_help)
     protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})"
     command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), default=protocol, help=protocols)
-    jobs = "number of parallel processes (default: number of cores)"
-    command.add_argument("--jobs", type=_at_least_one, default=cores(), metavar="N", help=jobs)
+    jobs = f"number of parallel processes, 1 to {MOST_JOBS} (default: number of cores)"
+    command.add_argument("--jobs", type=_number_of_jobs, default=cores(), metavar="N", help=jobs)
     dask = "address of a Dask scheduler whose workers execute the runs instead"
-    command.add_argument("--dask", metavar="ADDRESS", help=dask)
+    command.add_argument("--dask", type=_address, metavar="ADDRESS", help=dask)
     _add_switch(command, "--fresh", "run finished runs again")
     _add_switch(command, "--quiet", "print only failures")
     _add_switch(command, "--verbose", "print a line for each epoch, and tracebacks")
@@ -154,7 +183,7 @@ def _add_switch(command: argparse.ArgumentParser, flag: str, description: str) -
 
 
 def _add_folder(command: argparse.ArgumentParser, flag: str, description: str, default: Path | None = None) -> None:
-    command.add_argument(flag, type=Path, default=default, metavar="DIR", help=description)
+    command.add_argument(flag, type=_folder, default=default, metavar="DIR", help=description)
 
 
 def cores() -> int:
@@ -163,16 +192,29 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _at_least_one(text: str) -> int:
-    if not re.fullmatch(r"\d{1,4}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"jobs are a whole number from 1. Received: {text!r}")
+def _folder(text: str) -> Path:
+    try:
+        return folder_named(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _address(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the address must not be empty; an example is tcp://127.0.0.1:8786")
+    return text
+
+
+def _number_of_jobs(text: str) -> int:
+    if not re.fullmatch(r"\d{1,20}", text) or not 1 <= int(text) <= MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"jobs are a whole number from 1 to {MOST_JOBS}. Received: {text!r}")
     return int(text)
 
 
-def _seed_range(text: str) -> list[int]:
+def _seed_range(text: str) -> range:
     """Parse a seed or a range of seeds, such as `3` or `0-19`."""
-    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    match = re.fullmatch(r"(\d{1,20})(?:-(\d{1,20}))?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-    if first > last:
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, or a range as 0-19. Received: {text!r}")
-    return list(range(first, last + 1))
+    if not first <= last <= LARGEST_SEED or last - first >= MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"seeds are {SEEDS_FORM}. Received: {text!r}")
+    return range(first, last + 1)

@@ -1,6 +1,5 @@
 """Print lists, runs and comparisons as tables, on a terminal or in a pipe."""
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from common.cli.streams import discard_output
 from common.comparison import verdicts
 from common.comparison.agreement import Agreement
 from common.comparison.published import Published
@@ -29,7 +29,7 @@ class _Console(Console):
     """A console that continues without output if the pipe that it writes to is closed."""
 
     def on_broken_pipe(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
 
 
 def console() -> Console:

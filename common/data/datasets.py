@@ -228,13 +228,15 @@ def _try_to_fetch(name: str, folder: Path) -> str | None:
 
 def _places(source: Source) -> list[Path]:
     """List the folders to search, in order. Folders that the user named must exist."""
-    named = [Path(place) for place in (source.data_dir, os.environ.get("ANOMALY_DATA")) if place]
+    variable = os.environ.get("ANOMALY_DATA")
+    named = [place for place in (source.data_dir, variable and files.folder_named(variable)) if place]
     for place in named:
         if not (place.is_dir() and os.access(place, os.R_OK | os.X_OK)):
             raise ConfigError(f"there is no readable data directory {place}; correct --data-dir or $ANOMALY_DATA")
     places = [*named, files.RAW_DATA, SHARED]
-    with contextlib.suppress(RuntimeError):  # a user without a home folder
-        places.append(Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets")
+    # Under a user id without an entry in the system's list of users there may be no home folder.
+    with contextlib.suppress(ConfigError):
+        places.append(files.folder_named(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets")
     return places
 
 

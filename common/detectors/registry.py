@@ -10,7 +10,7 @@ from common.detectors.classical import CLASSICAL
 from common.detectors.detector import Detection, Detector, Training
 from common.errors import ConfigError, DataError
 from common.experiment import Splits
-from common.training.keras import THREADS
+from common.training.surroundings import THREADS
 
 SUB_SAMPLE_SEED = 0
 

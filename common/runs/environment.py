@@ -8,24 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from common.files import IS_CHECKOUT, ROOT
-from common.training.keras import THREADS
+from common.training import surroundings
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "torch")
+# Environment variables with these beginnings choose between kernels that round differently, as other processors do.
+KERNELS = ("NPY_", "OPENBLAS_", "MKL_", "BLIS_", "ATEN_", "OMP_")
+
+
+def describe() -> dict[str, Any]:
+    """Describe everything about this process and machine that may influence a result, and the commit of the code."""
+    return {**_machine(), **surroundings.settings()}
 
 
 @functools.cache
-def describe() -> dict[str, Any]:
-    """Describe everything about this machine that may influence a result, and the commit of the code."""
+def _machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "device": "CPU",
-        "threads": THREADS,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0",
+        "kernel_variables": _kernel_variables(),
         "commit": _commit(),
     }
+
+
+def _kernel_variables() -> dict[str, str]:
+    """Collect the environment variables that choose kernels, except the numbers of threads, which are limited to 1."""
+    found = sorted(name for name in os.environ if name.startswith(KERNELS) and not name.endswith("_NUM_THREADS"))
+    return {name: os.environ[name] for name in found}
 
 
 def _version(package: str) -> str | None:
@@ -48,10 +59,16 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """Read the commit of the checkout, marked "-dirty" if tracked files were changed; `None` outside a checkout."""
-    if not IS_CHECKOUT:
+    # A copy without `.git` may lie within the repository of another project.
+    if not (IS_CHECKOUT and (ROOT / ".git").exists()):
         return None
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    # The checkout may belong to another user, as in a container; variables such as GIT_DIR name other repositories.
+    command = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}"]
+    command += ["describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    variables["GIT_CEILING_DIRECTORIES"] = str(ROOT.parent)
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 10, "env": variables}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+        return subprocess.run(command, **options).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):
         return None

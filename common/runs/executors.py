@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from common.errors import ConfigError, DataError
-from common.runs import interruption, worker
+from common.runs import interruption, spawn, worker
 from common.runs.records import Record
 from common.runs.tasks import Task
 from common.runs.worker import Outcome
+from common.training.surroundings import differences
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,8 +24,10 @@ R = TypeVar("R")
 # Seconds between two checks for events of the worker processes.
 POLL = 0.1
 
-# New processes are started afresh: a copy of this one would lack the threads that TensorFlow may have begun.
-_SPAWN = multiprocessing.get_context("spawn")
+DIED = "its process died: it was killed, or ran out of memory"
+DIED_BEFORE = "its process ended before the run began; its error output says why, or --jobs 1 needs no further process"
+
+_SPAWN = spawn.Context()
 
 
 class Listener(Protocol):
@@ -51,7 +54,8 @@ class Execution:
     """Options for the execution of tasks.
 
     Attributes:
-        jobs: number of parallel worker processes; 1 runs everything in this process. Default: 1.
+        jobs: number of parallel worker processes; 1 runs everything in this process, unless that is not possible since
+            its program has changed settings of TensorFlow or another library. Default: 1.
         dask: address of a Dask scheduler, whose cluster is used instead. Default: none.
         fresh: true to run finished tasks again. Default: false.
         tensorboard: true to write a TensorBoard log of each run to `tensorboard/` beside its record. Default: false.
@@ -119,7 +123,8 @@ def outcomes_of(tasks: Sequence[Task], running: Running, execution: Execution, s
     """
     if execution.dask is not None:
         return _on_a_cluster(tasks, running, execution.dask)
-    if execution.jobs > 1 and len(tasks) > 1:
+    # A daemonic process, such as a worker of `multiprocessing.Pool`, may not start others.
+    if not multiprocessing.current_process().daemon and (min(execution.jobs, len(tasks)) > 1 or differences()):
         return _side_by_side(tasks, running, execution, seconds)
     return _one_after_the_other(tasks, running, execution)
 
@@ -168,7 +173,8 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
                 try:
                     outcome = future.result()
                 except BrokenExecutor:
-                    outcome = worker.failed("its process died: it was killed, or ran out of memory")
+                    began = task.seed is None or task in running.tasks  # the start of shared results is not told
+                    outcome = worker.failed(DIED if began else DIED_BEFORE)
                     pool = new_pool()
                 begin_next(pool, task)
                 yield task, outcome
@@ -185,7 +191,7 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], jobs: int) -> l
     Returns:
         The results, in the order of the items.
     """
-    if min(jobs, len(items)) < 2:
+    if min(jobs, len(items)) < 2 or multiprocessing.current_process().daemon:
         return [*map(function, items)]
     with ProcessPoolExecutor(min(jobs, len(items)), _SPAWN, worker.start, (None,)) as pool, _killed_at_the_end():
         futures = [pool.submit(function, item) for item in items]

@@ -7,15 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from types import ModuleType
 
-# Number of threads of one run, for TensorFlow's kernels and for NumPy's BLAS. It is fixed because results round
-# differently with other numbers, and 1 because two parallel runs use two cores better than one run with two threads.
-THREADS = 1
+from common.training.surroundings import SETTINGS, THREADS, default_settings
 
 
 def start_keras() -> ModuleType:
-    """Import Keras on TensorFlow with the fixed number of threads and without start-up messages.
+    """Import Keras on TensorFlow with the settings `SETTINGS` and without start-up messages.
 
-    Later calls return the imported module. Some messages of TensorFlow's C++ libraries (processor features in use, no
+    Later calls return the imported module, and so does the first one if the program has imported it before; `settings`
+    then tells how it was set up. Some messages of TensorFlow's C++ libraries (processor features in use, no
     GPU found) ignore its log level, so file descriptor 2 (stderr) is redirected to a temporary file until the first
     device exists. If the import fails, the contents of that file are written to stderr.
 
@@ -24,10 +23,10 @@ def start_keras() -> ModuleType:
     """
     if "keras" in sys.modules:
         return sys.modules["keras"]
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_BACKEND"] = SETTINGS["backend"]
     # Errors of kernels are raised as Python exceptions, so only remarks on processor features are lost.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _standard_error_held_back():
+    with _standard_error_held_back(), default_settings():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import SuiteError
 from common.training.fit import report_epoch
-from common.training.keras import THREADS
+from common.training.surroundings import THREADS
 
 
 def dense_autoencoder(features: int, units: Sequence[int], *, negative_slope: float, seed: int) -> Any:

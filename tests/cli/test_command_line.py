@@ -36,13 +36,31 @@ def command(*arguments, **options):
     [
         (["run", "curve_dense"], "there is no experiment 'curve_dense'; did you mean curves_dense_ae?"),
         (["run", "zzz"], "there is no experiment 'zzz'; known are: "),
-        (["run", "curves_dense_ae", "--seeds", "-1"], "a seed is a whole number from 0, or a range as 0-19"),
+        (["run", "--out", "mnist_dense_ae"], "required: experiment, one of mnist_conv_ae"),
+        (["run", "--epochs", "3"], "required: experiment"),
+        (["run", "--framework", "pytorch"], "required: experiment"),
+        (["run", "--seeds", "0", "1", "curve_dense"], "did you mean curves_dense_ae?"),
+        (["run", "--dry-run", "curve_dense"], "did you mean curves_dense_ae?"),
+        (["run", "mnist_dense_ae", "curves_dense_ae"], "unrecognized arguments: curves_dense_ae"),
+        (["run", "--epochs", "curves_dense_ae"], "argument --epochs: expected one argument"),
+        (["run", "curves_dense_ae", "--seeds", "-1"], "whole numbers from 0 to 999999999, or ranges of at most 10000"),
+        (
+            ["run", "curves_dense_ae", "--seeds", "1000000000"],
+            "from 0 to 999999999, or ranges of at most 10000 as 0-19",
+        ),
+        (["run", "curves_dense_ae", "--seeds", "0-10000"], "Received: '0-10000'"),
+        (["run", "curves_dense_ae", "--jobs", "10000"], "jobs are a whole number from 1 to 9999. Received: '10000'"),
+        (["run", "curves_dense_ae", "--data-seed", "4294967296"], "data_seed must be at most 4294967295"),
+        (["run", "curves_dense_ae", "--data-dir", ""], "--data-dir: the name of a folder must not be empty"),
+        (["run", "curves_dense_ae", "--data-dir=~no-such-user/x"], "no home folder for the ~ in ~no-such-user/x"),
+        (["run", "curves_dense_ae", "--dask", ""], "--dask: the address must not be empty"),
+        (["compare", "--against="], "--against: the name of a folder must not be empty"),
         (["run", "curves_dense_ae", "--seeds", "1.5"], "Received: '1.5'"),
         (["run", "curves_dense_ae", "--seeds", "5-2"], "Received: '5-2'"),
         (["run", "curves_dense_ae", "--seeds"], "expected at least one argument"),
         (["run", "curves_dense_ae", "--epochs", "0"], "epochs must be at least 1. Received: epochs=0"),
         (["run", "curves_dense_ae", "--protocol", "honest"], "invalid choice: 'honest'"),
-        (["run", "curves_dense_ae", "--jobs", "0"], "jobs are a whole number from 1. Received: '0'"),
+        (["run", "curves_dense_ae", "--jobs", "0"], "jobs are a whole number from 1 to 9999. Received: '0'"),
         (["report", "--experiments", "curves"], "invalid choice: 'curves'"),
         (["report", "--reference", "--protocol", "published"], "--reference takes no restriction"),
         (["run", "curves_dense_ae", "--epochs", "many"], "invalid int value: 'many'"),
@@ -81,6 +99,63 @@ def test_an_out_that_cannot_be_written_is_found_out_before_training(tmp_path, ca
     assert "cannot write to" in capsys.readouterr().err
     assert main(["report", "--out", str(file)]) == 2
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("command", ["run curves_dense_ae", "report", "compare"])
+def test_an_out_without_a_name_is_refused(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in ("--out=", "--out= "):
+        assert main([*command.split(), out]) == 2
+        assert "--out: the name of a folder must not be empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "planned"),
+    [
+        (["--out", "mnist_dense_ae", "curves_dense_ae"], ("curves_dense_ae", [0])),
+        (["--out=mnist_dense_ae", "curves_dense_ae"], ("curves_dense_ae", [0])),
+        (["curves_dense_ae", "--out", "mnist_dense_ae"], ("curves_dense_ae", [0])),
+        (["--seeds", "0", "1", "curves_dense_ae"], ("curves_dense_ae", [0, 1])),
+        (["--units", "8", "4", "curves_dense_ae", "--seeds", "3"], ("curves_dense_ae", [3])),
+        (["--quiet", "curves_dense_ae"], ("curves_dense_ae", [0])),
+        (
+            ["--seeds", "2", "--epochs", "5", "curves_dense_ae", "--seeds", "0", "2-4"],
+            ("curves_dense_ae", [2, 0, 3, 4]),
+        ),
+        (["--dask", "curves_dense_ae", "mnist_dense_ae", "--data", "stand-in"], ("mnist_dense_ae", [0])),
+    ],
+)
+def test_options_may_stand_before_the_experiment_and_lists_add_up(arguments, planned, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", *arguments, "--dry-run"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if ": would run" in line]
+    assert {line[0] for line in lines} == {planned[0]}
+    assert [int(line[-3].rstrip(":")) for line in lines] == planned[1]
+
+
+def test_a_home_folder_is_meant_by_its_short_name(tmp_path, tiny_out, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_out.parent))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", "curves_dense_ae", *TINY_OPTIONS, "--dry-run", f"--out=~/{tiny_out.name}"]
+    assert main(arguments) == 0
+    assert "1 cached" in capsys.readouterr().out
+    monkeypatch.setenv("ANOMALY_DATA", "~/nowhere")
+    assert main(["run", "mnist_dense_ae", "--dry-run", "--out=~/x"]) == 2
+    assert f"no data directory {tiny_out.parent / 'nowhere'}" in capsys.readouterr().err
+
+
+def test_experiments_of_a_report_add_up(tmp_path, capsys):
+    arguments = ["report", "--no-run", "--quiet", "--jobs", "1", "--out", str(tmp_path)]
+    assert main([*arguments, "--experiments", "curves_dense_ae", "--experiments", "mnist_dense_ae"]) == 0
+    text = (tmp_path / "latest" / "results.json").read_text()
+    assert list(json.loads(text)["experiments"]) == ["curves_dense_ae", "mnist_dense_ae"]
+
+
+def test_help_is_the_same_without_docstrings():
+    for words in ([], ["run"], ["run", "curves_dense_ae"], ["report"], ["compare"], ["fetch"]):
+        plain, optimised = (command(*flags, "-m", "experiments", *words, "--help").stdout for flags in ([], ["-OO"]))
+        assert plain == optimised != ""
 
 
 # What is imported when.

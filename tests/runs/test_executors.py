@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import spawn
 
 import numpy as np
 import pytest
@@ -112,6 +113,16 @@ def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):
     assert sorted(event for event in listener.told if event[0] == "skipped") == [
         ("skipped", seed) for seed in (0, 2, 3, 4)
     ]
+
+
+def test_a_process_that_cannot_start_is_not_said_to_be_killed(tmp_path, listener):
+    before = spawn.get_executable()
+    spawn.set_executable("/bin/false")
+    try:
+        outcomes = runner.execute(tasks_of_the_dying(tmp_path, (0, 2)), listener, executors.Execution(jobs=2))
+    finally:
+        spawn.set_executable(before)
+    assert [record.error for record in outcomes] == [executors.DIED_BEFORE] * 2
 
 
 def test_a_task_that_fails_in_a_worker_brings_its_reason_home(tmp_path, listener):

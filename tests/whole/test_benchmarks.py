@@ -24,7 +24,11 @@ from benchmarks.rows import (
 from common.data.windows import curve_shift, windows
 from common.experiment import load_experiment
 from common.files import ROOT
+from common.training.keras import start_keras
 from experiments import EXPERIMENTS, curves_dense_ae, mnist_dense_ae, rare_event_lstm_ae
+
+# The benchmarks start Keras with other settings, under which later tests in this process could not compute runs.
+start_keras()
 
 CURVES = next(row for row in ROWS if row.name == "curves_dense_ae")
 TEN_CURVES = next(row for row in ROWS if row.name == "curves_dense_ae:0-9")

@@ -17,15 +17,27 @@ TINY = """
 import sys
 from pathlib import Path
 from tests.helpers.tiny import TINY, Silent
-from common.data import stand_ins
 from common.data.datasets import Source
 from common.experiment import load_experiment
 from common.runs.executors import Execution
 from common.runs.runner import execute
 from common.runs.tasks import Task
-from experiments import EXPERIMENTS
+from experiments import NAMES
 
-# Also in the workers, which read this file: a part of each stand-in is enough.
+if __name__ == "__main__":
+    tasks = []
+    for name in NAMES:
+        experiment = load_experiment(f"small.{name}")
+        config = TINY if name == "curves_dense_ae" else experiment.config(epochs=1)
+        for protocol in ("published", "held_out") if name == "rare_event_lstm_ae" else ("held_out",):
+            tasks.append(Task(experiment, config, protocol, 3, Path(sys.argv[1]), Source("stand-in")))
+    for record in execute(tasks, Silent(), Execution(jobs=int(sys.argv[2]))):
+        print(record.error)
+"""
+# Read by every process that imports an experiment of this package: a part of each stand-in is enough.
+SMALLER = """
+from common.data import stand_ins
+
 def smaller(draw, part):
     def draw_smaller():
         whole = draw()
@@ -36,16 +48,12 @@ def smaller(draw, part):
 stand_ins.draw_digits = smaller(stand_ins.draw_digits, slice(None, None, 20))
 stand_ins.draw_fashion = smaller(stand_ins.draw_fashion, slice(None, None, 20))
 stand_ins.draw_paper_machine = smaller(stand_ins.draw_paper_machine, slice(6000))
+"""
+EXPERIMENT = """
+from dataclasses import replace
+from experiments import {name}
 
-if __name__ == "__main__":
-    tasks = []
-    for name in EXPERIMENTS:
-        experiment = load_experiment(EXPERIMENTS[name])
-        config = TINY if name == "curves_dense_ae" else experiment.config(epochs=1)
-        for protocol in ("published", "held_out") if name == "rare_event_lstm_ae" else ("held_out",):
-            tasks.append(Task(experiment, config, protocol, 3, Path(sys.argv[1]), Source("stand-in")))
-    for record in execute(tasks, Silent(), Execution(jobs=int(sys.argv[2]))):
-        print(record.error)
+EXPERIMENT = replace({name}.EXPERIMENT, module=__name__)
 """
 
 
@@ -54,6 +62,10 @@ def outs(tmp_path_factory):
     """What two commands have left, with one process each and with two."""
     folder = tmp_path_factory.mktemp("twice")
     (folder / "tiny.py").write_text(TINY)
+    (folder / "small").mkdir()
+    (folder / "small" / "__init__.py").write_text(SMALLER)
+    for name in EXPERIMENTS:
+        (folder / "small" / f"{name}.py").write_text(EXPERIMENT.format(name=name))
     for jobs in ("1", "2"):
         result = subprocess.run(
             [sys.executable, folder / "tiny.py", folder / jobs, jobs],
