@@ -85,6 +85,10 @@ class Memory:
         return self.splits[key]
 
 
+# Keras' state and the number of BLAS threads are global to a process, so its threads compute one task at a time.
+_one_at_a_time = threading.Lock()
+
+
 def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = None) -> Outcome:
     """Compute a run, the results that all seeds share, or a detector.
 
@@ -100,22 +104,23 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
     Raises:
         OSError: for example a full disk, which would affect all other tasks too.
     """
-    started = time.perf_counter()
-    try:
-        with stopwatch() as seconds, log_to(log_folder):
-            if task.detector is not None:
-                result = _detect(task, memory, seconds)
-            elif task.seed is None:
-                result = _once(task, memory)
-            else:
-                result = _train(task, memory, epoch)
-        metrics, undefined = records.flatten(result.metrics)
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001  any exception of an experiment is a failure of this run only
-        lasted = {"total": round(time.perf_counter() - started, 3)}
-        return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
-    seconds["total"] = time.perf_counter() - started
+    with _one_at_a_time:
+        started = time.perf_counter()
+        try:
+            with stopwatch() as seconds, log_to(log_folder):
+                if task.detector is not None:
+                    result = _detect(task, memory, seconds)
+                elif task.seed is None:
+                    result = _once(task, memory)
+                else:
+                    result = _train(task, memory, epoch)
+            metrics, undefined = records.flatten(result.metrics)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  any exception of an experiment is a failure of this run only
+            lasted = {"total": round(time.perf_counter() - started, 3)}
+            return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
+        seconds["total"] = time.perf_counter() - started
     durations = {name: round(value, 3) for name, value in seconds.items()}
     return Outcome(records.OK, metrics, undefined, result.arrays, tuple(result.decisions), durations=durations)
 
@@ -206,10 +211,6 @@ def _report_epoch(number: int, *progress: Any) -> None:
     _events.put((number, *progress))
 
 
-# Random state and Keras' state are global to a process, so the threads of a Dask worker must compute one at a time.
-_one_at_a_time = threading.Lock()
-
-
 def compute_far_away(task: Task, digest: str) -> Outcome:
     """Compute a task on a machine of a cluster.
 
@@ -220,6 +221,5 @@ def compute_far_away(task: Task, digest: str) -> Outcome:
     """
     if task.digest != digest:
         return failed("DataError: the worker has other data, or another version of this suite")
-    with _one_at_a_time:
-        # No cache across tasks: the data files may have been replaced since the last task.
-        return compute(task, Memory(), lambda *progress: None)
+    # No cache across tasks: the data files may have been replaced since the last task.
+    return compute(task, Memory(), lambda *progress: None)

@@ -25,6 +25,7 @@ from common.data.windows import curve_shift, windows
 from common.experiment import load_experiment
 from common.files import ROOT
 from experiments import EXPERIMENTS, curves_dense_ae, mnist_dense_ae, rare_event_lstm_ae
+from tests.helpers import optional
 
 CURVES = next(row for row in ROWS if row.name == "curves_dense_ae")
 TEN_CURVES = next(row for row in ROWS if row.name == "curves_dense_ae:0-9")
@@ -389,7 +390,7 @@ def test_the_same_scores():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_pytorch_trains_the_same_model(name):
-    torch = pytest.importorskip("torch")
+    torch = optional.package("torch")
     from benchmarks import pytorch
 
     problem, marks = tiny_problem(name), []
