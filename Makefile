@@ -2,13 +2,16 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: report test fuzz lint bench reference lock clean
+.PHONY: report test test-all fuzz lint bench reference lock clean
 
 report: .venv/.installed  ## run what is missing (3 seeds each) and write reports/latest
 	$(RUN) experiments report
 
 test: .venv/.installed-dev  ## all tests
 	$(RUN) pytest -n auto --dist loadfile
+
+test-all: .venv/.installed-dev .venv/.installed-pytorch  ## all tests, where one that needs what is not installed fails
+	ALL_OPTIONAL=1 $(RUN) pytest -n auto --dist loadfile
 
 fuzz: .venv/.installed-dev  ## tens of thousands of damaged files for every reader, other ones each time
 	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest -n auto tests/whole/test_fuzz.py
@@ -47,7 +50,8 @@ clean:  ## remove the environment and this machine's runs and reports
 	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	touch $@
 
-# The ablation in the source's own framework. PyTorch is large and optional, so only the reference asks for it.
+# The ablation in the source's own framework. PyTorch is large and optional, so only the reference and CI ask for it. It is
+# not in a lock file, since its builds with and without CUDA have the same version, and each index has its own.
 .venv/.installed-pytorch: .venv/.installed
 	$(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
 	touch $@

@@ -225,8 +225,8 @@ def train(
     model, reconstruct_by = autoencoder, reconstruct
     if config.framework == "pytorch":
         reconstruct_by = pytorch.reconstruct
-        slope = config.negative_slope
-        model = pytorch.dense_autoencoder(config.points, layer_units(config), negative_slope=slope, seed=seed)
+        slope, generator = config.negative_slope, pytorch.generator(seed)
+        model = pytorch.dense_autoencoder(config.points, layer_units(config), negative_slope=slope, generator=generator)
     normal, x_source_test = splits.x_train.astype(np.float32), splits.x_source_test.astype(np.float32)
     test_errors: list[np.ndarray] = []
 
@@ -239,7 +239,7 @@ def train(
     steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size}
     if config.framework == "pytorch":
         rates: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
-        losses = pytorch.fit(model, normal, **steps, **rates, on_epoch_end=score_test_curves)
+        losses = pytorch.fit(model, normal, **steps, **rates, generator=generator, on_epoch_end=score_test_curves)
     else:
         history = fit(model, normal, **steps, seed=seed, on_epoch_end=score_test_curves)
         losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]

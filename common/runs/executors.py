@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import pkgutil
 import shutil
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
@@ -260,7 +261,7 @@ def _forward(events: Any, tasks: Sequence[Task], running: Running) -> None:
 
 
 def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outcomes:
-    """Compute tasks on a Dask cluster, whose workers need the suite and the data, but no access to this machine."""
+    """Compute tasks on a Dask cluster, whose scheduler and workers need the suite, but no access to this machine."""
     if not tasks:
         return
     try:
@@ -272,6 +273,7 @@ def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outc
     except (OSError, ValueError) as error:
         raise ConfigError(f"no Dask scheduler answers at {address}: {error}") from error
     with client, client.get_executor() as executor:
+        _require_suite(client, tasks)
         try:
             futures = {executor.submit(worker.compute_far_away, task, task.digest): task for task in tasks}
             for future in concurrent.futures.as_completed(futures):
@@ -284,3 +286,19 @@ def _on_a_cluster(tasks: Sequence[Task], running: Running, address: str) -> Outc
                     yield futures[future], worker.failed(f"{type(error).__name__}: {error}")
         finally:
             executor.shutdown(wait=False)  # all tasks are done, or the caller has stopped
+
+
+def _require_suite(client: Any, tasks: Sequence[Task]) -> None:
+    """Check that the scheduler and all present workers of a Dask cluster can import the suite and the experiments.
+
+    The scheduler reads every task on its way to a worker. Without the suite it fails with a message about task graphs.
+    """
+    names = [f"{worker.__name__}:compute_far_away", *{f"{task.experiment.module}:EXPERIMENT" for task in tasks}]
+    for place, call in (("scheduler", client.run_on_scheduler), ("workers", client.run)):
+        try:
+            for name in names:
+                call(pkgutil.resolve_name, name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"the Dask {place} cannot import this package ({error}); the scheduler and all workers need it"
+            ) from error

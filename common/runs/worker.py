@@ -95,6 +95,10 @@ class Memory:
         return self.data[source]
 
 
+# Keras' state and the number of BLAS threads are global to a process, so its threads compute one task at a time.
+_one_at_a_time = threading.Lock()
+
+
 def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = None) -> Outcome:
     """Compute a run, the results that all seeds share, or a detector.
 
@@ -111,29 +115,30 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
         OSError: for example a full disk, which would affect all other tasks too.
         DataError: the data set of the task is missing or damaged, which is an error of the input and not of this run.
     """
-    started = time.perf_counter()
-    memory.load(task)
-    try:
-        if set_otherwise := differences():
-            raise SuiteError(
-                "a run needs the default settings of its libraries, and this process has others: "
-                f"{', '.join(set_otherwise)}; call the suite before them, or as a program of its own"
-            )
-        remove_deciding_variables()
-        with stopwatch() as seconds, log_to(log_folder):
-            if task.detector is not None:
-                result = _detect(task, memory, seconds)
-            elif task.seed is None:
-                result = _once(task, memory)
-            else:
-                result = _train(task, memory, epoch)
-        metrics, undefined = records.flatten(result.metrics)
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001  any exception of an experiment is a failure of this run only
-        lasted = {"total": round(time.perf_counter() - started, 3)}
-        return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
-    seconds["total"] = time.perf_counter() - started
+    with _one_at_a_time:
+        started = time.perf_counter()
+        memory.load(task)
+        try:
+            if set_otherwise := differences():
+                raise SuiteError(
+                    "a run needs the default settings of its libraries, and this process has others: "
+                    f"{', '.join(set_otherwise)}; call the suite before them, or as a program of its own"
+                )
+            remove_deciding_variables()
+            with stopwatch() as seconds, log_to(log_folder):
+                if task.detector is not None:
+                    result = _detect(task, memory, seconds)
+                elif task.seed is None:
+                    result = _once(task, memory)
+                else:
+                    result = _train(task, memory, epoch)
+            metrics, undefined = records.flatten(result.metrics)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  any exception of an experiment is a failure of this run only
+            lasted = {"total": round(time.perf_counter() - started, 3)}
+            return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
+        seconds["total"] = time.perf_counter() - started
     durations = {name: round(value, 3) for name, value in seconds.items()}
     return Outcome(records.OK, metrics, undefined, result.arrays, tuple(result.decisions), durations=durations)
 
@@ -226,10 +231,6 @@ def _report_epoch(number: int, *progress: Any) -> None:
     _events.put((number, *progress))
 
 
-# Random state and Keras' state are global to a process, so the threads of a Dask worker must compute one at a time.
-_one_at_a_time = threading.Lock()
-
-
 def compute_far_away(task: Task, digest: str) -> Outcome:
     """Compute a task on a machine of a cluster.
 
@@ -240,6 +241,5 @@ def compute_far_away(task: Task, digest: str) -> Outcome:
     """
     if task.digest != digest:
         return failed("DataError: the worker has other data, or another version of this suite")
-    with _one_at_a_time:
-        # No cache across tasks: the data files may have been replaced since the last task.
-        return compute(task, Memory(), lambda *progress: None)
+    # No cache across tasks: the data files may have been replaced since the last task.
+    return compute(task, Memory(), lambda *progress: None)

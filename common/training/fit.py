@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from common.training.keras import start_keras
+from common.training.keras import run_seed, start_keras
 
 # Number of training steps from which on XLA saves more time than its compilation takes.
 WORTH_XLA = 1000
@@ -172,12 +172,26 @@ def _require_finite(logs: Mapping[str, float], epoch: int) -> None:
 def _orders(samples: int, epochs: int, seed: int) -> Any:
     """Make a data set of shuffled sample indices, one element per epoch.
 
-    The order is the same as when `model.fit` reads from a `tf.data` shuffle buffer as large as the data set.
+    The order is the same as when `model.fit` reads from a `tf.data` shuffle buffer as large as the data set, in a
+    process whose global seed is that of the run. `Dataset.shuffle` itself would read the global seed, which other
+    threads may set, so the operation behind it gets both seeds directly.
     """
     import tensorflow as tf
 
-    indices = tf.data.Dataset.range(samples)
-    return indices.shuffle(samples, seed=seed, reshuffle_each_iteration=True).batch(samples).repeat(epochs)
+    # As in `tf.random`, seeds are taken modulo this number, and two zeros, which mean no seed, are avoided.
+    largest = 2**31 - 1
+    first, second = run_seed(seed) % largest, seed % largest
+    shuffled = tf.raw_ops.ShuffleDatasetV3(
+        input_dataset=tf.data.experimental.to_variant(tf.data.Dataset.range(samples)),
+        buffer_size=samples,
+        seed=first,
+        seed2=second if first or second else largest,
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        output_types=[tf.int64],
+        output_shapes=[()],
+        reshuffle_each_iteration=True,
+    )
+    return tf.data.experimental.from_variant(shuffled, tf.TensorSpec((), tf.int64)).batch(samples).repeat(epochs)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from common.training.surroundings import SETTINGS, THREADS, default_settings
 
@@ -57,19 +61,59 @@ def _standard_error_held_back() -> Iterator[None]:
             os.close(original)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The seed of the current run, and the generator from which Keras draws the seeds of its layers in this run."""
+
+    seed: int
+    generator: random.Random
+
+
+# Every thread has a value of its own, so other threads of this process do not draw from the generator of a run.
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
+
+
+class _PythonRandom:
+    """Replacement for the module `random` in Keras: during a run its generator, otherwise the module."""
+
+    def __getattr__(self, name: str) -> Any:
+        run = _run.get()
+        return getattr(random if run is None else run.generator, name)
+
+
+def run_seed(default: int) -> int:
+    """Give the seed of the current run, or outside `seeded` the default."""
+    run = _run.get()
+    return default if run is None else run.seed
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed all global random generators, clear Keras' state, and limit the BLAS threads within this context.
+    """Make the random numbers of a run depend on its seed alone, clear Keras' state, and limit the BLAS threads.
+
+    Within this context, Keras draws initial weights from a generator of the run, and `fit` derives the order of the
+    samples from the seed. So whatever other threads of the process draw or seed (those of a Dask worker or a notebook,
+    for example), the results are the same. The global generators of Python, NumPy and TensorFlow are seeded as well,
+    but other threads may draw from them: an experiment that uses them is repeatable only in a process of its own. Use
+    generators made from the seed instead, and pass it to scikit-learn as `random_state`.
 
     Args:
-        seed: seed of Python's `random`, NumPy's legacy global state and TensorFlow. scikit-learn's estimators and the
-            shuffle buffer are not seeded here; the experiment passes them the seed.
+        seed: seed of the run.
     """
     from threadpoolctl import threadpool_limits
 
     keras = start_keras()
+    from keras.src.random import seed_generator
+
+    # Keras takes default seeds from the global generator of Python, and has no setting for another one.
+    if not isinstance(seed_generator.python_random, _PythonRandom):
+        seed_generator.python_random = _PythonRandom()
     # Collecting garbage takes longer than building a model; `fit` does it when it drops a compiled one.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    with threadpool_limits(THREADS):
-        yield
+    token = _run.set(_Run(seed, random.Random(seed)))
+    try:
+        with threadpool_limits(THREADS):
+            yield
+    finally:
+        _run.reset(token)

@@ -4,6 +4,7 @@ All experiments use Keras. If a source used PyTorch and its number is not reprod
 can be trained with PyTorch instead. PyTorch is an optional requirement.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,16 +16,11 @@ from common.training.fit import report_epoch
 from common.training.surroundings import THREADS
 
 
-def dense_autoencoder(features: int, units: Sequence[int], *, negative_slope: float, seed: int) -> Any:
-    """Build a stack of linear layers, each followed by LeakyReLU, with PyTorch's own initialisation.
-
-    PyTorch is set to the suite's number of threads, and seeded, which also determines the shuffling in `fit`.
+def generator(seed: int) -> Any:
+    """Make a random generator of PyTorch for one run, which nothing else in the process draws from.
 
     Args:
-        features: number of values of a sample.
-        units: width of every layer, including the output layer.
-        negative_slope: negative slope of every LeakyReLU.
-        seed: seed of initialisation and shuffling.
+        seed: seed of the run.
 
     Raises:
         SuiteError: PyTorch is not installed.
@@ -33,11 +29,30 @@ def dense_autoencoder(features: int, units: Sequence[int], *, negative_slope: fl
         import torch
     except ImportError as error:
         raise SuiteError("PyTorch is not installed, and --framework pytorch needs it: pip install torch") from error
+    return torch.Generator().manual_seed(seed)
+
+
+def dense_autoencoder(features: int, units: Sequence[int], *, negative_slope: float, generator: Any) -> Any:
+    """Build a stack of linear layers, each followed by LeakyReLU, with PyTorch's own initialisation.
+
+    PyTorch is set to the suite's number of threads.
+
+    Args:
+        features: number of values of a sample.
+        units: width of every layer, including the output layer.
+        negative_slope: negative slope of every LeakyReLU.
+        generator: random generator of the run, from which the weights are drawn.
+    """
+    import torch
+
     torch.set_num_threads(THREADS)
-    torch.manual_seed(seed)
     layers: list[Any] = []
     for fan_in, fan_out in zip([features, *units], units, strict=False):
-        layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.LeakyReLU(negative_slope)]
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, fan_in, fan_out)
+        # As PyTorch does, but from the generator of the run: `Linear` itself draws from the global one.
+        torch.nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5), generator=generator)
+        torch.nn.init.uniform_(linear.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        layers += [linear, torch.nn.LeakyReLU(negative_slope)]
     return torch.nn.Sequential(*layers)
 
 
@@ -50,6 +65,7 @@ def fit(
     epochs: int,
     batch_size: int,
     on_epoch_end: Callable[[], None],
+    generator: Any = None,
 ) -> list[float]:
     """Train an autoencoder with the squared error and Adam, in the usual loop over batches.
 
@@ -62,6 +78,7 @@ def fit(
         epochs: number of passes over the inputs, each in a new order.
         batch_size: samples per step; the last batch of an epoch may be smaller.
         on_epoch_end: called after every epoch.
+        generator: random generator from which the order of the samples is drawn. Default: PyTorch's global one.
 
     Returns:
         For each epoch the sum over its batches of the mean squared error.
@@ -73,7 +90,7 @@ def fit(
     losses = []
     for epoch in range(1, epochs + 1):
         total = 0.0
-        for batch in tensor[torch.randperm(len(tensor))].split(batch_size):
+        for batch in tensor[torch.randperm(len(tensor), generator=generator)].split(batch_size):
             loss = torch.nn.functional.mse_loss(model(batch), batch)
             optimizer.zero_grad()
             loss.backward()

@@ -8,6 +8,7 @@ from common.metrics.scores import classification_metrics
 from common.runs import records
 from common.training.keras import seeded
 from experiments import curves_dense_ae as curves
+from tests.helpers import optional
 
 FULL = curves.Config()
 
@@ -221,7 +222,7 @@ def test_the_baselines_can_be_left_out(splits):
 
 
 def test_pytorch_trains_the_same_model(splits):
-    pytest.importorskip("torch", reason="PyTorch is optional; the ablation that needs it is not tested here")
+    optional.package("torch")
     config = curves.Config(epochs=1, framework="pytorch")
     _, losses, test_errors = train(splits, config)
     assert 7.5 < losses[0] < 10.5

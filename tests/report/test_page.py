@@ -24,6 +24,7 @@ from common.report.results import ExperimentResults, Results
 from common.runs.records import read_arrays
 from common.runs.selection import find_records, select
 from experiments.__main__ import main
+from tests.helpers import optional
 from tests.helpers.made_up import made_up
 from tests.helpers.tiny import CURVES, TINY
 
@@ -239,7 +240,8 @@ def test_a_source_that_prints_numbers_has_a_headline(name):
 
 # In a browser, where there is one.
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -319,7 +321,7 @@ document.body.append(written);
 @pytest.mark.parametrize("width", [500, 1280])  # Chromium makes no window narrower than 500
 def test_in_a_browser(made, tmp_path, width, dark):
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the page was not opened")
+        optional.lacking("Chromium")
     collected, folder, _ = made
     results = collected.results
     text = (folder / "index.html").read_text()

@@ -1,5 +1,6 @@
 """Runs in processes of their own: the same results, and a process that dies takes nothing with it but its own task."""
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -10,17 +11,18 @@ import time
 from dataclasses import replace
 from multiprocessing import spawn
 
-import numpy as np
 import pytest
 
 from common.data import datasets
 from common.data.datasets import Source
+from common.detectors.registry import DETECTORS
+from common.errors import ConfigError
 from common.files import ROOT
 from common.runs import executors, records, runner, tasks
 from common.runs.tasks import Task, detector_tasks
 from common.runs.worker import Memory, compute_far_away
 from experiments import curves_dense_ae, mnist_dense_ae
-from tests.helpers import dying
+from tests.helpers import dying, noise, optional
 from tests.helpers.tiny import TINY
 
 
@@ -189,17 +191,96 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     parent.stdout.close()
 
 
+# On a Dask cluster.
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of two workers, whose processes draw from their global generators and seed them all the while."""
+    distributed = optional.package("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(noise.begin)
+        yield cluster.scheduler_address
+
+
+def compared(tasks_below, out, listener, address):
+    """Compute tasks here and on a cluster, compare metrics and arrays, and return the records."""
+    tasks = {place: tasks_below(out / place) for place in ("here", "there")}
+    here = runner.execute(tasks["here"], listener)
+    there = runner.execute(tasks["there"], listener, executors.Execution(dask=address))
+    for one, other, *pair in zip(*tasks.values(), here, there, strict=True):
+        assert pair[0].metrics == pair[1].metrics
+        if pair[1].status == "ok":
+            arrays = [(task.folder / records.ARRAYS).read_bytes() for task in (one, other)]
+            assert arrays[0] == arrays[1]
+    return there
+
+
 @pytest.mark.slow
-def test_a_dask_cluster_gives_the_same_records(tmp_path, listener):
-    distributed = pytest.importorskip("distributed", reason="the optional package distributed is not installed")
-    seeds = range(3)
-    here = runner.execute(tasks_of_the_dying(tmp_path / "here", seeds, "kmeans", kill=False), listener)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        execution = executors.Execution(dask=cluster.scheduler_address)
-        there = runner.execute(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), listener, execution)
-    assert [record.status for record in there] == ["ok", "failed", "ok"]
-    assert [record.metrics for record in here] == [record.metrics for record in there]
-    for task, record in zip(tasks_of_the_dying(tmp_path / "there", seeds, "kmeans", kill=False), there, strict=True):
-        if record.status == "ok":
-            scores = records.read_arrays(task.folder, record)["scores"]
-            assert np.isfinite(scores).all()
+def test_trainings_on_a_cluster_give_the_same_bytes_as_here(tmp_path, listener, cluster):
+    def tasks_below(out):
+        runs = [Task(curves_dense_ae.EXPERIMENT, TINY, "held_out", seed, out) for seed in (0, 1)]
+        return [*runs, *detector_tasks(runs[:1])]
+
+    there = compared(tasks_below, tmp_path, listener, cluster)
+    assert [record.error for record in there] == [None] * (2 + len(DETECTORS))
+
+
+@pytest.mark.slow
+def test_a_task_that_fails_on_a_cluster_fails_alone(tmp_path, listener, cluster):
+    def tasks_below(out):
+        return tasks_of_the_dying(out, range(3), "kmeans", kill=False)
+
+    there = compared(tasks_below, tmp_path, listener, cluster)
+    assert [record.error for record in there] == [None, "ValueError: seed 1 is out of luck", None]
+
+
+# A process in which the suite cannot be imported.
+STRANGER = """
+import asyncio, sys
+from distributed import Scheduler, Worker
+
+sys.modules["common"] = None
+
+async def live(role, *addresses):
+    async with role(*addresses, host="127.0.0.1", dashboard_address=":0") as server:
+        print(server.address, flush=True)
+        await server.finished()
+
+asyncio.run(live({"scheduler": Scheduler, "worker": Worker}[sys.argv[1]], *sys.argv[2:]))
+"""
+
+
+@contextlib.contextmanager
+def stranger(*arguments):
+    """Start a scheduler or a worker without the suite, and give its address."""
+    process = subprocess.Popen([sys.executable, "-c", STRANGER, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_nothing_is_submitted_to_a_scheduler_without_the_suite(tmp_path, listener):
+    optional.package("distributed")
+    task = Task(curves_dense_ae.EXPERIMENT, TINY, "published", 0, tmp_path)
+    with (
+        stranger("scheduler") as address,
+        pytest.raises(ConfigError, match=r"scheduler cannot import.*common"),
+    ):
+        runner.execute([task], listener, executors.Execution(dask=address))
+    assert listener.told == []
+    assert not task.folder.exists()
+
+
+@pytest.mark.slow
+def test_nothing_is_submitted_to_a_worker_without_the_suite(tmp_path, listener, cluster):
+    task = Task(curves_dense_ae.EXPERIMENT, TINY, "published", 0, tmp_path)
+    with stranger("worker", cluster), pytest.raises(ConfigError, match=r"workers cannot import.*common"):
+        runner.execute([task], listener, executors.Execution(dask=cluster))
+    assert listener.told == []

@@ -5,6 +5,7 @@ from common.training import fit as fitting
 from common.training import torch_defaults
 from common.training.fit import fit
 from common.training.keras import seeded, start_keras
+from tests.helpers import optional
 
 keras = start_keras()
 INPUTS = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
@@ -57,7 +58,7 @@ def test_ten_steps_are_those_of_pytorchs_adam_biases_included(weight_decay, jit_
 
 
 def test_the_reference_is_pytorch_itself():
-    torch = pytest.importorskip("torch", reason="PyTorch is optional; without it the reference stands for itself")
+    torch = optional.package("torch")
     with seeded(0):
         start = network(0.0).get_weights()
     layers = [torch.nn.Linear(6, 3), torch.nn.Linear(3, 6)]

@@ -26,6 +26,7 @@ from common.experiment import load_experiment
 from common.files import ROOT
 from common.training.keras import start_keras
 from experiments import EXPERIMENTS, curves_dense_ae, mnist_dense_ae, rare_event_lstm_ae
+from tests.helpers import optional
 
 # The benchmarks start Keras with other settings, under which later tests in this process could not compute runs.
 start_keras()
@@ -393,7 +394,7 @@ def test_the_same_scores():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_pytorch_trains_the_same_model(name):
-    torch = pytest.importorskip("torch")
+    torch = optional.package("torch")
     from benchmarks import pytorch
 
     problem, marks = tiny_problem(name), []
