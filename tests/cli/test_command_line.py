@@ -142,7 +142,7 @@ def test_a_home_folder_is_meant_by_its_short_name(tmp_path, tiny_out, capsys, mo
     assert "1 cached" in capsys.readouterr().out
     monkeypatch.setenv("ANOMALY_DATA", "~/nowhere")
     assert main(["run", "mnist_dense_ae", "--dry-run", "--out=~/x"]) == 2
-    assert f"no data directory {tiny_out.parent / 'nowhere'}" in capsys.readouterr().err
+    assert f"no readable data directory {tiny_out.parent / 'nowhere'}" in capsys.readouterr().err
 
 
 def test_experiments_of_a_report_add_up(tmp_path, capsys):
