@@ -322,7 +322,7 @@ document.body.append(written);
 def test_in_a_browser(made, tmp_path, width, dark):
     if CHROMIUM is None:
         optional.lacking("Chromium")
-    collected, folder, _ = made
+    collected, folder, scores = made
     results = collected.results
     text = (folder / "index.html").read_text()
     text = text.replace("<title>", BEFORE + "<title>", 1).replace("</body>", AFTER + "</body>", 1)
@@ -346,14 +346,13 @@ def test_in_a_browser(made, tmp_path, width, dark):
     assert answer["nothing_flagged"] == ["0", "0"]
     entry = results.experiments["curves_dense_ae"].held_out
     explored = [found for found in answer["explored"] if found[0] == "held_out"]
-    assert [found[1:3] for found in explored] == [[seed, "percentile"] for seed in ("0", "1")]
+    assert [found[1:3] for found in explored] == [[seed, "forest_histogram"] for seed in ("0", "1")]
     for _, seed, rule, cells in explored:
         metrics = entry.seeds[int(seed)]
-        assert {name: int(cells[name]) for name in ("tn", "fp", "fn", "tp")} == {
-            name: metrics[f"{rule}.test.{name}"] for name in ("tn", "fp", "fn", "tp")
-        }
+        (decision,) = scores["curves_dense_ae"]["held_out"][seed]["decisions"]
+        assert {name: int(cells[name]) for name in ("tn", "fp", "fn", "tp")} == decision["counts"]
         for name in ("precision", "recall", "f1"):
-            expected = metrics[f"{rule}.test.anomaly.{name}"]
+            expected = metrics[f"{rule}.anomaly.{name}"]
             assert (
                 cells[name] == "undefined" if expected is None else float(cells[name]) == pytest.approx(expected, 1e-3)
             )
