@@ -36,7 +36,12 @@ SETTINGS: Mapping[str, Any] = {
 # Environment variables with these beginnings change what TensorFlow, XLA, oneDNN, Keras and scikit-learn compute.
 _DECIDING = ("TF_", "XLA_", "ONEDNN_", "DNNL_", "KERAS_", "SKLEARN_")
 # Exceptions: what is logged, the folder of Keras' downloads, and the backend, which is among the settings.
-_HARMLESS = ("TF_CPP_", "KERAS_HOME", "KERAS_BACKEND")
+_HARMLESS = (
+    *("TF_CPP_", "KERAS_HOME", "KERAS_BACKEND"),
+    # Terraform's variables have the same beginning as TensorFlow's.
+    *("TF_CLI_", "TF_CLOUD_", "TF_DATA_DIR", "TF_IGNORE", "TF_IN_AUTOMATION", "TF_INPUT", "TF_LOG", "TF_PLUGIN_"),
+    *("TF_REATTACH_", "TF_REGISTRY_", "TF_STATE_", "TF_TOKEN_", "TF_VAR_", "TF_WORKSPACE"),
+)
 
 # NumPy was imported before this module and may have been set up by the program that calls the suite.
 _NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}

@@ -78,3 +78,11 @@ def test_variables_are_hidden_while_libraries_are_imported_and_then_restored(mon
     assert os.environ["KERAS_HOME"] == "/there"
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"
+
+
+@pytest.mark.parametrize("name", ["TF_VAR_region", "TF_CLI_CONFIG_FILE", "TF_LOG", "TF_CPP_MIN_LOG_LEVEL"])
+def test_variables_that_decide_nothing_are_left_alone(name, monkeypatch):
+    monkeypatch.setenv(name, "1")
+    assert surroundings.differences() == []
+    surroundings.remove_deciding_variables()
+    assert os.environ[name] == "1"
