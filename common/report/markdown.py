@@ -294,7 +294,7 @@ def _ablation_table(entry: ExperimentResults, group: verdicts.GroupResult, ablat
             rows.append([variant.label, str(member.n), *_statistics(member), _signed(effect, published.printed)])
     for seeds in dict.fromkeys(tuple(variant.by_seed(published.metric)) for variant, _ in ablated):
         values = _over(entry, published.metric, seeds)
-        if len(values) not in (0, published.n):
+        if 1 < len(values) != published.n:
             texts = [number(value, published.printed) for value in (fmean(values), stdev(values))]
             span = " to ".join(number(end, published.printed) for end in (min(values), max(values)))
             rows.insert(1, [f"as published, seeds {ranges(seeds)}", str(len(values)), *texts, span, "", ""])

@@ -332,6 +332,18 @@ def test_another_main_method_of_a_committed_ranking_has_its_auroc_and_no_compari
     assert _relative_to(board.reference, board) is board
 
 
+def test_an_ablation_has_a_row_of_the_published_runs_over_its_seeds_if_there_are_several():
+    entry = made_up(ExperimentResults, seeds={seed: {"m": float(seed)} for seed in range(4)})
+    shown = replace(member("9.0", 0.0, 3.0, (-3.0, 6.0), "differs (lower)"), free=True, mean=1.5, n=4)
+    group = made_up(GroupResult, name="g", verdict="differs (lower)", members=(shown,))
+    two, one = (
+        markdown._ablation_table(entry, group, [(ablation("a", dict.fromkeys(seeds, 1.0)), group)])
+        for seeds in ((0, 1), (2,))
+    )
+    assert "| as published, seeds 0-1 | 2 | 0.50 | 0.71 | 0.00 to 1.00 |" in two
+    assert "as published, seeds" not in one
+
+
 def test_two_runs_that_printed_the_same_number_share_one_table_of_ablations():
     shown = member("0.4", 0.3, 0.7, (0.2, 0.8), "within spread")
     shown = replace(shown, free=True, n=3, tolerance=0.1)
