@@ -7,18 +7,20 @@ for one method is often hard for another, and a lucky split is lucky for both; t
 the difference of two methods is known more precisely than each of them. So overlapping intervals say little about it.
 The tests of all methods against the reference are corrected by Holm's method.
 
-Groups and seeds are crossed if the seeds share test samples, and nested if they share some. Both are resampled
-separately, and the product of their counts is the weight; this covers both cases. For groups see Rutter, Bootstrap
-estimation of diagnostic accuracy with patient-clustered data (Academic Radiology 7, 2000); for crossed factors Owen,
-The pigeonhole bootstrap (Annals of Applied Statistics 1, 2007), which shows that the intervals are rather too wide. If
-the noise of samples or of training dominates, simulations of ten seeds gave 3 to 8 % false positives at 5 %, and of
-twenty seeds intervals that hold the true value in 92.6 to 94.2 % of cases; where the interaction of both dominates,
-99.5 % do (`python -m tests.helpers.error_rates`). With few seeds the interval misses a part of the variation of
-training, and with one seed all of it. Groups are treated as independent; if neighbours in time are similar, and if
-there are few groups, the intervals are somewhat too narrow.
+Groups and seeds are crossed if all seeds share the test samples, and partly nested if they share some. Both are
+resampled separately, and the product of their counts is the weight; this covers both cases. For groups see Rutter,
+Bootstrap estimation of diagnostic accuracy with patient-clustered data (Academic Radiology 7, 2000); for crossed
+factors Owen, The pigeonhole bootstrap (Annals of Applied Statistics 1, 2007), which shows that the intervals are rather
+too wide. If the noise of samples or of training dominates, simulations of ten seeds gave 3 to 8 % false positives at 5
+%, and of twenty seeds intervals that hold the true value in 92.6 to 94.2 % of cases; where the interaction of both
+dominates, more than 99 % do (`python -m tests.helpers.error_rates`). With few seeds the interval misses a part of the
+variation of training, and with one seed all of it. Groups are treated as independent; if neighbours in time are
+similar, and if there are few groups, the intervals are somewhat too narrow.
 
 If each seed has a test set of its own, both factors would count the noise of its samples. The AUROCs of the seeds are
-then independent, and intervals and tests are Student's t over the seeds, paired for differences.
+then independent, and intervals and tests are Student's t over the seeds, paired for differences. In the same
+simulations intervals of differences hold the true value in 95 % of cases, and those of AUROCs too, except where seeds
+vary so strongly that their AUROCs pile up below 1: there in 91 %.
 """
 
 import hashlib

@@ -13,6 +13,7 @@ import numpy as np
 
 from common.comparison.leaderboard import Scored, leaderboard
 from common.comparison.published import Group
+from common.comparison.statistics import mean_interval
 from common.comparison.verdicts import CHANCE_OUTSIDE, FIRM_SEEDS, judge_group
 
 # Trials after which the standard error of a rate of `CHANCE_OUTSIDE` is 0.2 %.
@@ -117,20 +118,18 @@ NOISES = {
 }
 
 
-def a_ranking(rng, noise, seeds, own_test_set=False, methods=4, samples=60, distance=1.5):
-    """Scores of equally good methods over some seeds, on one test set, or on one for each seed."""
+def a_ranking(rng, noise, seeds, methods=4, samples=60, distance=1.5):
+    """Scores of equally good methods over some seeds on one test set."""
     of_samples, of_seeds, of_both = noise
     labels = np.arange(samples) % 2
     shared = {f"method {i}": rng.normal(0, of_samples, samples) for i in range(methods)}
     ranking = {}
     for seed in range(seeds):
-        if own_test_set:
-            shared = {method: rng.normal(0, of_samples, samples) for method in shared}
         scores = {
             method: effects + labels * rng.normal(distance, of_seeds) + rng.normal(0, of_both, samples)
             for method, effects in shared.items()
         }
-        ranking[seed] = Scored(labels, np.arange(samples) + seed * samples * own_test_set, scores)
+        ranking[seed] = Scored(labels, np.arange(samples), scores)
     return ranking
 
 
@@ -140,19 +139,36 @@ def true_auroc(noise, distance=1.5):
     return NormalDist(sigma=math.sqrt(2 * (of_samples**2 + of_both**2) + of_seeds**2)).cdf(distance)
 
 
-def coverage(noise, trials, seeds=FIRM_SEEDS, own_test_set=False, replicates=400, random_state=0):
-    """The fraction of the intervals of AUROCs that hold the truth, and the fraction of those of differences that do."""
+def coverage(noise, trials, seeds=FIRM_SEEDS, replicates=400, random_state=0):
+    """The fraction of the intervals of AUROCs that hold the truth, and of those of differences, on one test set."""
     rng, truth = np.random.default_rng(random_state), true_auroc(noise)
     aurocs, differences = [], []
     while len(aurocs) < trials:
-        ranking = a_ranking(rng, noise, seeds, own_test_set)
-        for row in leaderboard(ranking, "method 0", replicates, students_t=own_test_set):
+        for row in leaderboard(a_ranking(rng, noise, seeds), "method 0", replicates):
             low, high = row.auroc_interval
             aurocs.append(low <= truth <= high)
             if row.difference_interval is not None:
                 low, high = row.difference_interval
                 differences.append(low <= 0 <= high)
     return np.mean(aurocs), np.mean(differences)
+
+
+def coverage_of_own_test_sets(noise, trials, seeds=FIRM_SEEDS, random_state=0, samples=60, distance=1.5):
+    """Likewise, by Student's t, with a test set for each seed, so that the noise of samples is drawn for each."""
+    of_samples, of_seeds, of_both = noise
+    rng, truth = np.random.default_rng(random_state), true_auroc(noise)
+
+    def draw_aurocs():
+        normal, anomalous = rng.normal(0, math.hypot(of_samples, of_both), (2, seeds, samples // 2))
+        anomalous += rng.normal(distance, of_seeds, (seeds, 1))
+        return np.mean(anomalous[:, :, None] > normal[:, None, :], axis=(1, 2))
+
+    held = []
+    for _ in range(trials):
+        ours, other = draw_aurocs(), draw_aurocs()
+        (low, high), (fell, rose) = mean_interval(ours), mean_interval(other - ours)
+        held.append((low <= truth <= high, fell <= 0 <= rose))
+    return np.mean(held, axis=0)
 
 
 if __name__ == "__main__":
@@ -164,8 +180,8 @@ if __name__ == "__main__":
         rate = false_alarms(draw, shape, options.trials, options.seeds)
         error = math.sqrt(rate * (1 - rate) / options.trials)
         print(f"{title}: {rate:.2%} +- {error:.2%}", flush=True)
-    for own_test_set in (False, True):
-        of_what = "a test set for each seed" if own_test_set else "one test set"
+    coverages = {"one test set": coverage, "a test set for each seed": coverage_of_own_test_sets}
+    for of_what, covered in coverages.items():
         for title, noise in NOISES.items():
-            of_auroc, of_difference = coverage(noise, options.trials, options.seeds, own_test_set)
+            of_auroc, of_difference = covered(noise, options.trials, options.seeds)
             print(f"coverage, {of_what}, {title}: AUROC {of_auroc:.1%}, difference {of_difference:.1%}", flush=True)
