@@ -27,6 +27,8 @@ PROTOCOLS = (PUBLISHED, HELD_OUT)
 HELD_BACK = 0.2
 # Intended false-positive rate of a threshold that is fitted on these samples.
 FALSE_POSITIVE_RATE = 0.05
+# End of the name of a method that learns from labelled anomalies.
+LABELS = "(labels)"
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -81,7 +83,8 @@ class Experiment:
         run: `run(models, splits, config, seed)` trains the result of `build`, scores the test samples, fits thresholds
             and computes the metrics.
         methods: for each method of the source, the name of the array with its scores of the test samples. The first one
-            is the main method of the source, with which the detectors are compared.
+            is the main method of the source, with which the detectors are compared. A name ends in `LABELS` if the
+            method learns from labelled anomalies, as no detector does.
         figures: functions that each draw one figure of the source from the saved arrays, in the source's order.
         dataset: name of the data set that is loaded. Default: none, `split` generates the samples.
         revision: version number of the computation; raise it when the same settings give other results. Default: 1.

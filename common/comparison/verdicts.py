@@ -44,7 +44,7 @@ NO_VERDICT = "no verdict"
 NOT_RUN = "not run"
 NEXT_REFERENCE = "with the next reference"
 CONTEXT = "context"
-WITHOUT_SEEDS = (STAND_IN, NO_VERDICT, NOT_RUN, NEXT_REFERENCE)
+_WITHOUT_SEEDS = (STAND_IN, NO_VERDICT, NOT_RUN, NEXT_REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def lies_outside(verdict: str) -> bool:
 
 def summarise(groups: Sequence[GroupResult]) -> Summary:
     """Count the verdicts over the rows of an experiment."""
-    judged = [group for group in groups if group.verdict not in WITHOUT_SEEDS]
+    judged = [group for group in groups if group.verdict not in _WITHOUT_SEEDS]
     exact = [group for group in judged if group.obtained == "exact"]
     one_run = [group for group in judged if group.obtained == "one run"]
     return Summary(
@@ -274,7 +274,7 @@ def judge_group(group: Group, seeds: SeedMetrics, failed: int = 0, stand_in: boo
     else:
         members = _judge_one_run(members, predictions)
         verdict = _verdict_of_row(members)
-    provisional = verdict not in WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
+    provisional = verdict not in _WITHOUT_SEEDS and group.obtained == "one run" and n < FIRM_SEEDS
     missing = max(member.missing for member in deciding)
     place = group.name, group.title_with_run, group.obtained, group.where
     return GroupResult(*place, verdict, provisional, n, missing, tuple(members), group.address, group.how)

@@ -12,9 +12,8 @@ from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE, Interva
 from common.comparison.prediction import MINIMUM_SEEDS, decimals_of
 from common.comparison.standings import Standing
 from common.comparison.statistics import mean_interval
-from common.comparison.verdicts import NEXT_REFERENCE
 from common.detectors.registry import DETECTORS
-from common.experiment import HELD_OUT, PUBLISHED
+from common.experiment import HELD_OUT, LABELS, PUBLISHED
 from common.report.markup import number
 from common.report.results import Ablation, ExperimentResults, Runs
 
@@ -120,7 +119,7 @@ def detectors(entry: ExperimentResults, protocol: str = HELD_OUT) -> list[Standi
 
 def learns_from_labels(row: Standing) -> bool:
     """Check if a method learns from labelled anomalies, which the names of the source's methods say."""
-    return row.method.endswith("(labels)")
+    return row.method.endswith(LABELS)
 
 
 def detector_sentence(entry: ExperimentResults) -> str:
@@ -130,8 +129,8 @@ def detector_sentence(entry: ExperimentResults) -> str:
     if not rows or reference is None:
         return ""
     method = f"the {reference.method} (AUROC {reference.auroc:.3f})"
-    if any(row.standing == NEXT_REFERENCE for row in rows):
-        return f"Which of {len(rows)} detectors are better or worse than {method} comes {NEXT_REFERENCE}."
+    if any(row.standing == verdicts.NEXT_REFERENCE for row in rows):
+        return f"Which of {len(rows)} detectors are better or worse than {method} comes {verdicts.NEXT_REFERENCE}."
     better = [row for row in rows if row.standing == BETTER]
     if better:
         first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}; the highest is {_named(better[0])}"
@@ -176,7 +175,7 @@ def reproduced(entry: ExperimentResults) -> str:
     summary = entry.comparison.summary
     found = [group.verdict for group in entry.comparison.groups if group.obtained == "one run"]
     counts = Counter("outside" if verdicts.lies_outside(verdict) else verdict for verdict in found)
-    shown = verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside", NEXT_REFERENCE
+    shown = verdicts.REPRODUCED, verdicts.WITHIN_SPREAD, "outside", verdicts.NEXT_REFERENCE
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in shown if counts[kind])
     exact = f"{summary.exact} of {summary.exact_groups} {verdicts.EXACT}" if summary.exact_groups else ""
     one_run = f"from single runs, of {len(found)}: {kinds}" if kinds else "" if found else "no row from a single run"
