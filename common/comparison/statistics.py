@@ -69,6 +69,29 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float,
     return mean - half, mean + half
 
 
+def skewed_mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Compute a 95 % confidence interval for the mean of a skewed distribution.
+
+    Student's interval has half of its width on each side, and holds the mean too rarely if few values decide it. Here
+    the skewness is removed by Hall's transformation (On the removal of skewness by transformation, Journal of the Royal
+    Statistical Society B 54, 1992), with Student's quantiles; without skewness it is Student's interval.
+
+    Args:
+        values: two values or more.
+    """
+    n, mean, spread = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
+    cubed = float(np.mean((np.asarray(values) - mean) ** 3))
+    if abs(cubed) <= 1e-12 * spread**3:
+        return mean_interval(values)
+    skewness = cubed / float(np.std(values)) ** 3
+    quantile = two_sided_quantile(SIGNIFICANCE, n - 1) / math.sqrt(n)
+
+    def of_transformed(t: float) -> float:
+        return 3 / skewness * (math.cbrt(1 + skewness * (t - skewness / (6 * n))) - 1)
+
+    return mean - spread * of_transformed(quantile), mean - spread * of_transformed(-quantile)
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Adjust p-values by Holm's method, so that comparing them with alpha bounds the family-wise error by alpha."""
     ordered = sorted(p_values, key=lambda name: p_values[name])

@@ -1,10 +1,13 @@
+import math
+
+import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.comparison.statistics import two_sided_p, two_sided_quantile
+from common.comparison.statistics import mean_interval, skewed_mean_interval, two_sided_p, two_sided_quantile
 
 FREEDOM = [*range(1, 201), 2.5, 7.77, 500]
 
@@ -39,3 +42,40 @@ def test_the_ends():
     assert two_sided_p(0, 5) == 1.0
     assert two_sided_p(1e-200, 5) == 1.0
     assert two_sided_p(1e200, 5) == 0.0
+
+
+VALUES = st.lists(st.floats(-100, 100), min_size=3, max_size=30).filter(lambda values: np.std(values) > 1e-3)
+
+
+@given(VALUES)
+def test_the_interval_for_skewed_values_inverts_halls_transformation(values):
+    n, mean, spread = len(values), np.mean(values), np.std(values, ddof=1)
+    skewness = scipy.stats.skew(values)
+
+    def transformed(true_mean):
+        t = (mean - true_mean) / spread
+        return math.sqrt(n) * (t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / (6 * n))
+
+    quantile = scipy.stats.t.ppf(0.975, n - 1)
+    low, high = skewed_mean_interval(values)
+    # A change of the bound by a hundred-thousandth of the spread changes the transformed value to the other side.
+    for bound, expected in ((low, quantile), (high, -quantile)):
+        above, below = (transformed(bound + step * 1e-5 * spread) for step in (-1, 1))
+        assert below < expected < above
+
+
+@given(VALUES)
+def test_the_interval_for_skewed_values_mirrors_shifts_and_scales_with_them(values):
+    low, high = skewed_mean_interval(values)
+    mirrored = skewed_mean_interval([3 - 2 * value for value in values])
+    assert mirrored == pytest.approx((3 - 2 * high, 3 - 2 * low), rel=1e-6, abs=1e-6)
+
+
+@given(VALUES)
+def test_without_skewness_the_interval_is_students(values):
+    symmetric = values + [-value for value in values]
+    assert skewed_mean_interval(symmetric) == pytest.approx(mean_interval(symmetric), rel=1e-6, abs=1e-9)
+
+
+def test_the_interval_of_equal_values_is_a_point():
+    assert skewed_mean_interval([1.0, 1.0, 1.0]) == (1.0, 1.0)

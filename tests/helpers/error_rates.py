@@ -13,7 +13,7 @@ import numpy as np
 
 from common.comparison.leaderboard import Scored, leaderboard
 from common.comparison.published import Group
-from common.comparison.statistics import mean_interval
+from common.comparison.statistics import mean_interval, skewed_mean_interval
 from common.comparison.verdicts import CHANCE_OUTSIDE, FIRM_SEEDS, judge_group
 
 # Trials after which the standard error of a rate of `CHANCE_OUTSIDE` is 0.2 %.
@@ -154,7 +154,7 @@ def coverage(noise, trials, seeds=FIRM_SEEDS, replicates=400, random_state=0):
 
 
 def coverage_of_own_test_sets(noise, trials, seeds=FIRM_SEEDS, random_state=0, samples=60, distance=1.5):
-    """Likewise, by Student's t, with a test set for each seed, so that the noise of samples is drawn for each."""
+    """Likewise, with a test set for each seed, so that the noise of samples is drawn for each."""
     of_samples, of_seeds, of_both = noise
     rng, truth = np.random.default_rng(random_state), true_auroc(noise)
 
@@ -166,7 +166,7 @@ def coverage_of_own_test_sets(noise, trials, seeds=FIRM_SEEDS, random_state=0, s
     held = []
     for _ in range(trials):
         ours, other = draw_aurocs(), draw_aurocs()
-        (low, high), (fell, rose) = mean_interval(ours), mean_interval(other - ours)
+        (low, high), (fell, rose) = skewed_mean_interval(ours), mean_interval(other - ours)
         held.append((low <= truth <= high, fell <= 0 <= rose))
     return np.mean(held, axis=0)
 
