@@ -1,7 +1,7 @@
 """Entry point of `python -m experiments`: the command line with the experiments of this package."""
 
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from common.cli import main as command_line
 from experiments import EXPERIMENTS
@@ -19,5 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command_line.main(arguments, EXPERIMENTS)
 
 
+def program(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command as `main` does, and end the program with its exit status."""
+    command_line.end(main(arguments))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

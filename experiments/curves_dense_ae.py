@@ -490,6 +490,6 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    from experiments.__main__ import main
+    from experiments.__main__ import program
 
-    sys.exit(main(["run", "curves_dense_ae", *sys.argv[1:]]))
+    program(["run", "curves_dense_ae", *sys.argv[1:]])

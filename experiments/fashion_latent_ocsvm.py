@@ -337,6 +337,6 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    from experiments.__main__ import main
+    from experiments.__main__ import program
 
-    sys.exit(main(["run", "fashion_latent_ocsvm", *sys.argv[1:]]))
+    program(["run", "fashion_latent_ocsvm", *sys.argv[1:]])

@@ -375,6 +375,6 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    from experiments.__main__ import main
+    from experiments.__main__ import program
 
-    sys.exit(main(["run", "mnist_conv_ae", *sys.argv[1:]]))
+    program(["run", "mnist_conv_ae", *sys.argv[1:]])

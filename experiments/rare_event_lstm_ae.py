@@ -489,6 +489,6 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    from experiments.__main__ import main
+    from experiments.__main__ import program
 
-    sys.exit(main(["run", "rare_event_lstm_ae", *sys.argv[1:]]))
+    program(["run", "rare_event_lstm_ae", *sys.argv[1:]])

@@ -1,8 +1,11 @@
 """The main function of the command line: it prints errors as one line, and returns the exit status."""
 
+import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from common.cli.streams import discard_output, open_missing_streams
 from common.errors import SuiteError
@@ -68,6 +71,24 @@ def status_of(command: Callable[[], int], debug: bool = False) -> int:
     except KeyboardInterrupt as ended:
         print("interrupted; finished runs are kept, the same command goes on from there", file=sys.stderr)
         return TERMINATED if isinstance(ended, interruption.Terminated) else INTERRUPTED
+
+
+def end(status: int) -> NoReturn:
+    """End the program with the exit status of its command.
+
+    An interrupted training leaves TensorFlow's threads and kernels in any state, and taking the interpreter down below
+    them can crash. By then every record is written and every worker process has been told to end, so after an
+    interruption the process ends at once.
+
+    Args:
+        status: the exit status.
+    """
+    if status in (INTERRUPTED, TERMINATED):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -29,9 +29,11 @@ from experiments.__main__ import main
 from tests.helpers import killed
 from tests.helpers.tiny import CURVES, TINY, TINY_OPTIONS, Silent
 
+PROGRAM = [sys.executable, "-X", "faulthandler", "-m", "experiments"]
+
 
 def command(*arguments, out):
-    return [sys.executable, "-m", "experiments", "run", "curves_dense_ae", *TINY_OPTIONS, *arguments, "--out", str(out)]
+    return [*PROGRAM, "run", "curves_dense_ae", *TINY_OPTIONS, *arguments, "--out", str(out)]
 
 
 def started(*arguments, out):
@@ -134,8 +136,8 @@ def test_an_interruption_says_what_is_done_and_records_what_was_not(tmp_path, nu
     process = started(*arguments, out=tmp_path)
     wait_for(process, "seed 0: epoch 2/")
     printed, complaints = interrupted(process, number)
-    assert process.returncode == status
     assert complaints == "interrupted; finished runs are kept, the same command goes on from there\n"
+    assert process.returncode == status
     assert "state of the runs" in printed
     cells = next(line for line in printed.splitlines() if line.count("curves_dense_ae") and "│" in line).split("│")
     done, failed, broken_off, not_begun = (int(cell) for cell in cells[2:6])
@@ -223,7 +225,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_full_disk_ends_the_command_and_keeps_what_is_done(tmp_path, tiny_out):
-    arguments = command("--seeds", "0", "1", "--jobs", "1", out=tmp_path)[3:]
+    arguments = command("--seeds", "0", "1", "--jobs", "1", out=tmp_path)[len(PROGRAM) :]
     result = subprocess.run(
         [sys.executable, "-c", SMALL_DISK, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -417,7 +419,7 @@ def test_a_damaged_record_is_named_and_counts_for_nothing(copied, damage, said):
 def test_a_damaged_run_is_set_aside_and_comes_again(copied, tiny_out, capsys, damage):
     out, folder = copied
     damage(folder)
-    assert main(command("--seeds", "0-2", "--jobs", "1", out=out)[3:]) == 0
+    assert main(command("--seeds", "0-2", "--jobs", "1", out=out)[len(PROGRAM) :]) == 0
     printed = capsys.readouterr().out
     assert printed.count("damaged, set aside, run again: ") == 1
     assert printed.count("skipped") == 2
@@ -462,7 +464,7 @@ def test_the_report_never_shows_what_is_damaged(tmp_path, tiny_both):
 
 
 def test_a_run_whose_loss_turns_nan_fails_alone(tmp_path, capsys):
-    arguments = command("--learning-rate", "1e30", "--jobs", "1", out=tmp_path)[3:]
+    arguments = command("--learning-rate", "1e30", "--jobs", "1", out=tmp_path)[len(PROGRAM) :]
     assert main(arguments) == 1
     printed = capsys.readouterr().out
     assert printed.count("FloatingPointError: loss is nan after epoch") == 1
