@@ -146,7 +146,7 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
     """
     events = _SPAWN.SimpleQueue()
     waiting = _groups(tasks)
-    with contextlib.ExitStack() as stack, _killed_at_the_end():
+    with interruption.deferred(), contextlib.ExitStack() as stack, _killed_at_the_end():
 
         def new_pool() -> ProcessPoolExecutor:
             return stack.enter_context(ProcessPoolExecutor(1, _SPAWN, worker.start, (events,)))
@@ -194,7 +194,8 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], jobs: int) -> l
     """
     if min(jobs, len(items)) < 2 or multiprocessing.current_process().daemon:
         return [*map(function, items)]
-    with ProcessPoolExecutor(min(jobs, len(items)), _SPAWN, worker.start, (None,)) as pool, _killed_at_the_end():
+    pool = ProcessPoolExecutor(min(jobs, len(items)), _SPAWN, worker.start, (None,))
+    with interruption.deferred(), pool, _killed_at_the_end():
         futures = [pool.submit(function, item) for item in items]
         while concurrent.futures.wait(futures, POLL).not_done:
             interruption.check()

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
@@ -13,6 +13,7 @@ class Terminated(KeyboardInterrupt):
 
 _INTERRUPTIONS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 _asked: list[type[KeyboardInterrupt]] = []
+_deferred: list[None] = []
 
 
 @contextlib.contextmanager
@@ -37,14 +38,30 @@ def raised() -> Iterator[None]:
         _asked.clear()
 
 
-def _ask(number: int, frame: Any) -> NoReturn:
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Only note signals within this context; `check`, and the end of the context, raise their exceptions.
+
+    An exception from a signal handler can come between any two instructions: a lock of the standard library that was
+    acquired just before is then never released. A pool of processes whose threads need this lock would never end.
+    """
+    _deferred.append(None)
+    try:
+        yield
+    finally:
+        _deferred.pop()
+    check()
+
+
+def _ask(number: int, frame: Any) -> None:
     interruption = _INTERRUPTIONS[signal.Signals(number)]
     _asked.append(interruption)
-    raise interruption
+    if not _deferred:
+        raise interruption
 
 
 def check() -> None:
-    """Raise the exception of a received signal again, in case it got lost.
+    """Raise the exception of a received signal, in case it was deferred or got lost.
 
     Python raises an exception from a signal handler wherever the main thread is at that moment. Inside a destructor or
     a callback from C it is discarded, and the program continues. So long computations must call this regularly.

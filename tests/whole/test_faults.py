@@ -190,6 +190,31 @@ def test_an_interruption_is_forgotten_with_its_command():
     interruption.check()
 
 
+@pytest.mark.usefixtures("in_the_foreground")
+@pytest.mark.parametrize(("number", "raised"), NUMBERS)
+def test_a_deferred_interruption_is_raised_by_the_next_check_or_at_the_end(number, raised):
+    reached = []
+    for checked in (True, False):
+        with interruption.raised(), pytest.raises(KeyboardInterrupt) as ended, interruption.deferred():
+            signal.raise_signal(number)
+            reached.append(checked)
+            if checked:
+                interruption.check()
+                pytest.fail("the interruption was not raised")
+        assert ended.type is raised
+    assert reached == [True, False]
+    with interruption.raised(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+        pytest.fail("signals are still deferred")
+
+
+@pytest.mark.usefixtures("in_the_foreground")
+def test_an_error_within_a_deferred_context_is_not_replaced_by_an_interruption():
+    with interruption.raised(), pytest.raises(OSError, match="full"), interruption.deferred():
+        signal.raise_signal(signal.SIGINT)
+        raise OSError("full")
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     """As in a process that a shell has put into the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
