@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from multiprocessing import spawn
+from multiprocessing import resource_tracker, spawn
 
 import pytest
 
@@ -118,6 +118,7 @@ def test_a_process_that_dies_fails_its_task_and_no_other(tmp_path, listener):
 
 
 def test_a_process_that_cannot_start_is_not_said_to_be_killed(tmp_path, listener):
+    resource_tracker.ensure_running()  # a process too, which would not start either
     before = spawn.get_executable()
     spawn.set_executable("/bin/false")
     try:
