@@ -19,8 +19,8 @@ similar, and if there are few groups, the intervals are somewhat too narrow.
 
 If each seed has a test set of its own, both factors would count the noise of its samples. The AUROCs of the seeds are
 then independent. Tests, and intervals of differences, are Student's t over the seeds, paired. AUROCs that pile up below
-1 are skewed, so their intervals are corrected for skewness. In the same simulations both hold the true value in 94.5 to
-95.5 % of cases.
+1 are skewed, so their intervals are corrected for skewness. In the same simulations both hold the true value in 95 % of
+cases.
 """
 
 import hashlib

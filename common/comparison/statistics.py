@@ -81,7 +81,7 @@ def skewed_mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple
     """
     n, mean, spread = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
     cubed = float(np.mean((np.asarray(values) - mean) ** 3))
-    if abs(cubed) <= 1e-12 * spread**3:
+    if abs(cubed) <= 1e-12 * spread**3:  # a division by so small a skewness would lose all digits
         return mean_interval(values)
     skewness = cubed / float(np.std(values)) ** 3
     quantile = two_sided_quantile(SIGNIFICANCE, n - 1) / math.sqrt(n)

@@ -13,6 +13,7 @@ class Terminated(KeyboardInterrupt):
 
 _INTERRUPTIONS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 _asked: list[type[KeyboardInterrupt]] = []
+# One entry for each `deferred` context that is open.
 _deferred: list[None] = []
 
 
