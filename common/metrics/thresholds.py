@@ -95,30 +95,35 @@ def fixed(value: float) -> Threshold:
 
 
 def percentile_of_normals(scores: ArrayLike, rate: float, fitted_on: str) -> Threshold:
-    """Choose the smallest score such that at most the fraction `rate` of the normal samples lies above it.
+    """Choose the threshold that a new normal sample exceeds with at most the probability `rate`.
 
-    Ties at the threshold are not flagged, so if all scores are equal, none is flagged.
+    It is the ceil((1 - rate) (n + 1))-th smallest of n normal scores. If these and a new score are exchangeable, the new
+    one is equally likely to take each of the n + 1 ranks, so it lies strictly above the threshold with at most this
+    probability, on average over the normal samples that happened to be held back. The plain percentile of n scores is
+    exceeded more often: at 5 % of 20 scores, by a new one of ten. (Inductive conformal prediction, Vovk et al. 2005.)
 
     Args:
         scores: scores of normal samples only, shape `(samples,)`.
-        rate: intended false-positive rate, at least 1/n for n samples and below 1.
+        rate: largest false-positive rate that is asked for, between 0 and 1.
         fitted_on: name of the split that the scores belong to.
 
     Raises:
-        ThresholdError: there are no scores, one is NaN, or the rate is out of bounds.
+        ThresholdError: there are no scores, one is NaN, or the rate is out of bounds: n scores can promise no rate
+            below 1 / (n + 1).
     """
     scores = np.sort(_numbers("scores of normal samples", scores))
     n = len(scores)
-    # Tolerance for decimals that binary numbers cannot represent: 0.05 of 20 samples must count as 1.
-    allowed = int(np.floor(rate * n + 1e-9)) if 0 < rate < 1 else 0
-    if allowed < 1:
+    # Tolerance for decimals that binary numbers cannot represent: 0.95 of 20 must count as 19.
+    rank = max(1, int(np.ceil((1 - rate) * (n + 1) - 1e-9))) if 0 < rate < 1 else n + 1
+    if rank > n:
         raise ThresholdError(
-            f"A false-positive rate must lie below 1 and be at least 1/n. Received: rate={rate} for n={n} samples"
+            "A false-positive rate must lie below 1, and needs at least 1/rate - 1 normal samples. "
+            f"Received: rate={rate} for n={n} samples"
         )
-    value = scores[n - 1 - allowed]
-    rule = f"{100 * (1 - rate):g}th percentile of normal samples"
+    value = float(scores[rank - 1])
+    rule = f"{100 * (1 - rate):g}th percentile of normal samples, for a new one"
     achieved = float(np.mean(scores > value))
-    return Threshold(float(value), rule, fitted_on, n, intended_rate=rate, achieved_rate=achieved)
+    return Threshold(value, rule, fitted_on, n, intended_rate=rate, achieved_rate=achieved)
 
 
 def break_even(labels: ArrayLike, scores: ArrayLike, fitted_on: str) -> Threshold | None:

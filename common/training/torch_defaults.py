@@ -29,23 +29,35 @@ def dense(inputs: Any, units: int, *, activation: str = "linear", initializer: s
 
 
 def adam(learning_rate: float, *, weight_decay: float) -> Any:
-    """Make a Keras Adam optimizer with the weight decay of `torch.optim.Adam(weight_decay=...)` and its epsilon, 1e-8.
+    """Make a Keras optimizer with the steps of `torch.optim.Adam(weight_decay=...)`, whose defaults are written out.
+
+    It differs from Keras' Adam in two ways. Epsilon is added to the root of the second moment after that moment is
+    corrected for its bias, in Keras before; this matters in the first steps, where gradients are tiny. And the decay is
+    added to the gradient. Keras' own `weight_decay` is decoupled (AdamW), which is another method; an L2 penalty of half
+    the factor has the same gradient, but would be added to the reported loss, which in PyTorch does not contain it.
 
     Args:
         learning_rate: learning rate of the Adam optimizer.
-        weight_decay: this factor times the weight is added to the gradient, for weights and biases. Keras' own
-            `weight_decay` is decoupled (AdamW), which is another method. An L2 penalty of half the factor has the same
-            gradient, but would be added to the reported loss, which in PyTorch does not contain it.
+        weight_decay: this factor times the weight is added to the gradient, for weights and biases.
     """
     keras = start_keras()
+    ops = keras.ops
 
-    class CoupledDecayAdam(keras.optimizers.Adam):  # type: ignore[misc, name-defined]
-        """Adam with the weight decay added to the gradient."""
+    class PyTorchAdam(keras.optimizers.Adam):  # type: ignore[misc, name-defined]
+        """Adam with the steps of PyTorch."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            super().update_step(gradient + weight_decay * variable, variable, learning_rate)
+            index = self._get_variable_index(variable)
+            first, second = self._momentums[index], self._velocities[index]
+            gradient = gradient + weight_decay * variable
+            self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+            self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
+            step = ops.cast(self.iterations + 1, variable.dtype)
+            size = learning_rate / (1 - ops.power(self.beta_1, step))
+            root = ops.sqrt(second) / ops.sqrt(1 - ops.power(self.beta_2, step)) + self.epsilon
+            self.assign_sub(variable, size * first / root)
 
-    return CoupledDecayAdam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    return PyTorchAdam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
 
 
 def mean_of_batch_means(inputs: Any, reconstructions: Any) -> Any:

@@ -45,28 +45,45 @@ def test_scores_that_are_none_are_refused_everywhere(scores):
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.floats(0.01, 0.99))
-def test_no_more_normals_than_intended_lie_above_their_percentile_and_none_lower_would_do(scores, rate):
+def test_of_all_samples_at_most_the_rate_lies_above_the_threshold_that_the_others_give(scores, rate):
+    """Each of n + 1 samples in turn is the new one, which is what exchangeable means: an exact count, ties included."""
     scores = np.array(scores, dtype=float)
-    if int(np.floor(rate * len(scores) + 1e-9)) < 1:
-        with pytest.raises(ThresholdError, match="at least 1/n"):
-            percentile_of_normals(scores, rate, ANY)
+    if np.ceil((1 - rate) * len(scores) - 1e-9) > len(scores) - 1:
+        with pytest.raises(ThresholdError, match="at least 1/rate - 1|non-empty"):
+            percentile_of_normals(scores[1:], rate, ANY)
         return
-    threshold = percentile_of_normals(scores, rate, ANY)
-    achieved = np.mean(threshold.flag(scores))
-    assert achieved == threshold.achieved_rate <= rate + 1e-9
-    assert (threshold.n, threshold.intended_rate, threshold.fitted_on) == (len(scores), rate, ANY)
-    lower = [score for score in np.unique(scores) if score < threshold.value]
-    assert all(np.mean(scores > score) > rate - 1e-9 for score in lower)
+    flagged = [
+        percentile_of_normals(np.delete(scores, new), rate, ANY).flag(scores[[new]])[0] for new in range(len(scores))
+    ]
+    assert np.mean(flagged) <= rate + 1e-9
 
 
-def test_without_ties_the_percentile_flags_as_many_as_intended():
-    scores = np.random.default_rng(0).permutation(1000)
-    assert percentile_of_normals(scores, 0.05, ANY).achieved_rate == 0.05
-    assert percentile_of_normals(scores[:20], 0.05, ANY).flag(scores[:20]).sum() == 1
+@pytest.mark.parametrize("n", [19, 20, 99, 100, 1000])
+def test_the_order_statistic_is_the_smallest_that_keeps_the_promise(n):
+    scores = np.random.default_rng(n).permutation(n)
+    threshold = percentile_of_normals(scores, 0.05, ANY)
+    rank = int(threshold.value) + 1
+    # A new score without ties lies above the k-th smallest of n with probability 1 - k / (n + 1).
+    assert 1 - rank / (n + 1) <= 0.05 + 1e-12 < 1 - (rank - 1) / (n + 1) + 1e-12
+    assert (threshold.n, threshold.intended_rate, threshold.fitted_on) == (n, 0.05, ANY)
+    assert threshold.achieved_rate == (n - rank) / n
 
 
-@pytest.mark.parametrize("rate", [0.0, -0.1, 1.0, 0.04, float("nan")])
-def test_a_rate_that_so_few_samples_cannot_show_is_refused(rate):
+@pytest.mark.parametrize("n", [20, 100, 1000])
+def test_thresholds_flag_at_most_the_rate_of_new_samples(n):
+    generator = np.random.default_rng(0)
+    rates = []
+    for _ in range(2000):
+        threshold = percentile_of_normals(generator.standard_normal(n), 0.05, ANY)
+        rates.append(threshold.flag(generator.standard_normal(200)).mean())
+    error = np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) <= 0.05 + 3 * error
+    # And not far below: the promise is kept to within one rank.
+    assert np.mean(rates) >= 0.05 - 1 / (n + 1) - 3 * error
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, 1.0, 0.047, float("nan")])
+def test_a_rate_that_so_few_samples_cannot_promise_is_refused(rate):
     with pytest.raises(ThresholdError, match="for n=20 samples"):
         percentile_of_normals(np.arange(20), rate, ANY)
 
@@ -165,8 +182,8 @@ def test_labels_must_be_zero_or_one_and_as_many_as_scores():
 
 def test_decisions_on_other_samples_are_counted_beside_what_was_intended():
     threshold = percentile_of_normals(np.arange(100), 0.05, ANY)
-    metrics = threshold_metrics("rule", threshold, [0, 0, 0, 1, 1], [10, 95, 99, 94, 200])
-    assert (metrics["rule.threshold"], metrics["rule.fitted_on_n"], metrics["rule.intended_rate"]) == (94, 100, 0.05)
+    metrics = threshold_metrics("rule", threshold, [0, 0, 0, 1, 1], [10, 96, 99, 95, 200])
+    assert (metrics["rule.threshold"], metrics["rule.fitted_on_n"], metrics["rule.intended_rate"]) == (95, 100, 0.05)
     assert metrics["rule.false_positive_rate"] == pytest.approx(2 / 3)
     assert [metrics[f"rule.test.{name}"] for name in ("tn", "fp", "fn", "tp")] == [1, 2, 1, 1]
 
