@@ -96,7 +96,6 @@ class Experiment:
         split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
             Default: none.
         own_test_set: protocols in which no two seeds share test samples. Default: none.
-        published_only: prefixes of metric names that are meaningful in the published protocol only. Default: none.
     """
 
     module: str
@@ -113,7 +112,6 @@ class Experiment:
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split_by_seed: tuple[str, ...] = ()
     own_test_set: tuple[str, ...] = ()
-    published_only: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -59,8 +59,8 @@ LATENT_DIMENSIONS = 2
 class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
-    normal_class: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
-    abnormal_class: int = option(7, "Fashion-MNIST class that is the anomaly (7: sneakers)", minimum=0, maximum=9)
+    normal: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
+    anomaly: int = option(7, "Fashion-MNIST class that is the anomaly (7: sneakers)", minimum=0, maximum=9)
     nu: float = option(
         0.5, "nu of both one-class SVMs: fraction of the training images left outside", minimum=1e-3, maximum=1.0
     )
@@ -74,8 +74,8 @@ class Config(BaseConfig):
 
     def check(self) -> None:
         """Refuse the same class as normal and as anomaly."""
-        if self.normal_class == self.abnormal_class:
-            raise ConfigError(f"normal_class and abnormal_class must differ. Received: both are {self.normal_class}")
+        if self.normal == self.anomaly:
+            raise ConfigError(f"normal and anomaly must differ. Received: both are {self.normal}")
 
 
 # The data.
@@ -88,10 +88,10 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> Splits:
     leaks here: the source chooses nothing on the test images, and no training image is scored. In the held-out
     protocol, some training sandals are kept back for a threshold.
     """
-    x_train, held_back = hold_back(_pixels(data.x_train[data.y_train == config.normal_class]), protocol)
+    x_train, held_back = hold_back(_pixels(data.x_train[data.y_train == config.normal]), protocol)
     x_test, y_test = with_labels(
-        _pixels(data.x_test[data.y_test == config.normal_class]),
-        _pixels(data.x_test[data.y_test == config.abnormal_class]),
+        _pixels(data.x_test[data.y_test == config.normal]),
+        _pixels(data.x_test[data.y_test == config.anomaly]),
     )
     return Splits(x_train=x_train, x_test=x_test, y_test=y_test, code_size=LATENT_DIMENSIONS, held_back=held_back)
 

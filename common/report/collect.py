@@ -249,7 +249,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         not_published=published.not_published,
         protocols={
             protocol: results.ProtocolRuns(
-                **vars(_runs(published, selection, experiment.published_only)),
+                **vars(_runs(published, selection)),
                 figures=noted(shown[protocol].figures, protocol),
                 figure_seed=shown[protocol].seed,
             )
@@ -271,20 +271,15 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     return _Part(entry, pngs, explorable, published.not_run)
 
 
-def _runs(published: Published, selection: Selection, without: tuple[str, ...] = ()) -> results.Runs:
+def _runs(published: Published, selection: Selection) -> results.Runs:
     """Collect the runs of one selection.
 
     Metrics of single epochs that the source does not print are left out, since they would be most of results.json.
-
-    Args:
-        published: the published numbers.
-        selection: the runs.
-        without: prefixes of other metrics to leave out.
     """
     printed = published.metrics()
 
     def is_kept(name: str) -> bool:
-        return not name.startswith(without) and (name in printed or not re.search(r"\.epoch_\d+$", name))
+        return name in printed or not re.search(r"\.epoch_\d+$", name)
 
     runs = {seed: record for seed, (_, record) in sorted(selection.runs.items())}
     return results.Runs(

@@ -68,7 +68,7 @@ def command(*arguments, **options):
         (["run", "curves_dense_ae", "--framework", "jax"], "invalid choice: 'jax'"),
         (["run", "curves_dense_ae", "--points", "64"], "max_features must be at most points. Received: 100 of 64"),
         (["run", "mnist_conv_ae", "--filters", "8"], "filters needs two values. Received: 1"),
-        (["run", "mnist_dense_ae", "--normal-digit", "9"], "normal_digit and abnormal_digit must differ"),
+        (["run", "mnist_dense_ae", "--normal", "9"], "normal and anomaly must differ"),
         (["run", "fashion_latent_ocsvm", "--nu", "2"], "nu must be at most 1.0"),
         (["run", "curves_dense_ae", "--ablate", "--epochs", "5"], "--ablate runs the published settings and its own"),
         (["report", "--reference", "--no-run"], "the reference stays as it is: "),

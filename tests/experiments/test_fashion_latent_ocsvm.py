@@ -70,7 +70,7 @@ def runs(out):
 # The data.
 
 
-def test_the_normal_class_is_trained_on_and_normal_images_are_scored_before_anomalies(images, splits):
+def test_the_normal_is_trained_on_and_normal_images_are_scored_before_anomalies(images, splits):
     assert splits.x_train.shape == (150, 784)
     assert splits.x_test.shape == (80, 784)
     assert splits.y_test.tolist() == [0] * 40 + [1] * 40

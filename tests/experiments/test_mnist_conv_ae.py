@@ -12,7 +12,7 @@ from common.training.keras import seeded
 from experiments import mnist_conv_ae as conv
 
 FULL = conv.Config()
-TINY = conv.Config(epochs=2, scored_images=20, scattered_normal=80, scattered_abnormal=10)
+TINY = conv.Config(epochs=2, scored_images=20, scattered_normal=80, scattered_anomalies=10)
 SHAPE = (28, 28, 1)
 
 
@@ -85,7 +85,7 @@ def test_the_samples_are_those_of_the_source_and_do_not_touch_the_global_generat
 
 
 def test_the_scatter_is_drawn_with_replacement_from_each_class(splits):
-    config = conv.Config(scattered_normal=500, scattered_abnormal=90)
+    config = conv.Config(scattered_normal=500, scattered_anomalies=90)
     images, labels = conv.draw_scattered(splits, config, seed=0)
     assert np.bincount(labels).tolist() == [500, 90]
     for drawn, known in [(images[:500], images_of(splits, 0)), (images[500:], images_of(splits, 1))]:
@@ -164,7 +164,7 @@ def test_the_first_images_of_each_class_are_scored_by_their_mean_squared_error(d
     np.testing.assert_allclose(result.arrays["errors"], slow, rtol=1e-4)
     assert result.arrays["labels"].tolist() == [0] * 7 + [1] * 7
     assert result.metrics["reconstruction_error.normal_first"] == pytest.approx(slow[0], rel=1e-4)
-    assert result.metrics["reconstruction_error.abnormal_first"] == pytest.approx(slow[7], rel=1e-4)
+    assert result.metrics["reconstruction_error.anomaly_first"] == pytest.approx(slow[7], rel=1e-4)
     assert result.metrics["threshold_fixed.fp"] == sum(error > 0.02 for error in slow[:7])
     assert result.metrics["threshold_fixed.tp"] == sum(error > 0.02 for error in slow[7:])
 

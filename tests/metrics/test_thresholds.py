@@ -49,7 +49,7 @@ def test_of_all_samples_at_most_the_rate_lies_above_the_threshold_that_the_other
     """Each of n + 1 samples in turn is the new one, which is what exchangeable means: an exact count, ties included."""
     scores = np.array(scores, dtype=float)
     if np.ceil((1 - rate) * len(scores) - 1e-9) > len(scores) - 1:
-        with pytest.raises(ThresholdError, match="at least 1/rate - 1|non-empty"):
+        with pytest.raises(ThresholdError, match=r"at least 1/rate - 1|non-empty"):
             percentile_of_normals(scores[1:], rate, ANY)
         return
     flagged = [

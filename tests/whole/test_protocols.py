@@ -21,7 +21,7 @@ STEP = np.timedelta64(2, "m")
 ALL = {name: load_experiment(module) for name, module in EXPERIMENTS.items()}
 # One or two epochs of a small network.
 SMALL = {
-    "mnist_conv_ae": {"epochs": 1, "scored_images": 20, "scattered_normal": 40, "scattered_abnormal": 10},
+    "mnist_conv_ae": {"epochs": 1, "scored_images": 20, "scattered_normal": 40, "scattered_anomalies": 10},
     "fashion_latent_ocsvm": {"epochs": 1, "units": (16, 8)},
     "rare_event_lstm_ae": {"epochs": 2, "units": (4, 2), "batch_size": 64},
     "curves_dense_ae": {
