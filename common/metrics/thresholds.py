@@ -97,10 +97,11 @@ def fixed(value: float) -> Threshold:
 def percentile_of_normals(scores: ArrayLike, rate: float, fitted_on: str) -> Threshold:
     """Choose the threshold that a new normal sample exceeds with at most the probability `rate`.
 
-    It is the ceil((1 - rate) (n + 1))-th smallest of n normal scores. If these and a new score are exchangeable, the new
-    one is equally likely to take each of the n + 1 ranks, so it lies strictly above the threshold with at most this
+    It is the ceil((1 - rate) (n + 1))-th smallest of n normal scores. If these and a new score are exchangeable, the
+    new one is equally likely to take each of the n + 1 ranks, so it lies strictly above the threshold with at most this
     probability, on average over the normal samples that happened to be held back. The plain percentile of n scores is
-    exceeded more often: at 5 % of 20 scores, by a new one of ten. (Inductive conformal prediction, Vovk et al. 2005.)
+    exceeded more often: that for 5 % of 20 scores by a new one of ten. (Inductive conformal prediction, Vovk et al.
+    2005.)
 
     Args:
         scores: scores of normal samples only, shape `(samples,)`.

@@ -201,11 +201,10 @@ def _shown(
     """Rank the methods of a protocol and draw its figures, or read them from the cache."""
     cache = _cache(experiment.name, out)
     board = standings(experiment, protocol, selection)
+    drawn, seed = figures.of_one_run(experiment, protocol, selection, published.conditions, cache)
     if protocol == PUBLISHED:
-        drawn, seed = figures.of_one_run(experiment, protocol, selection, compared.conditional, cache)
         overview = figures.overview(published, compared, selection.metrics(), cache)
         return _Shown(board, drawn, seed, overview, _associations(published, selection, cache))
-    drawn, seed = figures.of_one_run(experiment, protocol, selection, (), cache)
     return _Shown(board, drawn + figures.best_roc(experiment, protocol, selection, board, cache), seed)
 
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from common import figures, files
 from common.comparison.prediction import SeedMetrics, values_of
-from common.comparison.published import Published
+from common.comparison.published import Claim, Published
 from common.comparison.standings import Standings, scores_of
 from common.comparison.verdicts import (
     NEXT_REFERENCE,
     STAND_IN,
     Comparison,
-    ConditionalResult,
     GroupResult,
     MemberResult,
 )
@@ -102,7 +101,7 @@ def of_one_run(
     experiment: Experiment,
     protocol: str,
     selection: Selection,
-    conditional: Sequence[ConditionalResult],
+    conditions: Sequence[Claim],
     folder: Path,
 ) -> tuple[list[Png], int | None]:
     """Draw the figures of the first seed that meets the conditions of the source and whose arrays are complete.
@@ -111,14 +110,15 @@ def of_one_run(
         experiment: the experiment.
         protocol: the protocol.
         selection: the runs in this protocol.
-        conditional: the conditions. If no seed meets them, the figures are those of the first seed.
+        conditions: the conditions. If no seed meets them, the figures are those of the first seed.
         folder: folder of the cache files.
 
     Returns:
         The figures and the seed; no figures and `None` if no seed has complete arrays.
     """
     functions = experiment.figures if protocol == PUBLISHED else experiment.held_out_figures
-    for seed in sorted(selection.runs, key=lambda seed: (not all(seed in given.seeds for given in conditional), seed)):
+    metrics = selection.metrics()
+    for seed in sorted(metrics, key=lambda seed: (not all(one.holds_in(metrics[seed]) for one in conditions), seed)):
         place, record = selection.runs[seed]
 
         def draw_all(place: Path = place, record: Record = record) -> list[CaptionedFigure]:

@@ -199,13 +199,32 @@ def _two_modes(entry: ExperimentResults, given: verdicts.ConditionalResult) -> s
         condition=given.condition,
         firm_seeds=verdicts.FIRM_SEEDS,
         verdicts=table(headings, rows),
+        separated=_separated(entry, given),
         every_seed=_every_seed(entry, given),
     )
 
 
+def _separated(entry: ExperimentResults, given: verdicts.ConditionalResult) -> list[str]:
+    """Say for each free number whether the seeds that meet the condition and the others have a value in common."""
+    sentences = []
+    for metric, printed in _free(given).items():
+        values = entry.by_seed(metric)
+        meeting = [value for seed, value in values.items() if seed in given.seeds]
+        others = [value for seed, value in values.items() if seed not in given.seeds]
+        if meeting and others:
+            apart = max(meeting) < min(others) or max(others) < min(meeting)
+            ranges = " and ".join(f"{number(min(g), printed)} to {number(max(g), printed)}" for g in (meeting, others))
+            sentences.append(f"`{metric}`: {ranges}, which {'do not overlap' if apart else 'overlap'}.")
+    return sentences
+
+
+def _free(given: verdicts.ConditionalResult) -> dict[str, str]:
+    """Collect the free numbers of the rows under a condition, with the printed text."""
+    return {member.metric: member.printed for group in given.groups for member in group.members if member.free}
+
+
 def _every_seed(entry: ExperimentResults, given: verdicts.ConditionalResult) -> str:
-    free = {member.metric: member.printed for group in given.groups for member in group.members if member.free}
-    rows = []
+    free, rows = _free(given), []
     for seed, metrics in entry.seeds.items():
         conditions = [plain(metrics.get(metric)) for metric in given.metrics]
         ours = [number(metrics.get(metric), printed) for metric, printed in free.items()]

@@ -33,8 +33,9 @@ def adam(learning_rate: float, *, weight_decay: float) -> Any:
 
     It differs from Keras' Adam in two ways. Epsilon is added to the root of the second moment after that moment is
     corrected for its bias, in Keras before; this matters in the first steps, where gradients are tiny. And the decay is
-    added to the gradient. Keras' own `weight_decay` is decoupled (AdamW), which is another method; an L2 penalty of half
-    the factor has the same gradient, but would be added to the reported loss, which in PyTorch does not contain it.
+    added to the gradient. Keras' own `weight_decay` is decoupled (AdamW), which is another method; an L2 penalty of
+    half the factor has the same gradient, but would be added to the reported loss, which in PyTorch does not contain
+    it.
 
     Args:
         learning_rate: learning rate of the Adam optimizer.

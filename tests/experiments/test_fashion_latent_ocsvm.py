@@ -79,6 +79,8 @@ def test_the_normal_is_trained_on_and_normal_images_are_scored_before_anomalies(
     assert 0 <= splits.x_train.min() < splits.x_train.max() <= 1
     other = fashion.split(images, TINY, "published", seed=7)
     assert all(np.array_equal(part, getattr(other, name)) for name, part in vars(splits).items())
+    shown = [images.x_train[images.y_train == label][80] for label in (5, 7)]
+    np.testing.assert_array_equal(splits.examples, shown)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +195,18 @@ def test_a_dead_unit_is_counted_and_leaves_no_correlation():
     metrics = fashion.latent_metrics(0 * alive, alive, labels)
     assert metrics["latent.dead_units"] == 2
     assert isinstance(metrics["latent.distance_ratio"], Undefined)
+
+
+def test_the_axis_ratio_is_that_of_the_singular_values_however_the_code_is_turned():
+    codes = np.random.default_rng(0).normal(size=(200, 2)) * [3.0, 0.6]
+    angle = np.deg2rad(30)
+    turned = codes @ [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]] + [5, 7]
+    values = np.linalg.svd(turned - turned.mean(axis=0), compute_uv=False)
+    assert fashion.axis_ratio(turned) == pytest.approx(values[1] / values[0])
+    # Alive and useless: the second number is the first one again.
+    line = np.column_stack([codes[:, 0], 2 * codes[:, 0] + 1])
+    assert fashion.axis_ratio(line) == pytest.approx(0, abs=1e-7)
+    assert isinstance(fashion.axis_ratio(np.ones((5, 2))), Undefined)
 
 
 def test_correlation_origin_and_distance():

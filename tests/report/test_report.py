@@ -120,11 +120,12 @@ def test_the_report_command_takes_them_from_the_committed_reference(page):
 
 @pytest.fixture(scope="module")
 def two_modes(tmp_path_factory):
-    """Made-up runs of the latent code: a unit is dead in one of five."""
+    """Made-up runs of the latent code: in one of five, a unit is dead and the code a line."""
     out = tmp_path_factory.mktemp("modes")
     for seed, (dead, auroc) in enumerate([(0, 0.70), (0, 0.72), (1, 0.25), (0, 0.74), (0, 0.76)]):
         task = Task(fashion_latent_ocsvm.EXPERIMENT, fashion_latent_ocsvm.Config(), "published", seed, out)
-        metrics = {"latent.dead_units": dead, "ocsvm_latent.auroc": auroc, "latent.correlation": None if dead else 0.9}
+        metrics = {"latent.axis_ratio": 0.5 * (1 - dead), "latent.dead_units": dead, "ocsvm_latent.auroc": auroc}
+        metrics["latent.correlation"] = None if dead else 0.9
         undefined = {"latent.correlation": "a unit is dead"} if dead else {}
         record = records.Record(
             task.name, "published", task.digest, seed, "ok", task.config.to_dict(), task.revision,
@@ -139,8 +140,9 @@ def test_two_modes_are_told_with_their_rates_every_seed_and_both_readings(two_mo
     page = (two_modes / "latest" / "README.md").read_text()
     section = page[page.index("### Two modes") : page.index("### What goes with")]
     assert "in 4 of 5 seeds: 80%" in section and "occurs in 1 of 5: 20%" in section
-    assert "| 2 | 1 | no | - | 0.250 |" in section
-    assert "| 4 | 0 | yes | - | 0.760 |" in section
+    assert "| 2 | 0 | no | - | 0.250 |" in section
+    assert "| 4 | 0.5 | yes | - | 0.760 |" in section
+    assert "- `ocsvm_latent.auroc`: 0.700 to 0.760 and 0.250 to 0.250, which do not overlap." in section
     rows = [line for line in section.splitlines() if line.startswith("| AUROC of OneClassSVM() on the code")]
     assert [row.split(" | ")[1:3] for row in rows] == [["all", "5"], ["those that meet it", "4"]]
     assert "0.730 (0.700 to 0.760)" in rows[1]
@@ -157,7 +159,7 @@ def test_what_goes_with_a_metric_is_a_table_of_rank_correlations(two_modes):
 def test_compare_has_a_line_for_every_condition(two_modes, capsys):
     assert main(["compare", "fashion_latent_ocsvm", "--out", str(two_modes)]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Both units of the code are alive: 4 of 5 seeds (0.38..0.96). Over these alone: " in text
+    assert "The code spreads along both of its axes: 4 of 5 seeds (0.38..0.96). Over these alone: " in text
     assert "AUROC of OneClassSVM() on the code (run of July 2021): reproduced, provisional" in text
 
 
