@@ -461,7 +461,7 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
-    revision=2,
+    revision=3,
     methods={
         "forest on histograms (labels)": "forest_histogram_scores",
         "forest on residuals (labels)": "forest_residual_scores",

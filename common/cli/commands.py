@@ -24,7 +24,7 @@ from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
 
 if TYPE_CHECKING:
-    from common.report.results import ExperimentResults, Results
+    from common.report.results import ExperimentResults
 
 REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
@@ -64,24 +64,27 @@ def report_command(options: argparse.Namespace) -> int:
     from common.report.collect import collect, judged_again
     from common.report.write import readme_with_tables, write
 
-    experiments = [load_experiment(options.known[name]) for name in options.experiments or options.known]
-    if options.reference and (options.experiments or len(_protocols(options)) < len(PROTOCOLS)):
-        raise ConfigError("the reference is of all experiments in both protocols; --reference takes no restriction")
+    names = options.known if options.reference else options.experiments or options.known
+    experiments = [load_experiment(options.known[name]) for name in names]
+    if options.reference and len(_protocols(options)) < len(PROTOCOLS):
+        raise ConfigError("the reference is of both protocols; leave out --reference or --protocol")
     if options.reference and not files.IS_CHECKOUT:
         raise ConfigError("the reference belongs to a checkout of the repository; --reference needs one")
     if options.judge_again and not options.reference:
         raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
-    outcomes, problem = _run_for_report(experiments, options)
+    taken_over = _taken_over(experiments, options) if options.reference and not options.judge_again else []
+    made = [experiment for experiment in experiments if experiment.name not in taken_over]
+    outcomes, problem = _run_for_report(made, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     if options.judge_again:
         report = judged_again(experiments, REFERENCE, options.out)
     else:
-        report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs)
-    if options.reference:
-        _require_complete(report.results)
+        report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs, taken_over)
+        if options.reference:
+            _require_complete({experiment.name: report.results.experiments[experiment.name] for experiment in made})
     path = write(report, folder, page=not options.reference)
     if options.reference:
         readme = files.ROOT / "README.md"
@@ -94,6 +97,27 @@ def report_command(options: argparse.Namespace) -> int:
     if problem:
         raise problem
     return _status(outcomes)
+
+
+def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[str]:
+    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named."""
+    from common.report.collect import recipe
+    from common.report.results import read_results
+
+    known = read_results(REFERENCE).experiments if (REFERENCE / "results.json").exists() else {}
+    kept = []
+    for experiment in experiments:
+        entry, (task, *_) = known.get(experiment.name), _tasks(experiment, [experiment.config()], [0], options)
+        if entry is None or options.fresh:
+            continue
+        unchanged = entry.made_from == recipe(experiment, task.data)
+        if unchanged or (options.experiments and experiment.name not in options.experiments):
+            kept.append(experiment.name)
+            if not options.quiet:
+                commits = ", ".join(sorted({commit for one in entry.environments for commit in one.commits}))
+                state = "unchanged" if unchanged else "not made anew"
+                print(f"{experiment.name}: {state}, taken over from the reference (made with commit {commits})")
+    return kept
 
 
 def _run_for_report(
@@ -127,13 +151,13 @@ def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace
     return tasks
 
 
-def _require_complete(results: Results) -> None:
-    """Check that a reference has all seeds of all experiments in both protocols, with all detectors, on real data.
+def _require_complete(made: Mapping[str, ExperimentResults]) -> None:
+    """Check that new parts of a reference have all seeds in both protocols, with all detectors, on real data.
 
     Raises:
         SuiteError: something is missing.
     """
-    for name, entry in results.experiments.items():
+    for name, entry in made.items():
         for protocol, runs in entry.by_protocol.items():
             seeds = sorted(set(REFERENCE_SEEDS) - set(runs.seeds))
             board = entry.standings.get(protocol)

@@ -121,7 +121,7 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command.add_argument("--experiments", **names, help=reported)
     _add_switch(command, "--open", "open the page in the browser")
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
-    reference = "run 20 seeds and all ablations, and write reports/reference and the tables of README.md"
+    reference = "make what has changed of reports/reference, by 20 seeds and all ablations, and the tables of README.md"
     _add_switch(command, "--reference", reference)
     again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
     _add_switch(command, "--judge-again", again)

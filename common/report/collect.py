@@ -5,7 +5,7 @@ import functools
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from common.metrics.thresholds import Decision
 from common.report import figures, results
 from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
-from common.runs import records
+from common.runs import environment, records
 from common.runs.executors import in_processes
 from common.runs.records import Record
 from common.runs.selection import Found, Selection, find_records, select
@@ -71,7 +71,12 @@ class Report:
 
 
 def collect(
-    experiments: Iterable[Experiment], out: Path, reference: Path, protocols: Sequence[str] = PROTOCOLS, jobs: int = 1
+    experiments: Iterable[Experiment],
+    out: Path,
+    reference: Path,
+    protocols: Sequence[str] = PROTOCOLS,
+    jobs: int = 1,
+    taken_over: Collection[str] = (),
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -82,13 +87,21 @@ def collect(
             taken from its results.json.
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
         jobs: number of processes that rank and draw side by side. Default: 1.
+        taken_over: names of experiments whose results and figures are those of the reference report, judged by the
+            published numbers and rules of today. Default: none.
     """
     known = results.judged(results.read_results(reference)).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     experiments = list(experiments)
+    collected_here = [one for one in experiments if one.name not in taken_over]
 
     def collected() -> Report:
-        parts = {one.name: _part(one, out, protocols, known.get(one.name)) for one in experiments}
+        parts = {
+            one.name: _taken_over(one, known[one.name], reference, out)
+            if one.name in taken_over
+            else _part(one, out, protocols, known.get(one.name))
+            for one in experiments
+        }
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
             detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
@@ -103,38 +116,38 @@ def collect(
             return collected()
         # What a worker that died has not cached is computed here.
         with contextlib.suppress(BrokenExecutor):
-            in_processes(_fill_cache, [(one, out, protocol) for protocol in protocols for one in experiments], jobs)
+            orders = [(one, out, protocol) for protocol in protocols for one in collected_here]
+            in_processes(_fill_cache, orders, jobs)
     return collected()
 
 
 def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> Report:
     """Judge a report again, from its results.json, by the published numbers and the rules of today.
 
-    Rankings, and figures of single runs, need the records and are taken over. If another method is now the main one of
-    the source, its AUROC is known, but not its differences to the other methods.
-
     Args:
         experiments: the experiments of the report.
         folder: folder of the report.
         out: folder that contains `runs/`, in which figures are cached.
     """
-    known = results.judged(results.read_results(folder))
-    declared = {one.name: one for one in experiments}
-    entries: dict[str, ExperimentResults] = {}
-    pngs: dict[str, bytes] = {}
-    for name, entry in known.experiments.items():
-        drawn = figures.overview(read_published(name), entry.comparison, entry.seeds, _cache(name, out))
-        overview = tuple(results.Figure(f"figures/{name}/{figure.name}.png", figure.caption) for figure in drawn)
-        main_method = next(iter(declared[name].methods))
-        boards = {protocol: _relative_to(main_method, board) for protocol, board in entry.standings.items()}
-        # The module describes runs of its own revision only.
-        same = declared[name].revision == entry.revision
-        description = describe(declared[name].docstring) if same else entry.description
-        entries[name] = replace(entry, overview=overview, standings=boards, description=description)
-        shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
-        pngs |= {figure.file: (folder / figure.file).read_bytes() for figure in shown}
-        pngs |= {figure.file: png.png for figure, png in zip(overview, drawn, strict=True)}
-    return Report(replace(known, experiments=entries), pngs, {}, out / "runs")
+    known = results.read_results(folder)
+    reported = [one for one in experiments if one.name in known.experiments]
+    report = collect(reported, out, folder, taken_over=known.experiments)
+    lists = {"detectors": known.detectors, "detectors_not_run": known.detectors_not_run}
+    return replace(report, results=replace(report.results, **lists))
+
+
+def recipe(experiment: Experiment, data: Mapping[str, str]) -> str:
+    """Compute a digest of everything that decides the results of an experiment in the reference report.
+
+    Args:
+        experiment: the experiment, with its config, its ablations and its revision.
+        data: name of its data set and the sha256 digest, as in a record; empty if it reads none.
+    """
+    detectors = {name: (one.title, one.revision, _settings(one)) for name, one in DETECTORS.items()}
+    config, revision = experiment.config().to_dict(), experiment.revision
+    ablations = {label: config.to_dict() for label, config in experiment.ablated().items()}
+    versions = environment.describe()["versions"]
+    return files.digest_of([experiment.name, revision, config, ablations, dict(data), detectors, versions])[:12]
 
 
 def _relative_to(method: str, board: Standings | None) -> Standings | None:
@@ -265,9 +278,34 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         overview=noted(shown[PUBLISHED].overview),
         figures=noted(shown[PUBLISHED].figures),
         figure_seed=shown[PUBLISHED].seed,
+        made_from=recipe(experiment, main.data),
     )
     explorable = {protocol: _explorable(experiment, selection) for protocol, selection in selections.items()}
     return _Part(entry, pngs, explorable, published.not_run)
+
+
+def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, out: Path) -> _Part:
+    """Take the results of an experiment over from a report, whose verdicts have been given anew.
+
+    Rankings, and figures of single runs, need the records and stay as they are. If another method is now the main one
+    of the source, its AUROC is known, but not its differences to the other methods.
+    """
+    published = read_published(experiment.name)
+    drawn = figures.overview(published, entry.comparison, entry.seeds, _cache(experiment.name, out))
+    overview = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
+    main_method = next(iter(experiment.methods))
+    same = experiment.revision == entry.revision
+    entry = replace(
+        entry,
+        overview=tuple(results.Figure(path, figure.caption) for path, figure in overview.items()),
+        standings={protocol: _relative_to(main_method, board) for protocol, board in entry.standings.items()},
+        # The module describes runs of its own revision only.
+        description=describe(experiment.docstring) if same else entry.description,
+        outdated=not same,
+    )
+    shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
+    pngs = {figure.file: (folder / figure.file).read_bytes() for figure in shown}
+    return _Part(entry, pngs | {path: figure.png for path, figure in overview.items()}, {}, published.not_run)
 
 
 def _runs(published: Published, selection: Selection) -> results.Runs:

@@ -24,7 +24,8 @@ def page_one(results: Results) -> str:
         cells = [_finding(entry), beaten(entry)]
         if entry.held_out is not None and entry.held_out.stand_in:
             cells = [f"{cell} (stand-in data)" for cell in cells]
-        rows.append([f"`{name}`", conclusions.reproduced(entry), *cells])
+        source = f"`{name}`{' (of an older revision)' if entry.outdated else ''}"
+        rows.append([source, conclusions.reproduced(entry), *cells])
     headings = [
         "source",
         "printed rows",

@@ -143,6 +143,8 @@ class ExperimentResults(ProtocolRuns):
         beside: for each row, other metrics whose spread is shown beside its own.
         variants: the ablations.
         overview: the figure of all published numbers against ours.
+        made_from: digest of everything that decides these results, as computed by `collect.recipe`.
+        outdated: true for results of an older revision of the experiment, which wait to be made anew.
     """
 
     comparison: Comparison
@@ -159,6 +161,8 @@ class ExperimentResults(ProtocolRuns):
     beside: Mapping[str, tuple[str, ...]]
     variants: tuple[Ablation, ...]
     overview: tuple[Figure, ...]
+    made_from: str = ""
+    outdated: bool = False
 
     @property
     def by_protocol(self) -> dict[str, ProtocolRuns]:

@@ -62,7 +62,7 @@ def command(*arguments, **options):
         (["run", "curves_dense_ae", "--protocol", "honest"], "invalid choice: 'honest'"),
         (["run", "curves_dense_ae", "--jobs", "0"], "jobs are a whole number from 1 to 9999. Received: '0'"),
         (["report", "--experiments", "curves"], "invalid choice: 'curves'"),
-        (["report", "--reference", "--protocol", "published"], "--reference takes no restriction"),
+        (["report", "--reference", "--protocol", "published"], "the reference is of both protocols"),
         (["run", "curves_dense_ae", "--epochs", "many"], "invalid int value: 'many'"),
         (["run", "curves_dense_ae", "--learning-rate", "nan"], "learning_rate must be finite"),
         (["run", "curves_dense_ae", "--framework", "jax"], "invalid choice: 'jax'"),

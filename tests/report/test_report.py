@@ -6,16 +6,18 @@ import pytest
 import scipy.stats
 
 from common import figures
+from common.cli import commands
+from common.cli.options import parse
 from common.comparison.published import read_published
 from common.comparison.verdicts import ClaimResult, Comparison, ConditionalResult, GroupResult, MemberResult
 from common.detectors.registry import DETECTORS
 from common.errors import SuiteError
 from common.experiment import PROTOCOLS, load_experiment
 from common.files import ROOT
-from common.report import conclusions, markdown, write
+from common.report import conclusions, held_out, markdown, write
 from common.report import figures as report_figures
 from common.report import markup as wording
-from common.report.collect import _relative_to, collect, describe
+from common.report.collect import _relative_to, collect, describe, recipe
 from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, judged, read_results
 from common.runs import environment, records
 from common.runs.tasks import Task
@@ -28,7 +30,21 @@ REFERENCE = ROOT / "reports" / "reference"
 
 
 @pytest.fixture(scope="module")
-def out(tiny_out, tmp_path_factory):
+def reference(tmp_path_factory):
+    """The committed reference as if it had been made from the recipes of today."""
+    committed, entries = read_results(REFERENCE), {}
+    for name, entry in committed.experiments.items():
+        experiment = load_experiment(EXPERIMENTS[name])
+        entries[name] = replace(
+            entry, revision=experiment.revision, made_from=recipe(experiment, entry.data), outdated=False
+        )
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "results.json").write_bytes(as_json(replace(committed, experiments=entries)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(tiny_out, reference, tmp_path_factory):
     """Tiny runs under the name of the published settings, so that a report takes them up."""
     folder = tmp_path_factory.mktemp("report")
     default = curves_dense_ae.Config()
@@ -44,7 +60,9 @@ def out(tiny_out, tmp_path_factory):
         )
         record = replace(record, config=longer.config.to_dict(), digest=longer.digest)
         records.write_run(longer.folder, record, arrays)
-    assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "REFERENCE", reference)
+        assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
     return folder
 
 
@@ -53,9 +71,10 @@ def page(out):
     return (out / "latest" / "README.md").read_text()
 
 
-def test_the_report_is_a_function_of_its_results(out, page):
+def test_the_report_is_a_function_of_its_results(out, page, reference, monkeypatch):
     results = read_results(out / "latest")
     assert markdown.report(results) == page
+    monkeypatch.setattr(commands, "REFERENCE", reference)
     assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
     assert (out / "latest" / "README.md").read_text() == page
 
@@ -110,7 +129,7 @@ def test_an_ablation_that_the_module_no_longer_has_is_not_taken_from_the_referen
     assert [variant.label for variant in known.experiments["curves_dense_ae"].variants] == ["no weight decay"]
 
 
-def test_the_report_command_takes_them_from_the_committed_reference(page):
+def test_the_report_command_takes_them_from_the_reference(page):
     assert "results from here and the reference" in page
     assert "trained in PyTorch, the source's framework" in page
 
@@ -223,10 +242,15 @@ def test_the_reference_report_is_that_of_its_results():
     assert (REFERENCE / "README.md").read_text() == markdown.report(read_results(REFERENCE))
 
 
-def test_the_reference_was_made_by_this_code_over_twenty_seeds():
-    for name, entry in read_results(REFERENCE).experiments.items():
+def test_the_reference_was_made_by_this_code_over_twenty_seeds_or_says_that_it_was_not():
+    committed = read_results(REFERENCE)
+    for name, entry in committed.experiments.items():
         experiment = load_experiment(EXPERIMENTS[name])
-        assert entry.revision == experiment.revision
+        assert entry.outdated == (entry.revision != experiment.revision)
+        if entry.outdated:
+            assert f"`{name}` (of an older revision)" in held_out.page_one(committed)
+            assert "**Of an older revision.**" in markdown.experiment(name, entry)
+            continue
         assert entry.config == experiment.config().to_dict()
         for runs in entry.by_protocol.values():
             assert len(runs.seeds) == 20 and not runs.failed and not runs.stand_in
@@ -300,6 +324,43 @@ def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
     assert markdown._effect_sentence(entry, group, []) == ""
     table = markdown._ablation_table(entry, group, ablated)
     assert "verdict" not in table and table.count("| +0.500 (") == 1
+
+
+def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
+    name = "curves_dense_ae"
+    experiment = load_experiment(EXPERIMENTS[name])
+    report = collect([experiment], tmp_path, REFERENCE, taken_over=[name])
+    committed = judged(read_results(REFERENCE)).experiments[name]
+    assert report.results.experiments[name] == committed
+    of_runs = [figure.file for runs in committed.by_protocol.values() for figure in runs.figures]
+    assert of_runs and all(report.figures[file] == (REFERENCE / file).read_bytes() for file in of_runs)
+    assert report.figures.keys() == {*of_runs, *(figure.file for figure in committed.overview)}
+
+
+def taken_over(*arguments):
+    options = parse(["report", "--reference", *arguments], commands.COMMANDS, EXPERIMENTS)
+    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options)
+
+
+def test_the_reference_is_made_anew_where_something_has_changed(reference, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "REFERENCE", reference)
+    data = {name: entry.data for name, entry in read_results(reference).experiments.items()}
+    monkeypatch.setattr(Task, "data", property(lambda task: data[task.name]))
+    assert taken_over() == [*EXPERIMENTS]
+    assert "curves_dense_ae: unchanged, taken over from the reference (made with commit " in capsys.readouterr().out
+    assert taken_over("--fresh") == []
+    changed = replace(DETECTORS["knn"], revision=DETECTORS["knn"].revision + 1)
+    with monkeypatch.context() as patch:
+        patch.setitem(DETECTORS, "knn", changed)
+        assert taken_over() == []
+    ablations = {**curves_dense_ae.EXPERIMENT.ablations, "another": {"epochs": 7}}
+    monkeypatch.setattr(curves_dense_ae, "EXPERIMENT", replace(curves_dense_ae.EXPERIMENT, ablations=ablations))
+    others = [name for name in EXPERIMENTS if name != "curves_dense_ae"]
+    assert taken_over() == others
+    # One part at a time: those that are not named stay, changed or not.
+    capsys.readouterr()
+    assert taken_over("--experiments", "mnist_conv_ae") == [*EXPERIMENTS]
+    assert "curves_dense_ae: not made anew, taken over" in capsys.readouterr().out
 
 
 def test_the_committed_reference_is_judged_by_the_rules_of_today():
