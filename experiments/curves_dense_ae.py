@@ -16,18 +16,16 @@ Method: 2000 normal curves have one peak of height 1; 200 anomalous curves have 
 Deviations:
     1. Keras 3 on TensorFlow instead of PyTorch, with the training step compiled by XLA. PyTorch's initialisation is
        written out: weights and biases uniform in +-1/sqrt(fan_in).
-    2. PyTorch's `weight_decay` is written out as well: the decay is added to the gradients of weights and biases that
-       Adam receives. Keras' own `weight_decay` is the decoupled kind, a different method. Epsilon has PyTorch's value,
-       but Keras adds it before the second moment is corrected for bias and PyTorch after it, so our steps are smaller
-       where gradients vanish.
+    2. PyTorch's Adam is written out as well: epsilon is added after the second moment is corrected for its bias, and
+       the weight decay is added to the gradients of weights and biases. Keras' own `weight_decay` is the decoupled
+       kind, a different method.
     3. Training runs on a CPU; the source used a GPU.
     4. Weights, batch order and forests derive from the seed of the run. The source seeded only the data, with a fixed
        seed. We use the same seed for the data, so every run sees the same curves.
     5. A current scikit-learn instead of 0.22.
     6. The source shows a box plot of the test errors after every epoch; we keep the errors of all epochs and show three
        box plots.
-    7. Figures: examples are the first validation curves of each class, not the curves with index 42; box plots have a
-       logarithmic axis; the bars of histograms lie between the edges of their bins.
+    7. Figures: box plots have a logarithmic axis; the bars of histograms lie between the edges of their bins.
     8. Added: AUROC and average precision of the plain reconstruction error, which the source does not evaluate.
 
 Protocols:
@@ -36,7 +34,8 @@ Protocols:
     2. Both: all three random forests are trained with labels, those on residuals with the labels of the test curves.
        OneClassSVM and IsolationForest are trained without labels, on training curves that include anomalies.
     3. Published: no threshold is set on the reconstruction error. Held out: a fifth of the normal training curves is
-       kept back from all methods, and the threshold is the 95th percentile of their errors.
+       kept back from all methods, and the threshold is set by their errors, so that a further normal curve lies above
+       it with a probability of at most 5 %.
 """
 
 import sys
@@ -50,11 +49,21 @@ from common import figures
 from common.config import BaseConfig, option
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
-from common.metrics.scores import Metric, by_epoch, classification_metrics, ranking_metrics, reconstruction_error
+from common.metrics.scores import (
+    Metric,
+    by_epoch,
+    classification_metrics,
+    ranking_metrics,
+    reconstruction_error,
+    report_averages,
+)
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
+
+# Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
+EXAMPLE = 42
 
 
 @dataclass(frozen=True)
@@ -95,13 +104,15 @@ class CurveSplits(Splits):
     """Curves, shape `(curves, points)`; the methods are scored on the source's validation curves, here `x_test`.
 
     `x_labelled` are all training curves, normal and anomalous, and `y_labelled` their labels; `x_source_test` and
-    `y_source_test` are the source's test curves, from which the forests on residuals learn.
+    `y_source_test` are the source's test curves, from which the forests on residuals learn. `examples` are the three
+    curves that the source shows of its data: one with its peak at 0.3, a normal and an anomalous one.
     """
 
     x_labelled: np.ndarray
     y_labelled: np.ndarray
     x_source_test: np.ndarray
     y_source_test: np.ndarray
+    examples: np.ndarray
 
 
 # The data: bell curves. The order of the draws is part of the protocol, since all draws share one random state.
@@ -167,6 +178,8 @@ def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
 
     random_state = seed if protocol == HELD_OUT else config.data_seed
     x, y, x_validation, y_validation = draw_curves(config, random_state)
+    first = bell_curves(np.array([0.3]), np.array([0.05]), 1.0, config.points)[0]
+    shown = [x[y == label][min(EXAMPLE, np.sum(y == label) - 1)] for label in (0, 1)]
     x_labelled, x_source_test, y_labelled, y_source_test = train_test_split(
         x, y, test_size=config.test_fraction, shuffle=True, random_state=random_state
     )
@@ -182,6 +195,7 @@ def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
         y_labelled=y_labelled[kept],
         x_source_test=x_source_test,
         y_source_test=y_source_test,
+        examples=np.stack([first, *shown]),
     )
 
 
@@ -252,12 +266,12 @@ def train(
 def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
     x, y = splits.x_test, splits.y_test
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {"curve.maximum": float(splits.examples[0].max())}
     forest_scores: dict[str, np.ndarray] = {}
     if config.baselines:
         predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
         for method, flagged in predictions.items():
-            metrics |= classification_metrics(method, y, flagged)
+            metrics |= report(method, y, flagged)
 
     reconstruct_curves, losses, test_errors = train(autoencoder, splits, config, seed)
     metrics |= by_epoch("loss", losses)
@@ -269,13 +283,13 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
 
     by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_source_test)
     residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
-    metrics |= classification_metrics("forest_residual", y, residual_flagged)
+    metrics |= report("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
     by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_source_test)
     histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
     forest_scores["forest_histogram_scores"] = histogram_scores
-    metrics |= classification_metrics("forest_histogram", y, histogram_flagged)
+    metrics |= report("forest_histogram", y, histogram_flagged)
 
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
@@ -292,6 +306,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         decision["threshold"] = np.array(threshold.value)
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
+        "examples": splits.examples.astype(np.float32),
         "labels": y,
         "scores": scores,
         "curves": x.astype(np.float32),
@@ -309,6 +324,11 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "histogram_limit": np.array(config.histogram_limit),
     }
     return Result(metrics, arrays, decided)
+
+
+def report(method: str, labels: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
+    """Compute every number of the classification report that the source prints for a method."""
+    return classification_metrics(method, labels, flagged) | report_averages(method, labels, flagged)
 
 
 def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -365,12 +385,13 @@ def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:
 
 
 def draw_examples(arrays: Arrays) -> figures.CaptionedFigure:
-    """Draw one normal and one anomalous curve."""
-    figure, axes = figures.canvas(columns=2, height=2.6, sharey=True)
-    for axis, label, title in zip(axes, (0, 1), ("normal", "anomaly"), strict=True):
-        _plot_curve(axis, arrays["curves"][arrays["labels"] == label][0], title=title)
+    """Draw the curves that the source shows of its data."""
+    figure, axes = figures.canvas(columns=3, height=2.4, sharey=True)
+    titles = ("peak at 0.3, width 0.05", f"normal, number {EXAMPLE}", f"anomaly, number {EXAMPLE}")
+    for axis, curve, title in zip(axes, arrays["examples"], titles, strict=True):
+        _plot_curve(axis, curve, title=title)
     axes[0].set_ylabel("value")
-    caption = "A normal curve, and an anomalous curve with its small second peak."
+    caption = "The curves that the source shows: one of given shape, a normal one, and an anomaly with its second peak."
     return figures.CaptionedFigure("curves", caption, figure)
 
 

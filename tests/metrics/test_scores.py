@@ -12,6 +12,7 @@ from common.metrics.scores import (
     detection_metrics,
     ranking_metrics,
     reconstruction_error,
+    report_averages,
 )
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
@@ -26,6 +27,26 @@ scored = st.one_of(
 
 def ratio(numerator, denominator):
     return numerator / denominator if denominator else None
+
+
+@given(binary)
+def test_averages_and_supports_are_those_of_scikit_learns_report(pairs):
+    from sklearn.metrics import classification_report
+
+    labels, predictions = map(np.array, zip(*pairs, strict=True))
+    metrics = report_averages("m", labels, predictions)
+    options = {"labels": [0, 1], "target_names": ["normal", "anomaly"], "output_dict": True, "zero_division": np.nan}
+    report = classification_report(labels, predictions, **options)
+    assert metrics["m.support"] == len(labels)
+    for name in ("normal", "anomaly"):
+        assert metrics[f"m.{name}.support"] == report[name]["support"]
+    for average in ("macro", "weighted"):
+        for number, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+            value = metrics[f"m.{average}.{number}"]
+            if any(np.isnan(report[name][key]) for name in ("normal", "anomaly")):
+                assert isinstance(value, Undefined)
+            else:
+                assert value == pytest.approx(report[f"{average} avg"][key])
 
 
 @given(binary)
