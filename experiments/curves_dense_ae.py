@@ -41,7 +41,7 @@ Protocols:
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,10 +57,12 @@ from common.metrics.scores import (
     reconstruction_error,
     report_averages,
 )
+from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
+from common.training.watch import Watch
 
 # Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
 EXAMPLE = 42
@@ -225,16 +227,23 @@ def layer_units(config: Config) -> list[int]:
     return [*config.units, *reversed(config.units[:-1]), config.points]
 
 
-def train(
-    autoencoder: Any, splits: CurveSplits, config: Config, seed: int
-) -> tuple[Callable[[np.ndarray], np.ndarray], list[float], np.ndarray]:
+class Training(NamedTuple):
+    """What a training leaves.
+
+    `reconstruct` reconstructs curves with the trained autoencoder; `losses` holds the loss of every epoch as the source
+    prints it, `test_errors` the errors of the source's test curves after every epoch, shape `(epochs, curves)`.
+    """
+
+    reconstruct: Callable[[np.ndarray], np.ndarray]
+    losses: list[float]
+    test_errors: np.ndarray
+    watch: Watch
+
+
+def train(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Training:
     """Train on the normal training curves only, and score the source's test curves after every epoch.
 
     With `framework="pytorch"`, the source's framework, the Keras model is replaced by one in PyTorch.
-
-    Returns:
-        A function that reconstructs curves with the trained autoencoder; the loss of every epoch as the source prints
-        it; and the errors of the test curves after every epoch, shape `(epochs, curves)`.
     """
     model, reconstruct_by = autoencoder, reconstruct
     if config.framework == "pytorch":
@@ -247,8 +256,11 @@ def train(
     def reconstruct_curves(curves: np.ndarray) -> np.ndarray:
         return reconstruct_by(model, curves.astype(np.float32))
 
+    watch = Watch(splits.x_test, splits.y_test, reconstruct_curves)
+
     def score_test_curves() -> None:
         test_errors.append(reconstruction_error(x_source_test, reconstruct_curves(x_source_test)))
+        watch()
 
     steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size}
     if config.framework == "pytorch":
@@ -257,7 +269,7 @@ def train(
     else:
         history = fit(model, normal, **steps, seed=seed, on_epoch_end=score_test_curves)
         losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]
-    return reconstruct_curves, losses, np.stack(test_errors)
+    return Training(reconstruct_curves, losses, np.stack(test_errors), watch)
 
 
 # The run.
@@ -273,7 +285,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         for method, flagged in predictions.items():
             metrics |= report(method, y, flagged)
 
-    reconstruct_curves, losses, test_errors = train(autoencoder, splits, config, seed)
+    reconstruct_curves, losses, test_errors, watch = train(autoencoder, splits, config, seed)
     metrics |= by_epoch("loss", losses)
 
     test_residuals = splits.x_source_test - reconstruct_curves(splits.x_source_test)
@@ -293,7 +305,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
 
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
-    decision: dict[str, np.ndarray] = {}
+    limit: float | None = None
     decided: list[Decision] = []
     for name, votes in forest_scores.items():
         decided += decisions(name, y, votes, {name.removesuffix("_scores"): fixed(0.5)})
@@ -303,7 +315,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal curves kept back")
         metrics |= threshold_metrics("percentile", threshold, y, scores)
         decided += decisions("scores", y, scores, {"percentile": threshold})
-        decision["threshold"] = np.array(threshold.value)
+        limit = threshold.value
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
         "examples": splits.examples.astype(np.float32),
@@ -312,7 +324,6 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "curves": x.astype(np.float32),
         "reconstructions": reconstructions,
         **forest_scores,
-        **decision,
         "forest_residual_flagged": residual_flagged,
         "forest_histogram_flagged": histogram_flagged,
         "losses": np.array(losses),
@@ -323,6 +334,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "test_histograms": test_histograms,
         "histogram_limit": np.array(config.histogram_limit),
     }
+    arrays |= shown_arrays(y, scores, limit, x, reconstruct_curves) | watch.arrays()
     return Result(metrics, arrays, decided)
 
 

@@ -47,9 +47,11 @@ from common.data.images import Images
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
 from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
+from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
+from common.training.watch import Watch
 
 LATENT_DIMENSIONS = 2
 # Index, among the training images of its class, of the sandal and of the sneaker that the source shows.
@@ -220,7 +222,11 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     y = splits.y_test
     metrics = count_metrics(splits)
     x_train = splits.x_train.astype(np.float32)
-    history = fit(autoencoder, x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    x = splits.x_test.astype(np.float32)
+    watch = Watch(x, y, lambda images: reconstruct(autoencoder, images))
+    history = fit(
+        autoencoder, x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
+    )
     metrics |= by_epoch("loss", history["loss"])
 
     train_codes, test_codes = encode(encoder, splits.x_train), encode(encoder, splits.x_test)
@@ -237,10 +243,12 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
         "losses": np.array(history["loss"]),
         "examples": splits.examples,
     }
-    decided = decisions("scores_latent", y, scores, {"ocsvm_latent": fixed(0.0)})
+    limit = 0.0
+    decided = decisions("scores_latent", y, scores, {"ocsvm_latent": fixed(limit)})
     if splits.held_back is not None:
         held_back_scores, _ = score(svm, encode(encoder, splits.held_back))
         percentile = threshold_of(held_back_scores)
+        limit = percentile.value
         metrics |= threshold_metrics("ocsvm_latent.percentile", percentile, y, scores)
         decided += decisions("scores_latent", y, scores, {"ocsvm_latent.percentile": percentile})
         held_back_errors, errors = errors_of(autoencoder, splits.held_back), errors_of(autoencoder, splits.x_test)
@@ -250,6 +258,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
         metrics |= threshold_metrics("autoencoder.percentile", percentile, y, errors)
         decided += decisions("scores", y, errors, {"autoencoder.percentile": percentile})
         arrays["scores"] = errors
+    arrays |= shown_arrays(y, scores, limit, x, lambda images: reconstruct(autoencoder, images)) | watch.arrays()
     return Result(metrics, arrays, decided)
 
 

@@ -48,9 +48,11 @@ from common.data.images import Images
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
 from common.metrics.scores import Metric, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
+from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
+from common.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,10 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     normal, anomalous = (np.flatnonzero(splits.y_test_all == label) for label in (0, 1))
     samples, sample_labels = draw_samples(splits.x_train, splits.x_test_all[anomalous])
 
-    history = fit(autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    watch = Watch(splits.x_test, splits.y_test, lambda images: reconstruct(autoencoder, images))
+    history = fit(
+        autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
+    )
     metrics: dict[str, Metric] = {
         "data.train_normal": len(splits.x_train),
         "data.test_normal": len(normal),
@@ -237,6 +242,8 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         "labels": labels,
         "errors": errors,
         "threshold": np.array(threshold.value),
+        **shown_arrays(labels, errors, threshold.value, splits.x_test, lambda images: reconstruct(autoencoder, images)),
+        **watch.arrays(),
     }
     return Result(metrics, arrays, decisions("errors", labels, errors, {rule: threshold}))
 

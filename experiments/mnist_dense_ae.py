@@ -51,10 +51,12 @@ from common.data.images import Images
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
 from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error
+from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, percentile_of_normals, threshold_metrics
 from common.training import torch_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
+from common.training.watch import Watch
 
 # The source's two figures with scores: the test images of MNIST that each shows, from left to right.
 SHOWN = {
@@ -186,7 +188,10 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         "data.test_normal": int(np.sum(labels == 0)),
         "data.test_anomaly": int(np.sum(labels == 1)),
     }
-    history = fit(autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    watch = Watch(x, labels, lambda images: reconstruct(autoencoder, images))
+    history = fit(
+        autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
+    )
     losses, last_batch_losses = history["mean_of_batch_means"], history["last_batch_loss"]
     metrics |= by_epoch("last_batch_loss", last_batch_losses) | by_epoch("loss", losses)
 
@@ -218,6 +223,8 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         thresholds["percentile"] = threshold
         metrics |= threshold_metrics("percentile", threshold, labels, scores)
         arrays["threshold"] = np.array(threshold.value)
+    limit = thresholds["percentile"].value if thresholds else None
+    arrays |= shown_arrays(labels, scores, limit, x, lambda images: reconstruct(autoencoder, images)) | watch.arrays()
     return Result(metrics, arrays, decisions("scores", labels, scores, thresholds))
 
 

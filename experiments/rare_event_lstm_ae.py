@@ -70,8 +70,10 @@ from common.data import windows
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED, Arrays, Experiment, Result, Splits
 from common.metrics import drift, thresholds
 from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics
+from common.metrics.shown import choose_shown
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
+from common.training.watch import Watch
 
 if TYPE_CHECKING:
     import pandas
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
 NOT_FEATURES = ["time", "y", "x28", "x61"]
 # Index of the first row of the first window in the source's loop.
 FIRST_ROW = 2
+# Number of sensors of a window that are stored for the page, those with the largest errors.
+SHOWN_SENSORS = 10
 # Time from one row to the next where no row is missing.
 STEP = np.timedelta64(2, "m")
 
@@ -322,6 +326,7 @@ def break_even_metrics(
 
 def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
+    watch = Watch(splits.x_test, splits.y_test, lambda x: reconstruct(autoencoder, x.astype(np.float32)))
     history = fit(
         autoencoder,
         splits.x_train.astype(np.float32),
@@ -330,6 +335,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         batch_size=config.batch_size,
         patience=config.patience,
         seed=seed,
+        on_epoch_end=watch,
     )
     validation_errors = last_step_errors(autoencoder, splits.x_validation)
     validation_scores = validation_errors.mean(axis=1)
@@ -350,6 +356,8 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         "threshold": np.array(np.nan if point is None else point.value),
         "labels": splits.y_test,
         "scores": test_scores,
+        **shown_sensors(autoencoder, splits, test_errors, None if point is None else point.value),
+        **watch.arrays(),
     }
     rules = {"break_even": point}
     if splits.held_out:
@@ -395,6 +403,35 @@ def last_step_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
     """Compute the squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score."""
     reconstructions = reconstruct(autoencoder, x.astype(np.float32))
     return np.asarray(np.square(last_step(x) - last_step(reconstructions)))
+
+
+def shown_sensors(
+    autoencoder: Any, splits: WindowSplits, errors: np.ndarray, threshold: float | None
+) -> dict[str, np.ndarray]:
+    """Choose test windows as `choose_shown` does, and store what makes most of their scores.
+
+    Args:
+        autoencoder: the trained autoencoder.
+        splits: the windows.
+        errors: squared errors of the last rows of the test windows, shape `(windows, features)`.
+        threshold: scores strictly above it are flagged; `None` if no threshold was found.
+
+    Returns:
+        `page_samples`, the indices of the chosen windows; `page_sensors`, the numbers of the `SHOWN_SENSORS` sensors
+        with the largest errors of each, largest first, shape `(chosen windows, sensors)`; and of the same shape their
+        values in the last row, `page_inputs`, and the reconstructed ones, `page_reconstructions`, in standard
+        deviations of the training windows.
+    """
+    chosen = choose_shown(splits.y_test, errors.mean(axis=1), threshold)
+    largest = np.argsort(-errors[chosen], axis=1, kind="stable")[:, :SHOWN_SENSORS]
+    windows_shown = splits.x_test[chosen]
+    reconstructions = reconstruct(autoencoder, windows_shown.astype(np.float32))
+    return {
+        "page_samples": chosen,
+        "page_sensors": splits.table.sensors[largest],
+        "page_inputs": np.take_along_axis(last_step(windows_shown), largest, axis=1).astype(np.float32),
+        "page_reconstructions": np.take_along_axis(last_step(reconstructions), largest, axis=1),
+    }
 
 
 def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:

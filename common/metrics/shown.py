@@ -1,0 +1,79 @@
+"""Choose scored samples that the page of a report shows one by one, and store them with one byte per number."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MOST_SHOWN = 150
+
+
+def choose_shown(labels: ArrayLike, scores: ArrayLike, threshold: float | None) -> NDArray[np.int_]:
+    """Choose at most `MOST_SHOWN` samples: those that a threshold decides wrongly, then a spread of the others.
+
+    Samples are spread evenly over the ranks of their scores, the lowest and the highest included.
+
+    Args:
+        labels: shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape.
+        threshold: scores strictly above it are flagged; `None` if no threshold was set.
+
+    Returns:
+        Ascending indices of the chosen samples.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    ranked = np.argsort(scores, kind="stable")
+    wrong = np.zeros(len(scores), dtype=bool) if threshold is None else (scores > threshold) != (labels == 1)
+    first = _spread(ranked[wrong[ranked]], MOST_SHOWN)
+    others = _spread(ranked[~wrong[ranked]], MOST_SHOWN - len(first))
+    return np.sort(np.concatenate([first, others]))
+
+
+def _spread(ranked: NDArray[np.int_], most: int) -> NDArray[np.int_]:
+    """Pick at most this many elements at even distances, the first and the last included."""
+    if len(ranked) <= most:
+        return ranked
+    return ranked[np.round(np.linspace(0, len(ranked) - 1, most)).astype(int)]
+
+
+def shown_arrays(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    threshold: float | None,
+    inputs: NDArray[np.floating],
+    reconstruct: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+) -> dict[str, NDArray[Any]]:
+    """Choose samples as `choose_shown` does, and store their inputs and reconstructions.
+
+    Args:
+        labels: shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape.
+        threshold: scores strictly above it are flagged; `None` if no threshold was set.
+        inputs: the scored samples, shape `(samples, ...)`.
+        reconstruct: computes the reconstructions of samples, in the same shape.
+
+    Returns:
+        `page_samples`, the indices of the chosen samples; `page_inputs` and `page_reconstructions`, bytes of shape
+        `(chosen samples, ...)`; `page_range`, the numbers that the bytes 0 and 255 stand for.
+    """
+    chosen = choose_shown(labels, scores, threshold)
+    both = [inputs[chosen], reconstruct(inputs[chosen])]
+    stored, limits = as_bytes(both)
+    return dict(zip(("page_inputs", "page_reconstructions"), stored, strict=True)) | {
+        "page_samples": chosen,
+        "page_range": limits,
+    }
+
+
+def as_bytes(
+    arrays: Sequence[NDArray[np.floating]],
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Round numbers to 256 levels between the smallest and the largest number of all arrays.
+
+    Returns:
+        The arrays as bytes, and the numbers that the bytes 0 and 255 stand for, shape `(2,)`.
+    """
+    low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
+    step = (high - low) / 255 or 1.0
+    return [np.rint((array - low) / step).astype(np.uint8) for array in arrays], np.array([low, high], np.float32)

@@ -1,0 +1,49 @@
+"""Watch an autoencoder learn: reconstructions of a few samples after some epochs of its training."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Number of watched samples of each class.
+WATCHED = 4
+
+
+class Watch:
+    """Function to call after every epoch, which keeps reconstructions after epochs 1, 2, 5, 10, 20, 50 and so on.
+
+    Args:
+        samples: scored samples, shape `(samples, ...)`. The first `WATCHED` of each class are watched.
+        labels: their labels, shape `(samples,)`, 1 for an anomaly.
+        reconstruct: computes the reconstructions of samples by the model in training.
+    """
+
+    def __init__(
+        self,
+        samples: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        reconstruct: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+    ) -> None:
+        watched = np.concatenate([np.flatnonzero(labels == label)[:WATCHED] for label in (0, 1)])
+        self._samples, self._watched, self._reconstruct = samples[watched], watched, reconstruct
+        self._epoch, self._kept = 0, dict[int, NDArray[Any]]()
+
+    def __call__(self) -> None:
+        """Count an epoch, and keep its reconstructions if it is one of those to keep."""
+        self._epoch += 1
+        if str(self._epoch).rstrip("0") in ("1", "2", "5"):
+            self._kept[self._epoch] = np.asarray(self._reconstruct(self._samples)).astype(np.float16)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Give what was kept as arrays.
+
+        Returns:
+            `watched_samples`, the indices of the samples; `watched_epochs`, the epochs; `watched_reconstructions`,
+            shape `(epochs, samples, ...)`.
+        """
+        return {
+            "watched_samples": self._watched,
+            "watched_epochs": np.array([*self._kept]),
+            "watched_reconstructions": np.stack([*self._kept.values()]),
+        }
