@@ -34,7 +34,7 @@ def _spread(ranked: NDArray[np.int_], most: int) -> NDArray[np.int_]:
     """Pick at most this many elements at even distances, the first and the last included."""
     if len(ranked) <= most:
         return ranked
-    return ranked[np.round(np.linspace(0, len(ranked) - 1, most)).astype(int)]
+    return np.asarray(ranked[np.round(np.linspace(0, len(ranked) - 1, most)).astype(int)])
 
 
 def shown_arrays(

@@ -132,8 +132,8 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
     known = results.read_results(folder)
     reported = [one for one in experiments if one.name in known.experiments]
     report = collect(reported, out, folder, taken_over=known.experiments)
-    lists = {"detectors": known.detectors, "detectors_not_run": known.detectors_not_run}
-    return replace(report, results=replace(report.results, **lists))
+    kept = replace(report.results, detectors=known.detectors, detectors_not_run=known.detectors_not_run)
+    return replace(report, results=kept)
 
 
 def recipe(experiment: Experiment, data: Mapping[str, str]) -> str:
