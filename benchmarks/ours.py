@@ -1,4 +1,4 @@
-"""Our way: the experiments as they are, each run on one thread."""
+"""Our way: the experiments as they are."""
 
 import functools
 import tempfile
@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks.problems import Problem, load_problem, load_problems, load_splits
 from benchmarks.rows import PUBLISHED_EPOCHS
-from common.cli.options import cores
 from common.experiment import load_experiment
 from common.metrics.scores import reconstruction_error
 from common.runs import executors, runner
+from common.runs.environment import cores
 from common.runs.records import OK, Record
 from common.runs.tasks import Task
 from common.training.fit import fit, reconstruct
-from common.training.keras import seeded, start_keras
+from common.training.keras import give_threads, seeded, start_keras
 from common.training.reuse import LastModel
 from experiments import EXPERIMENTS
 
@@ -29,12 +29,16 @@ Work = Callable[[Mark], object]
 
 
 def prepare(row: str, epochs: Mapping[str, int], threads: int | None) -> Work:
-    """Return the function to be timed for a row; `threads` is ignored, since `common.training.keras` sets it."""
+    """Return the function to be timed for a row; `threads` limits its threads (default: one for each core).
+
+    Several seeds are trained on one thread, since runs side by side share the cores.
+    """
     if row == "end_to_end":
         return lambda mark: run_all()
     if row == "windows":
         scaled_windows()  # The first load parses the table and writes the cached copy that the second load reads.
         return lambda mark: scaled_windows()
+    give_threads(threads or (1 if ":" in row else cores()))
     start_keras()
     if row == "scoring":
         model, images = load_problem(SCORED).build(), images_to_score()
@@ -67,6 +71,7 @@ def train(problem: Problem, epochs: int, on_epoch_end: Callable[[], None], last:
             epochs=epochs,
             batch_size=problem.config.batch_size,
             seed=problem.seed,
+            parts=problem.experiment.parts,
             validation=problem.validation,
             on_epoch_end=on_epoch_end,
         )

@@ -8,13 +8,15 @@ from experiments import EXPERIMENTS
 NOTEBOOK = "notebook"
 OURS = "ours"
 PYTORCH = "pytorch"
-# The same ways limited to one thread, as ours is.
+# The same ways limited to one thread, as our runs are that share the machine with others.
+OURS_ONE_THREAD = "ours, one thread"
 NOTEBOOK_ONE_THREAD = "notebook, one thread"
 PYTORCH_ONE_THREAD = "pytorch, one thread"
 # Our way with a process for each seed.
 OURS_APART = "ours, a process each"
 
-TRAINING_WAYS = (NOTEBOOK, OURS, PYTORCH, NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+ONE_THREAD = (OURS_ONE_THREAD, NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+TRAINING_WAYS = (NOTEBOOK, OURS, PYTORCH, *ONE_THREAD)
 SEEDS_WAYS = (OURS, OURS_APART, PYTORCH, PYTORCH_ONE_THREAD)
 SEEDS = 10
 TITLES = {NOTEBOOK: "the notebook's own way", OURS: "ours", PYTORCH: "eager PyTorch"}
@@ -62,7 +64,7 @@ class Row:
     experiments: tuple[str, ...] = ()
     whole_process: bool = False
     rounds: int | None = None
-    once: tuple[str, ...] = (NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)
+    once: tuple[str, ...] = ONE_THREAD
 
     @property
     def is_training(self) -> bool:

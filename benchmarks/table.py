@@ -12,6 +12,7 @@ from benchmarks.rows import (
     NOTEBOOK_ONE_THREAD,
     OURS,
     OURS_APART,
+    OURS_ONE_THREAD,
     PYTORCH,
     PYTORCH_ONE_THREAD,
     TITLES,
@@ -139,7 +140,7 @@ def one_thread_table(results: Sequence[tuple[Row, Measured]]) -> str:
     rows = []
     for row, measured in results:
         seconds = {way: values[:1] for way, values in _seconds_of(measured).items()}
-        cells = [_ratio(seconds, way) for way in (NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)]
+        cells = [_ratio(seconds, way, OURS_ONE_THREAD) for way in (NOTEBOOK_ONE_THREAD, PYTORCH_ONE_THREAD)]
         if any(cells):
             rows.append([row.title, *cells])
     return _markdown(("", "times faster than the notebook", "times faster than PyTorch"), rows) if rows else NONE
@@ -183,15 +184,16 @@ def _possible(apart: Measurement) -> float:
 def peak_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
     """Render the operations of an epoch, the peak rates, and the part of the peak that every way reaches."""
     ways = {
-        OURS: "ours",
+        OURS_ONE_THREAD: "ours on one thread",
         PYTORCH_ONE_THREAD: "PyTorch on one thread",
         NOTEBOOK_ONE_THREAD: "the notebook on one thread",
+        OURS: "ours on all threads",
         PYTORCH: "PyTorch on all threads",
         NOTEBOOK: "the notebook on all threads",
     }
     rows = []
     for row, measured, limit in limits:
-        peaks = dict.fromkeys(ways, limit.peak_one_thread) | dict.fromkeys((PYTORCH, NOTEBOOK), limit.peak)
+        peaks = dict.fromkeys(ways, limit.peak_one_thread) | dict.fromkeys((OURS, PYTORCH, NOTEBOOK), limit.peak)
         parts = [
             f"{limit.operations / _fastest_epoch(measured[way]) / peak:.0%}" if measured.get(way) else NONE
             for way, peak in peaks.items()
@@ -203,7 +205,7 @@ def peak_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
 
 
 def spent_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
-    """Render what our epoch takes its time for, as measured by leaving parts out."""
+    """Render what our epoch on one thread takes its time for, as measured by leaving parts out."""
     header = (
         "of an epoch of ours",
         "products at the peak rate",
@@ -214,7 +216,7 @@ def spent_table(limits: Sequence[tuple[Row, Measured, Limit]]) -> str:
     )
     rows = []
     for row, measured, limit in limits:
-        epoch, at_peak = _fastest_epoch(measured[OURS]), limit.operations / limit.peak_one_thread
+        epoch, at_peak = _fastest_epoch(measured[OURS_ONE_THREAD]), limit.operations / limit.peak_one_thread
         spent = {
             "products of small matrices": limit.products - at_peak,
             "memory: Adam reads and writes two more numbers for each weight": epoch - limit.descent,
@@ -281,10 +283,10 @@ def _seconds_of(measured: Measured, which: str = "seconds") -> dict[str, list[fl
     return {way: [getattr(value.published(), which) for value in values] for way, values in measured.items() if values}
 
 
-def _ratio(seconds: Mapping[str, Sequence[float]], way: str) -> str:
-    if not seconds.get(way) or not seconds.get(OURS):
+def _ratio(seconds: Mapping[str, Sequence[float]], way: str, ours: str = OURS) -> str:
+    if not seconds.get(way) or not seconds.get(ours):
         return NONE
-    ratio = paired_ratios(seconds[way], seconds[OURS])
+    ratio = paired_ratios(seconds[way], seconds[ours])
     text = f"**{_factor(ratio.median)}**"
     return f"{text} ({_factor(ratio.lowest)} to {_factor(ratio.highest)})" if len(seconds[way]) > 1 else text
 

@@ -96,6 +96,7 @@ class Experiment:
         split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
             Default: none.
         own_test_set: protocols in which no two seeds share test samples. Default: none.
+        parts: number of parts that a batch is cut into so that several threads can train on it; see `fit`. Default: 1.
     """
 
     module: str
@@ -112,6 +113,7 @@ class Experiment:
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split_by_seed: tuple[str, ...] = ()
     own_test_set: tuple[str, ...] = ()
+    parts: int = 1
 
     @property
     def name(self) -> str:

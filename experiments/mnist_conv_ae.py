@@ -191,7 +191,13 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
 
     watch = Watch(splits.x_test, splits.y_test, lambda images: reconstruct(autoencoder, images))
     history = fit(
-        autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
+        autoencoder,
+        splits.x_train,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=seed,
+        parts=EXPERIMENT.parts,
+        on_epoch_end=watch,
     )
     metrics: dict[str, Metric] = {
         "data.train_normal": len(splits.x_train),
@@ -374,6 +380,8 @@ EXPERIMENT = Experiment(
     build=build_autoencoder,
     run=run,
     revision=3,
+    # Convolutions are worth a thread for each half of a batch.
+    parts=2,
     methods={"convolutional autoencoder": "errors"},
     figures=(draw_sample_images, draw_models, draw_latent, draw_first, draw_errors),
     held_out_figures=(draw_errors,),

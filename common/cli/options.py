@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from common.data.datasets import MODES
 from common.errors import ConfigError
 from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.files import REPORTS, folder_named
+from common.runs.environment import cores
 
 DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
@@ -184,12 +184,6 @@ def _add_switch(command: argparse.ArgumentParser, flag: str, description: str) -
 
 def _add_folder(command: argparse.ArgumentParser, flag: str, description: str, default: Path | None = None) -> None:
     command.add_argument(flag, type=_folder, default=default, metavar="DIR", help=description)
-
-
-def cores() -> int:
-    """Count the processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _folder(text: str) -> Path:

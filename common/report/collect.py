@@ -336,10 +336,11 @@ def _runs(published: Published, selection: Selection) -> results.Runs:
 
 
 def _environments(found: Iterable[Record]) -> tuple[results.Environment, ...]:
-    """Group runs by their environment; runs that differ only in the commit are one group with several commits."""
+    """Group runs by their environment. The commit and the number of threads, which changes no result, may differ."""
     groups: dict[str, list[Record]] = {}
     for record in found:
-        key = json.dumps({name: value for name, value in record.environment.items() if name != "commit"})
+        same = {name: value for name, value in record.environment.items() if name not in ("commit", "threads")}
+        key = json.dumps(same)
         groups.setdefault(key, []).append(record)
     return tuple(map(_environment, groups.values()))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.files import IS_CHECKOUT, ROOT
 from common.training import surroundings
+from common.training.keras import threads
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "torch")
 # Environment variables with these beginnings choose between kernels that round differently, as other processors do.
@@ -17,7 +18,13 @@ KERNELS = ("NPY_", "OPENBLAS_", "MKL_", "BLIS_", "ATEN_", "OMP_")
 
 def describe() -> dict[str, Any]:
     """Describe everything about this process and machine that may influence a result, and the commit of the code."""
-    return {**_machine(), **surroundings.settings()}
+    return {**_machine(), **surroundings.settings(), "threads": threads()}
+
+
+def cores() -> int:
+    """Count the processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @functools.cache

@@ -14,9 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 from common.errors import ConfigError, DataError
 from common.runs import interruption, spawn, worker
+from common.runs.environment import cores
 from common.runs.records import Record
 from common.runs.tasks import Task
 from common.runs.worker import Outcome
+from common.training.keras import give_threads
 from common.training.surroundings import differences
 
 T = TypeVar("T")
@@ -132,6 +134,7 @@ def outcomes_of(tasks: Sequence[Task], running: Running, execution: Execution, s
 
 def _one_after_the_other(tasks: Sequence[Task], running: Running, execution: Execution) -> Outcomes:
     memory = worker.Memory()
+    give_threads(cores())
     for task in tasks:
         running.started(task)
         epoch = functools.partial(running.epoch, task)
@@ -145,11 +148,13 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
     of one group after each other, since these share the data, the compiled model or the split.
     """
     events = _SPAWN.SimpleQueue()
+    workers = min(execution.jobs, len(tasks))
+    threads = max(1, cores() // workers)
     waiting = _groups(tasks)
     with interruption.deferred(), contextlib.ExitStack() as stack, _killed_at_the_end():
 
         def new_pool() -> ProcessPoolExecutor:
-            return stack.enter_context(ProcessPoolExecutor(1, _SPAWN, worker.start, (events,)))
+            return stack.enter_context(ProcessPoolExecutor(1, _SPAWN, worker.start, (events, threads)))
 
         busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Task]] = {}
 
@@ -163,7 +168,7 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
                 arguments = (tasks.index(task), task, _log_folder(task, execution))
                 busy[pool.submit(worker.compute_in_worker, *arguments)] = (pool, task)
 
-        for _ in range(min(execution.jobs, len(tasks))):
+        for _ in range(workers):
             begin_next(new_pool(), None)
         while busy:
             done, _ = concurrent.futures.wait(busy, POLL, concurrent.futures.FIRST_COMPLETED)

@@ -30,7 +30,7 @@ from common.metrics.thresholds import Decision
 from common.runs import environment, records
 from common.runs.tasks import Task
 from common.training.fit import log_to, report_epochs_to, stopwatch
-from common.training.keras import seeded
+from common.training.keras import give_threads, seeded
 from common.training.reuse import LastModel
 from common.training.surroundings import differences, remove_deciding_variables
 
@@ -191,7 +191,7 @@ _memory = Memory()
 _events: Any = None
 
 
-def start(events: Any) -> None:
+def start(events: Any, threads: int = 1) -> None:
     """Initialise a worker process.
 
     It ignores SIGINT, since its parent handles interruptions, and exits when the parent dies. It repeats no warnings
@@ -199,8 +199,10 @@ def start(events: Any) -> None:
 
     Args:
         events: queue on which the worker reports started tasks and finished epochs.
+        threads: number of threads of a run. Default: 1.
     """
     global _events
+    give_threads(threads)
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger(datasets.__name__).setLevel(logging.ERROR)

@@ -95,6 +95,7 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: int,
+    parts: int = 1,
     on_epoch_end: Callable[[], None] | None = None,
     validation: NDArray[np.float32] | None = None,
     patience: int | None = None,
@@ -111,6 +112,10 @@ def fit(
         epochs: number of passes over the inputs, each in a new order.
         batch_size: samples per step; the last batch of an epoch may be smaller.
         seed: seed of the shuffling.
+        parts: number of equal parts that every full batch is cut into. Each is computed by one thread, several at a
+            time where the run has several threads, and their gradients are averaged in a fixed order. So the weights
+            depend on the number of parts, by rounding alone, and not on the number of threads. Batches of a size that
+            is no multiple of it stay whole. Default: 1.
         on_epoch_end: called after every epoch. Default: nothing.
         validation: samples for `val_loss` in the history, shape `(samples, ...)`. Default: none.
         patience: number of epochs without improvement of `val_loss` after which training stops; the weights of the last
@@ -133,7 +138,8 @@ def fit(
     all_callbacks = start_keras().callbacks.CallbackList(every, model=model, epochs=epochs, steps=steps, verbose=0)
     with _timed("fit"):
         worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
-        compiled = _compiled(model, inputs, batch_size, model.jit_compile and worth_xla)
+        parts = parts if batch_size % parts == 0 else 1
+        compiled = _compiled(model, inputs, batch_size, parts, model.jit_compile and worth_xla)
         train, validate = _training(compiled, inputs), _validation(compiled, validation)
         model.stop_training = False
         all_callbacks.on_train_begin()
@@ -200,15 +206,16 @@ class _Compiled:
 
     Attributes:
         model: the model.
-        settings: everything else that is compiled in: shape of the variable for the samples, batch size, and XLA.
+        settings: everything else that is compiled in: shape of the variable for the samples, batch size, number of
+            parts of a batch, and XLA.
         samples: variable for the training samples; rows beyond their number are zero and never used.
-        batches: function that trains on all batches, or with XLA on all full ones.
+        batches: function that trains on all full batches, or without XLA and parts on all.
         partial_batch: function that trains on one batch.
         test: function that evaluates the model on samples, as one batch.
     """
 
     model: Any
-    settings: tuple[tuple[int, ...], int, bool]
+    settings: tuple[tuple[int, ...], int, int, bool]
     samples: Any
     batches: Callable[[Any, Any], None]
     partial_batch: Callable[[Any], None]
@@ -219,13 +226,13 @@ class _Compiled:
 _last: list[_Compiled] = []
 
 
-def _compiled(model: Any, inputs: NDArray[np.float32], batch_size: int, xla: bool) -> _Compiled:
+def _compiled(model: Any, inputs: NDArray[np.float32], batch_size: int, parts: int, xla: bool) -> _Compiled:
     """Compile the epochs of a training, or return the functions of the last training if they are the same."""
     # Trainings with slightly different numbers of samples share a compiled function: XLA needs static shapes, so the
     # samples are padded to a multiple of a power of two.
     step = 1 << max(0, len(inputs).bit_length() - 4) if xla else 1
     capacity = -(-len(inputs) // step) * step
-    settings = ((capacity, *inputs.shape[1:]), batch_size, xla)
+    settings = ((capacity, *inputs.shape[1:]), batch_size, parts, xla)
     if not (_last and _last[0].model is model and _last[0].settings == settings):
         _last.clear()
         gc.collect()  # models contain reference cycles
@@ -233,7 +240,7 @@ def _compiled(model: Any, inputs: NDArray[np.float32], batch_size: int, xla: boo
     return _last[0]
 
 
-def _compile(model: Any, shape: tuple[int, ...], batch_size: int, xla: bool) -> _Compiled:
+def _compile(model: Any, shape: tuple[int, ...], batch_size: int, parts: int, xla: bool) -> _Compiled:
     import tensorflow as tf
 
     samples = tf.Variable(tf.zeros(shape))
@@ -246,10 +253,16 @@ def _compile(model: Any, shape: tuple[int, ...], batch_size: int, xla: bool) -> 
         batch = tf.gather(samples, indices)
         model.train_step((batch, batch))
 
+    def step_by_parts(indices: Any) -> None:
+        _train_step_by_parts(model, tf.split(tf.gather(samples, indices), parts))
+
     @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
     def batches(order: Any, end: Any) -> None:
         for start in tf.range(0, end, batch_size):
-            step(tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size])
+            if parts > 1:
+                step_by_parts(tf.slice(order, [start], [batch_size]))
+            else:
+                step(tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size])
 
     @tf.function  # type: ignore[untyped-decorator]
     def partial_batch(order: Any) -> None:
@@ -259,18 +272,40 @@ def _compile(model: Any, shape: tuple[int, ...], batch_size: int, xla: bool) -> 
     def test(inputs: Any) -> Any:
         return model.test_step((inputs, inputs))
 
-    return _Compiled(model, (shape, batch_size, xla), samples, batches, partial_batch, test)
+    return _Compiled(model, (shape, batch_size, parts, xla), samples, batches, partial_batch, test)
+
+
+def _train_step_by_parts(model: Any, parts: Sequence[Any]) -> None:
+    """Make one training step, like `model.train_step`, from the gradients of equal parts of a batch.
+
+    The parts do not depend on each other until their gradients are averaged, so TensorFlow computes several at a time.
+    """
+    import tensorflow as tf
+
+    gradients, losses, outputs = [], [], []
+    for inputs in parts:
+        with tf.GradientTape() as tape:
+            outputs.append(model(inputs, training=True))
+            losses.append(model.compute_loss(inputs, inputs, outputs[-1], training=True))
+        gradients.append(tape.gradient(losses[-1], model.trainable_weights))
+    averaged = [tf.add_n(of_one) / len(parts) for of_one in zip(*gradients, strict=True)]
+    model.optimizer.apply(averaged, model.trainable_weights)
+    batch = tf.concat(parts, axis=0)
+    tracker = next(metric for metric in model.metrics if metric.name == "loss")
+    tracker.update_state(tf.add_n(losses) / len(parts), sample_weight=tf.shape(batch)[0])
+    model.compute_metrics(batch, batch, tf.concat(outputs, axis=0))
 
 
 def _training(compiled: _Compiled, inputs: NDArray[np.float32]) -> Callable[[Any], dict[str, float]]:
     """Make a function that trains one epoch in a given order of the samples and returns its loss and metrics."""
     import tensorflow as tf
 
-    shape, batch_size, xla = compiled.settings
+    shape, batch_size, parts, xla = compiled.settings
     padding = [(0, shape[0] - len(inputs))]
     compiled.samples.assign(np.pad(inputs, padding + [(0, 0)] * (inputs.ndim - 1)))
     # Compiling a single step by XLA takes seconds and saves microseconds, so the partial batch has its own function.
-    looped = tf.constant(len(inputs) - len(inputs) % batch_size if xla else len(inputs))
+    full = len(inputs) - len(inputs) % batch_size
+    looped = tf.constant(full if xla or parts > 1 else len(inputs))
 
     def train_epoch(order: Any) -> dict[str, float]:
         compiled.model.reset_metrics()

@@ -13,6 +13,28 @@ from typing import Any
 
 from common.training.surroundings import SETTINGS, THREADS, default_settings
 
+# Number of kernels that TensorFlow computes at a time. It changes no result.
+_threads = 1
+
+
+def give_threads(threads: int) -> None:
+    """Let TensorFlow compute several kernels at a time, each with one thread; without effect once it has started.
+
+    Results do not depend on it: the kernels are the same, and where their results are put together the order is fixed.
+
+    Args:
+        threads: largest number of threads that a run of this process should use.
+    """
+    global _threads
+    _threads = threads
+
+
+def threads() -> int:
+    """Return the number of threads that the runs of this process have."""
+    if "tensorflow" not in sys.modules:
+        return _threads
+    return int(sys.modules["tensorflow"].config.threading.get_inter_op_parallelism_threads())
+
 
 def start_keras() -> ModuleType:
     """Import Keras on TensorFlow with the settings `SETTINGS` and without start-up messages.
@@ -34,7 +56,7 @@ def start_keras() -> ModuleType:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(_threads)
         # A GPU may sum in another order in every run, and models this small are no faster on it.
         tf.config.set_visible_devices([], "GPU")
         tf.constant(0)  # creates the devices, which writes the last messages

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-# Number of threads of one run, for TensorFlow's kernels and for NumPy's BLAS. It is fixed because results round
-# differently with other numbers, and 1 because two parallel runs use two cores better than one run with two threads.
+# Number of threads of a kernel of TensorFlow and of NumPy's BLAS. It is fixed because results round differently with
+# other numbers, and 1 because several kernels at a time use several cores better than one kernel with several threads.
 THREADS = 1
 
 # The settings of Keras and TensorFlow in every run; `settings` reads those in force.
 SETTINGS: Mapping[str, Any] = {
     "backend": "tensorflow",
     "device": "CPU",
-    "threads": THREADS,
+    "kernel_threads": THREADS,
     "float_type": "float32",
     "dtype_policy": "float32",
     "epsilon": 1e-7,
@@ -99,10 +99,7 @@ def _deciding_variables() -> list[str]:
 
 
 def settings() -> dict[str, Any]:
-    """Read the settings of Keras and TensorFlow in this process; if they were not imported yet, what they will be.
-
-    The number of threads is that of threads per kernel times kernels at a time; 0 means as many as there are cores.
-    """
+    """Read the settings of Keras and TensorFlow in this process; if they were not imported yet, what they will be."""
     keras = sys.modules.get("keras")
     if keras is None:
         return dict(SETTINGS)
@@ -119,7 +116,7 @@ def settings() -> dict[str, Any]:
         threading = tf.config.threading
         found |= {
             "device": "GPU" if tf.config.get_visible_devices("GPU") else "CPU",
-            "threads": threading.get_intra_op_parallelism_threads() * threading.get_inter_op_parallelism_threads(),
+            "kernel_threads": threading.get_intra_op_parallelism_threads(),
             "eager_functions": tf.config.functions_run_eagerly() or not tf.executing_eagerly(),
         }
     return {**SETTINGS, **found}

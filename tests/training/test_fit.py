@@ -139,6 +139,22 @@ def keras_fit(network, inputs, *, epochs, batch_size, seed, validation):
     return network.fit(shuffled, shuffle=False, verbose=0, **options).history
 
 
+@pytest.mark.parametrize("parts", [2, 4])
+def test_batches_in_parts_train_the_same_weights_up_to_rounding(inputs, parts):
+    whole, expected = trained(inputs, 0)
+    cut, history = trained(inputs, 0, parts=parts)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+    for ours, theirs in zip(cut.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    again, _ = trained(inputs, 0, parts=parts)
+    assert all(np.array_equal(a, b) for a, b in zip(cut.get_weights(), again.get_weights(), strict=True))
+
+
+def test_a_batch_that_has_no_such_equal_parts_stays_whole(inputs):
+    (whole, _), (same, _) = trained(inputs, 0), trained(inputs, 0, parts=3)
+    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), same.get_weights(), strict=True))
+
+
 def test_training_goes_on_where_it_was_left(inputs):
     """Another call of `fit` is more epochs, not a new start: the optimizer keeps its state."""
     with seeded(5):

@@ -50,9 +50,10 @@ def assert_same(out, expected_out, seeds=(0,)):
         assert record.error is None
         assert record.metrics == expected[seed].record.metrics
         assert (folder / records.ARRAYS).read_bytes() == (expected[seed].folder / records.ARRAYS).read_bytes()
-        ours, theirs = ({**each.environment, "commit": None} for each in (record, expected[seed].record))
+        same = {"commit": None, "threads": None}
+        ours, theirs = ({**each.environment, **same} for each in (record, expected[seed].record))
         assert ours == theirs
-        assert (ours["threads"], ours["device"], ours["float_type"]) == (1, "CPU", "float32")
+        assert (ours["kernel_threads"], ours["device"], ours["float_type"]) == (1, "CPU", "float32")
 
 
 # Settings that a user made for other programs.
