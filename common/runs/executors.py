@@ -149,7 +149,7 @@ def _side_by_side(tasks: Sequence[Task], running: Running, execution: Execution,
     """
     events = _SPAWN.SimpleQueue()
     workers = min(execution.jobs, len(tasks))
-    threads = max(1, cores() // workers)
+    threads = cores() // workers if 0 < workers <= cores() else 1
     waiting = _groups(tasks)
     with interruption.deferred(), contextlib.ExitStack() as stack, _killed_at_the_end():
 
