@@ -49,14 +49,7 @@ from common import figures
 from common.config import BaseConfig, option
 from common.errors import ConfigError
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
-from common.metrics.scores import (
-    Metric,
-    by_epoch,
-    classification_metrics,
-    ranking_metrics,
-    reconstruction_error,
-    report_averages,
-)
+from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error, report_metrics
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
@@ -283,7 +276,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     if config.baselines:
         predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
         for method, flagged in predictions.items():
-            metrics |= report(method, y, flagged)
+            metrics |= report_metrics(method, y, flagged)
 
     reconstruct_curves, losses, test_errors, watch = train(autoencoder, splits, config, seed)
     metrics |= by_epoch("loss", losses)
@@ -295,13 +288,13 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
 
     by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_source_test)
     residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
-    metrics |= report("forest_residual", y, residual_flagged)
+    metrics |= report_metrics("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
     by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_source_test)
     histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
     forest_scores["forest_histogram_scores"] = histogram_scores
-    metrics |= report("forest_histogram", y, histogram_flagged)
+    metrics |= report_metrics("forest_histogram", y, histogram_flagged)
 
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
@@ -336,11 +329,6 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     }
     arrays |= shown_arrays(y, scores, limit, x, reconstruct_curves) | watch.arrays()
     return Result(metrics, arrays, decided)
-
-
-def report(method: str, labels: np.ndarray, flagged: np.ndarray) -> dict[str, Metric]:
-    """Compute every number of the classification report that the source prints for a method."""
-    return classification_metrics(method, labels, flagged) | report_averages(method, labels, flagged)
 
 
 def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -35,6 +35,7 @@ Protocols:
     3. Held out: the reconstruction error is scored too, which the source does not do.
 """
 
+import functools
 import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -223,7 +224,8 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     metrics = count_metrics(splits)
     x_train = splits.x_train.astype(np.float32)
     x = splits.x_test.astype(np.float32)
-    watch = Watch(x, y, lambda images: reconstruct(autoencoder, images))
+    reconstruct_images = functools.partial(reconstruct, autoencoder)
+    watch = Watch(x, y, reconstruct_images)
     history = fit(
         autoencoder, x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
     )
@@ -258,7 +260,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
         metrics |= threshold_metrics("autoencoder.percentile", percentile, y, errors)
         decided += decisions("scores", y, errors, {"autoencoder.percentile": percentile})
         arrays["scores"] = errors
-    arrays |= shown_arrays(y, scores, limit, x, lambda images: reconstruct(autoencoder, images)) | watch.arrays()
+    arrays |= shown_arrays(y, scores, limit, x, reconstruct_images) | watch.arrays()
     return Result(metrics, arrays, decided)
 
 

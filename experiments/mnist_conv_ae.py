@@ -35,6 +35,7 @@ Protocols:
     2. Published: the first 200 test images of each class are scored. Held out: all test sevens and fives are scored.
 """
 
+import functools
 import random
 import sys
 from dataclasses import dataclass
@@ -189,7 +190,8 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     normal, anomalous = (np.flatnonzero(splits.y_test_all == label) for label in (0, 1))
     samples, sample_labels = draw_samples(splits.x_train, splits.x_test_all[anomalous])
 
-    watch = Watch(splits.x_test, splits.y_test, lambda images: reconstruct(autoencoder, images))
+    reconstruct_images = functools.partial(reconstruct, autoencoder)
+    watch = Watch(splits.x_test, splits.y_test, reconstruct_images)
     history = fit(
         autoencoder,
         splits.x_train,
@@ -248,7 +250,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         "labels": labels,
         "errors": errors,
         "threshold": np.array(threshold.value),
-        **shown_arrays(labels, errors, threshold.value, splits.x_test, lambda images: reconstruct(autoencoder, images)),
+        **shown_arrays(labels, errors, threshold.value, splits.x_test, reconstruct_images),
         **watch.arrays(),
     }
     return Result(metrics, arrays, decisions("errors", labels, errors, {rule: threshold}))

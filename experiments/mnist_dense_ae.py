@@ -36,6 +36,7 @@ Protocols:
        set.
 """
 
+import functools
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -188,7 +189,8 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         "data.test_normal": int(np.sum(labels == 0)),
         "data.test_anomaly": int(np.sum(labels == 1)),
     }
-    watch = Watch(x, labels, lambda images: reconstruct(autoencoder, images))
+    reconstruct_images = functools.partial(reconstruct, autoencoder)
+    watch = Watch(x, labels, reconstruct_images)
     history = fit(
         autoencoder, splits.x_train, epochs=config.epochs, batch_size=config.batch_size, seed=seed, on_epoch_end=watch
     )
@@ -224,7 +226,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         metrics |= threshold_metrics("percentile", threshold, labels, scores)
         arrays["threshold"] = np.array(threshold.value)
     limit = thresholds["percentile"].value if thresholds else None
-    arrays |= shown_arrays(labels, scores, limit, x, lambda images: reconstruct(autoencoder, images)) | watch.arrays()
+    arrays |= shown_arrays(labels, scores, limit, x, reconstruct_images) | watch.arrays()
     return Result(metrics, arrays, decisions("scores", labels, scores, thresholds))
 
 

@@ -77,31 +77,25 @@ def classification_metrics(method: str, labels: ArrayLike, predictions: ArrayLik
     return metrics
 
 
-def report_averages(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
-    """Compute the rest of scikit-learn's classification report: averages over the classes, and their supports.
-
-    Args:
-        method: prefix of the metric names.
-        labels: true classes, shape `(samples,)`, 1 for an anomaly.
-        predictions: predicted classes, the same shape, 1 for a flagged sample.
+def report_metrics(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:
+    """Compute every number of scikit-learn's classification report, from the arguments of `classification_metrics`.
 
     Returns:
-        `<method>.macro.<precision|recall|f1>`, the mean of the two classes; `<method>.weighted.<...>`, the mean
-        weighted by their numbers of samples; these numbers, `<method>.<normal|anomaly>.support`, and their sum,
-        `<method>.support`. An average is `Undefined` if the value of one class is.
+        The results of `classification_metrics`; `<method>.macro.<precision|recall|f1>`, the mean of the two classes;
+        `<method>.weighted.<...>`, the mean weighted by their numbers of samples; these numbers,
+        `<method>.<normal|anomaly>.support`, and their sum, `<method>.support`. An average is `Undefined` if the value
+        of one class is.
     """
-    by_class = classification_metrics(method, labels, predictions)
+    metrics = classification_metrics(method, labels, predictions)
     supports = np.bincount(_binary("labels", labels), minlength=2)
-    metrics: dict[str, Metric] = {f"{method}.support": int(supports.sum())}
-    for name, support in zip(CLASSES, supports.tolist(), strict=True):
-        metrics[f"{method}.{name}.support"] = support
     for average, weights in (("macro", [1, 1]), ("weighted", supports)):
         for number in _REASONS:
-            values = [by_class[f"{method}.{name}.{number}"] for name in CLASSES]
+            values = [metrics[f"{method}.{name}.{number}"] for name in CLASSES]
             undefined = [value for value in values if isinstance(value, Undefined)]
             averaged = undefined[0] if undefined else float(np.average(np.array(values, float), weights=weights))
             metrics[f"{method}.{average}.{number}"] = averaged
-    return metrics
+    counts = zip(CLASSES, supports.tolist(), strict=True)
+    return metrics | {f"{method}.{name}.support": n for name, n in counts} | {f"{method}.support": int(supports.sum())}
 
 
 def confusion_counts(method: str, labels: ArrayLike, predictions: ArrayLike) -> dict[str, Metric]:

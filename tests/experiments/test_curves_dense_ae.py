@@ -4,6 +4,7 @@ import pytest
 from common import figures
 from common.comparison.published import read_published
 from common.comparison.verdicts import judge_group
+from common.metrics.scores import report_metrics
 from common.runs import records
 from common.training.keras import seeded
 from experiments import curves_dense_ae as curves
@@ -83,7 +84,7 @@ def test_the_one_class_svm_gives_the_printed_numbers_to_the_last_digit(splits):
     from sklearn.svm import OneClassSVM
 
     flagged = OneClassSVM(nu=200 / 2200).fit(splits.x_labelled).predict(splits.x_test) == -1
-    metrics = curves.report("ocsvm", splits.y_test, flagged.astype(int))
+    metrics = report_metrics("ocsvm", splits.y_test, flagged.astype(int))
     (group,) = [group for group in read_published("curves_dense_ae").groups if group.name == "ocsvm"]
     result = judge_group(group, {0: metrics})
     assert [member.verdict for member in result.members] == ["exact"] * len(group.numbers)

@@ -12,7 +12,7 @@ from common.metrics.scores import (
     detection_metrics,
     ranking_metrics,
     reconstruction_error,
-    report_averages,
+    report_metrics,
 )
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
@@ -34,7 +34,7 @@ def test_averages_and_supports_are_those_of_scikit_learns_report(pairs):
     from sklearn.metrics import classification_report
 
     labels, predictions = map(np.array, zip(*pairs, strict=True))
-    metrics = report_averages("m", labels, predictions)
+    metrics = report_metrics("m", labels, predictions)
     options = {"labels": [0, 1], "target_names": ["normal", "anomaly"], "output_dict": True, "zero_division": np.nan}
     report = classification_report(labels, predictions, **options)
     assert metrics["m.support"] == len(labels)
