@@ -70,7 +70,7 @@ from common.data import windows
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PUBLISHED, Arrays, Experiment, Result, Splits
 from common.metrics import drift, thresholds
 from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics
-from common.metrics.shown import choose_shown
+from common.metrics.shown import shown_features
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
@@ -82,10 +82,12 @@ if TYPE_CHECKING:
 NOT_FEATURES = ["time", "y", "x28", "x61"]
 # Index of the first row of the first window in the source's loop.
 FIRST_ROW = 2
-# Number of sensors of a window that are stored for the page, those with the largest errors.
-SHOWN_SENSORS = 10
 # Time from one row to the next where no row is missing.
 STEP = np.timedelta64(2, "m")
+# The rows and columns of the table that the source prints, and the time from which its times are counted here.
+HEAD_ROWS = 5
+HEAD_COLUMNS = ["y", *(f"x{number}" for number in (*range(1, 9), *range(52, 62)))]
+HEAD_START = np.datetime64("1999-05-01T00:00")
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,14 @@ class Config(BaseConfig):
 class Table(NamedTuple):
     """The recorded table: features, shape `(rows, features)`, and for every row its time and a flag for a break.
 
-    `sensors` holds the sensor numbers of the features, 1 for x1; `columns` is the number of columns of the table,
-    including those that are not features.
+    `sensors` holds the sensor numbers of the features, 1 for x1; `recorded` is the table itself, with all its columns.
     """
 
     features: np.ndarray
     sensors: np.ndarray
     breaks: np.ndarray
     times: np.ndarray
-    columns: int
+    recorded: pandas.DataFrame
 
 
 class Windows(NamedTuple):
@@ -195,14 +196,14 @@ def features_of(data: pandas.DataFrame) -> Table:
     features = data.drop(columns=NOT_FEATURES)
     sensors = np.array([int(name.removeprefix("x")) for name in features.columns])
     x = features.to_numpy(np.float64)
-    return Table(x, sensors, data["y"].to_numpy(), data["time"].to_numpy(), data.shape[1])
+    return Table(x, sensors, data["y"].to_numpy(), data["time"].to_numpy(), data)
 
 
 def count_metrics(table: Table, config: Config, made: Windows, windows_of: Mapping[str, Windows]) -> dict[str, Metric]:
     """Count the rows of the table and the windows, in total and by part."""
     metrics: dict[str, Metric] = {
         "data.rows": len(table.breaks),
-        "data.columns": table.columns,
+        "data.columns": table.recorded.shape[1],
         "data.normal_rows": int((table.breaks == 0).sum()),
         "data.break_rows": int((table.breaks == 1).sum()),
         "data.shifted_rows": len(windows.curve_shift(table.breaks, config.rows_before_break).rows),
@@ -215,6 +216,23 @@ def count_metrics(table: Table, config: Config, made: Windows, windows_of: Mappi
         metrics[f"data.{name}_normal_windows"] = int((y == 0).sum())
         metrics[f"data.{name}_positive_rate"] = float(y.mean())
     return metrics
+
+
+def read_head(splits: WindowSplits, config: Config) -> Result:
+    """Read the first rows of the table after the curve shift, as far as the source prints them.
+
+    Returns:
+        Metrics such as `head.row_0.x1`, with the new label as `y` and the time as `minutes`; none when held out, since
+        nothing is learned from them.
+    """
+    if splits.held_out:
+        return Result({}, {})
+    table = splits.table
+    shifted = windows.curve_shift(table.breaks, config.rows_before_break)
+    head = table.recorded.iloc[shifted.rows[:HEAD_ROWS]].assign(y=shifted.labels[:HEAD_ROWS])
+    minutes = (head["time"].to_numpy() - HEAD_START) / np.timedelta64(1, "m")
+    values = head[HEAD_COLUMNS].assign(minutes=minutes).to_dict("records")
+    return Result({f"head.row_{row}.{name}": float(x) for row, one in enumerate(values) for name, x in one.items()}, {})
 
 
 def split_at_random(data: Table, config: Config, seed: int) -> tuple[Windows, dict[str, np.ndarray]]:
@@ -340,8 +358,10 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
     validation_errors = last_step_errors(autoencoder, splits.x_validation)
     validation_scores = validation_errors.mean(axis=1)
     point = thresholds.break_even(splits.y_validation, validation_scores, "validation windows")
-    test_errors = last_step_errors(autoencoder, splits.x_test)
+    reconstructed = last_step(reconstruct(autoencoder, splits.x_test.astype(np.float32)))
+    test_errors = np.square(last_step(splits.x_test) - reconstructed)
     test_scores = test_errors.mean(axis=1)
+    threshold, sensors = None if point is None else point.value, splits.table.sensors
 
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
     metrics |= loss_metrics(history)
@@ -353,21 +373,21 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         "validation_loss": np.array(history["val_loss"]),
         "validation_labels": splits.y_validation,
         "validation_scores": validation_scores,
-        "threshold": np.array(np.nan if point is None else point.value),
+        "threshold": np.array(np.nan if threshold is None else threshold),
         "labels": splits.y_test,
         "scores": test_scores,
-        **shown_sensors(autoencoder, splits, test_errors, None if point is None else point.value),
+        **shown_features(splits.y_test, test_scores, threshold, last_step(splits.x_test), reconstructed, sensors),
         **watch.arrays(),
     }
     rules = {"break_even": point}
     if splits.held_out:
-        for rule, threshold in other_rules(splits, validation_scores).items():
-            rules[rule] = threshold
-            metrics |= thresholds.threshold_metrics(rule, threshold, splits.y_test, test_scores)
+        for rule, other in other_rules(splits, validation_scores).items():
+            rules[rule] = other
+            metrics |= thresholds.threshold_metrics(rule, other, splits.y_test, test_scores)
         train_errors = last_step_errors(autoencoder, splits.x_train)
         parts = parts_along_time(splits, train_errors, validation_errors, test_errors)
-        metrics |= drift.drift_metrics(parts, splits.table.sensors)
-        arrays |= drift.drift_arrays(parts, splits.table.sensors)
+        metrics |= drift.drift_metrics(parts, sensors)
+        arrays |= drift.drift_arrays(parts, sensors)
         arrays["break_times"] = splits.table.times[splits.table.breaks == 1].astype("datetime64[s]").astype(np.int64)
     return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, test_scores, rules))
 
@@ -403,35 +423,6 @@ def last_step_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
     """Compute the squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score."""
     reconstructions = reconstruct(autoencoder, x.astype(np.float32))
     return np.asarray(np.square(last_step(x) - last_step(reconstructions)))
-
-
-def shown_sensors(
-    autoencoder: Any, splits: WindowSplits, errors: np.ndarray, threshold: float | None
-) -> dict[str, np.ndarray]:
-    """Choose test windows as `choose_shown` does, and store what makes most of their scores.
-
-    Args:
-        autoencoder: the trained autoencoder.
-        splits: the windows.
-        errors: squared errors of the last rows of the test windows, shape `(windows, features)`.
-        threshold: scores strictly above it are flagged; `None` if no threshold was found.
-
-    Returns:
-        `page_samples`, the indices of the chosen windows; `page_sensors`, the numbers of the `SHOWN_SENSORS` sensors
-        with the largest errors of each, largest first, shape `(chosen windows, sensors)`; and of the same shape their
-        values in the last row, `page_inputs`, and the reconstructed ones, `page_reconstructions`, in standard
-        deviations of the training windows.
-    """
-    chosen = choose_shown(splits.y_test, errors.mean(axis=1), threshold)
-    largest = np.argsort(-errors[chosen], axis=1, kind="stable")[:, :SHOWN_SENSORS]
-    windows_shown = splits.x_test[chosen]
-    reconstructions = reconstruct(autoencoder, windows_shown.astype(np.float32))
-    return {
-        "page_samples": chosen,
-        "page_sensors": splits.table.sensors[largest],
-        "page_inputs": np.take_along_axis(last_step(windows_shown), largest, axis=1).astype(np.float32),
-        "page_reconstructions": np.take_along_axis(last_step(reconstructions), largest, axis=1),
-    }
 
 
 def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
@@ -515,7 +506,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
-    revision=4,
+    revision=5,
+    once=read_head,
     methods={"LSTM autoencoder": "scores"},
     figures=(draw_model, draw_loss, draw_precision_and_recall, draw_test_errors, draw_confusion_matrix, draw_roc),
     held_out_figures=(draw_loss, draw_confusion_matrix, figures.errors_by_time, figures.sensors_by_time),

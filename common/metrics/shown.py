@@ -1,4 +1,4 @@
-"""Choose scored samples that the page of a report shows one by one, and store them with one byte per number."""
+"""Choose scored samples that the page of a report shows one by one, and store little of each."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MOST_SHOWN = 150
+# Number of features of a sample that are stored where a sample has many: those with the largest errors.
+SHOWN_FEATURES = 10
 
 
 def choose_shown(labels: ArrayLike, scores: ArrayLike, threshold: float | None) -> NDArray[np.int_]:
@@ -63,6 +65,40 @@ def shown_arrays(
     return dict(zip(("page_inputs", "page_reconstructions"), stored, strict=True)) | {
         "page_samples": chosen,
         "page_range": limits,
+    }
+
+
+def shown_features(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    threshold: float | None,
+    x: NDArray[np.floating],
+    reconstructions: NDArray[np.floating],
+    names: NDArray[Any],
+) -> dict[str, NDArray[Any]]:
+    """Choose samples as `choose_shown` does, and store the features that make most of their scores.
+
+    Args:
+        labels: shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape.
+        threshold: scores strictly above it are flagged; `None` if no threshold was set.
+        x: the scored samples, shape `(samples, features)`.
+        reconstructions: their reconstructions, the same shape.
+        names: names or numbers of the features, shape `(features,)`.
+
+    Returns:
+        `page_samples`, the indices of the chosen samples; `page_features`, the names of the `SHOWN_FEATURES` features
+        with the largest squared errors of each, largest first, shape `(chosen samples, SHOWN_FEATURES)`; and of the
+        same shape their values, `page_inputs`, and the reconstructed ones, `page_reconstructions`.
+    """
+    chosen = choose_shown(labels, scores, threshold)
+    x, reconstructions = x[chosen], reconstructions[chosen]
+    largest = np.argsort(-np.square(x - reconstructions), axis=1, kind="stable")[:, :SHOWN_FEATURES]
+    return {
+        "page_samples": chosen,
+        "page_features": names[largest],
+        "page_inputs": np.take_along_axis(x, largest, axis=1).astype(np.float32),
+        "page_reconstructions": np.take_along_axis(reconstructions, largest, axis=1).astype(np.float32),
     }
 
 

@@ -83,12 +83,26 @@ def test_the_real_table_gives_every_exact_number():
         data = datasets.load("processminer", Source(mode="real"))
     except SuiteError as error:
         pytest.skip(f"the paper machine's table is not here: {error}")
-    metrics, _ = flatten(rare.split(data, FULL, "published", seed=0).metrics)
+    splits = rare.split(data, FULL, "published", seed=0)
+    metrics, _ = flatten(splits.metrics | rare.read_head(splits, FULL).metrics)
     made, _ = rare.split_at_random(rare.features_of(data), FULL, seed=0)
     assert made.x.shape == (18268, 5, 59)
     assert made.y.sum() == 601
     groups = [group for group in read_published("rare_event_lstm_ae").groups if group.obtained == "exact"]
-    assert [judge_group(group, {0: metrics}).verdict for group in groups] == ["exact"] * 3
+    assert [judge_group(group, {0: metrics}).verdict for group in groups] == ["exact"] * 4
+
+
+def test_the_head_of_the_table_leaves_out_breaks_and_has_the_new_labels(data):
+    data = data.assign(y=0)
+    data.loc[[1, 6], "y"] = 1
+    head = rare.read_head(rare.split(data, FULL, "published", seed=0), FULL).metrics
+    kept = [0, 2, 3, 4, 5]
+    assert [head[f"head.row_{row}.y"] for row in range(5)] == [1, 1, 1, 1, 1]
+    assert [head[f"head.row_{row}.x61"] for row in range(5)] == data["x61"].iloc[kept].tolist()
+    minutes = [head[f"head.row_{row}.minutes"] for row in range(5)]
+    assert np.diff(minutes).tolist() == [4, 2, 2, 2]
+    assert len(head) == 5 * 20
+    assert rare.read_head(rare.split(rising_table(), FULL, "held_out", seed=0), FULL).metrics == {}
 
 
 # The model.
@@ -168,8 +182,9 @@ def test_golden_run(result):
     assert not undefined
 
 
-def test_every_published_metric_is_produced(result):
-    assert read_published("rare_event_lstm_ae").metrics() <= set(result.metrics)
+def test_every_published_metric_is_produced(result, splits):
+    produced = result.metrics | rare.read_head(splits, TINY).metrics
+    assert read_published("rare_event_lstm_ae").metrics() <= set(produced)
 
 
 def test_counts_add_up(result):

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.metrics.shown import MOST_SHOWN, as_bytes, choose_shown, shown_arrays
+from common.metrics.shown import MOST_SHOWN, SHOWN_FEATURES, as_bytes, choose_shown, shown_arrays, shown_features
 
 
 @given(st.integers(1, 600), st.integers(0, 5), st.one_of(st.none(), st.floats(0, 1)))
@@ -26,6 +26,20 @@ def test_inputs_and_reconstructions_come_back_to_within_half_a_level():
     for name, expected in (("page_inputs", inputs), ("page_reconstructions", inputs / 2)):
         assert arrays[name].dtype == np.uint8
         np.testing.assert_allclose(low + step * arrays[name], expected[arrays["page_samples"]], atol=0.51 * step)
+
+
+def test_the_features_with_the_largest_errors_of_each_sample_are_shown_largest_first():
+    generator = np.random.default_rng(0)
+    x, reconstructions = generator.normal(size=(2, 30, 25))
+    names = np.arange(100, 125)
+    shown = shown_features(generator.integers(0, 2, 30), generator.random(30), 0.5, x, reconstructions, names)
+    assert shown["page_features"].shape == (30, SHOWN_FEATURES)
+    for row, sample in enumerate(shown["page_samples"]):
+        by_error = sorted(range(25), key=lambda feature: -((x[sample] - reconstructions[sample])[feature] ** 2))
+        assert shown["page_features"][row].tolist() == names[by_error[:SHOWN_FEATURES]].tolist()
+        np.testing.assert_allclose(shown["page_inputs"][row], x[sample, by_error[:SHOWN_FEATURES]], rtol=1e-6)
+        expected = reconstructions[sample, by_error[:SHOWN_FEATURES]]
+        np.testing.assert_allclose(shown["page_reconstructions"][row], expected, rtol=1e-6)
 
 
 def test_constant_numbers_are_stored_too():
