@@ -6,8 +6,10 @@ of the source as default, a help text for the command line, and bounds that are 
 
 import argparse
 import dataclasses
+import functools
 import math
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -17,7 +19,13 @@ ConfigT = TypeVar("ConfigT", bound="BaseConfig")
 
 
 def option(
-    default: Any, help: str, *, minimum: float | None = None, maximum: float | None = None, choices: Any = None
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Any = None,
+    word: str | None = None,
 ) -> Any:
     """Make a field of a `Config`.
 
@@ -27,8 +35,10 @@ def option(
         minimum: smallest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
         maximum: largest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
         choices: the allowed strings. Default: any value.
+        word: a word that is allowed instead of a number. Default: none.
     """
-    return field(default=default, metadata={"help": help, "minimum": minimum, "maximum": maximum, "choices": choices})
+    limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "word": word}
+    return field(default=default, metadata={"help": help, **limits})
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,9 @@ class BaseConfig:
 
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:
-    minimum, maximum, choices = (spec.metadata[key] for key in ("minimum", "maximum", "choices"))
+    minimum, maximum, choices, word = (spec.metadata[key] for key in ("minimum", "maximum", "choices", "word"))
+    if word is not None and value == word:
+        return
     if choices is not None and value not in choices:
         raise ConfigError(f"{spec.name} must be one of {', '.join(choices)}. Received: {spec.name}={value}")
     if isinstance(value, float) and not math.isfinite(value):
@@ -98,11 +110,22 @@ def add_options(parser: argparse.ArgumentParser, config_type: type[BaseConfig]) 
             # The type of one entry of a tuple, or the first type of a union such as `int | None`.
             hint = (typing.get_args(hint) or (hint,))[0]
             metavar = None if choices else "N" if hint is int else "X"
-            settings = {"type": hint, "nargs": nargs, "choices": choices, "metavar": metavar}
+            word = spec.metadata["word"]
+            parse = hint if word is None else functools.partial(_number_or_word, hint, word)
+            settings = {"type": parse, "nargs": nargs, "choices": choices, "metavar": metavar}
         if isinstance(default, tuple):
             default = " ".join(map(str, default))
         text = spec.metadata["help"] + ("" if default is None else f" (default: {default})")
         group.add_argument(f"--{spec.name.replace('_', '-')}", default=argparse.SUPPRESS, help=text, **settings)
+
+
+def _number_or_word(number: Callable[[str], Any], word: str, text: str) -> Any:
+    if text == word:
+        return text
+    try:
+        return number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a number or the word {word} is needed. Received: {text!r}") from error
 
 
 def from_options(config_type: type[ConfigT], options: argparse.Namespace) -> ConfigT:

@@ -27,6 +27,8 @@ PROTOCOLS = (PUBLISHED, HELD_OUT)
 HELD_BACK = 0.2
 # Intended false-positive rate of a threshold that is fitted on these samples.
 FALSE_POSITIVE_RATE = 0.05
+# Value of the option `anomaly` of an experiment on images: every class but the normal one is an anomaly.
+REST = "rest"
 # End of the name of a method that learns from labelled anomalies.
 LABELS = "(labels)"
 
@@ -45,6 +47,8 @@ class Splits:
         held_back: normal samples that are not trained on, to fit thresholds on; `None` in the published protocol.
         groups: group number of each test sample, shape `(samples,)`. Samples of one group, such as the windows before
             one event, are resampled together by the bootstrap. Default: each sample is its own group.
+        test_classes: class of each test sample, shape `(samples,)`, if the data have classes. Where the anomalies are
+            of several, all scores are also evaluated against each of them. Default: none.
     """
 
     x_train: NDArray[Any]
@@ -53,6 +57,7 @@ class Splits:
     code_size: int
     held_back: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
+    test_classes: NDArray[np.integer] | None = None
 
 
 class Result(NamedTuple):
@@ -97,6 +102,8 @@ class Experiment:
             Default: none.
         own_test_set: protocols in which no two seeds share test samples. Default: none.
         parts: number of parts that a batch is cut into so that several threads can train on it; see `fit`. Default: 1.
+        sweep: the classes that the command `sweep` makes the normal one in turn, by the config's fields `normal` and
+            `anomaly`. Default: none.
     """
 
     module: str
@@ -114,6 +121,7 @@ class Experiment:
     split_by_seed: tuple[str, ...] = ()
     own_test_set: tuple[str, ...] = ()
     parts: int = 1
+    sweep: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -133,6 +141,11 @@ class Experiment:
     def ablated(self) -> dict[str, Any]:
         """Make the configs of the ablations, by title."""
         return {title: self.config(**changes) for title, changes in self.ablations.items()}
+
+    def swept(self) -> dict[int, Any]:
+        """Make the configs of the sweep, by normal class; all other classes are anomalies."""
+        config: Callable[..., BaseConfig] = self.config
+        return {normal: config(normal=normal, anomaly=REST) for normal in self.sweep}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the experiment as the path of its module, which the other process imports."""

@@ -44,9 +44,8 @@ import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.images import Images
-from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.data.images import Images, choose_scored, of_anomaly, require_two_classes
+from common.experiment import FALSE_POSITIVE_RATE, REST, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
@@ -64,7 +63,9 @@ class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
     normal: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
-    anomaly: int = option(7, "Fashion-MNIST class that is the anomaly (7: sneakers)", minimum=0, maximum=9)
+    anomaly: int | str = option(
+        7, "Fashion-MNIST class that is the anomaly (7: sneakers), or rest: all others", minimum=0, maximum=9, word=REST
+    )
     nu: float = option(
         0.5, "nu of both one-class SVMs: fraction of the training images left outside", minimum=1e-3, maximum=1.0
     )
@@ -78,8 +79,7 @@ class Config(BaseConfig):
 
     def check(self) -> None:
         """Refuse the same class as normal and as anomaly."""
-        if self.normal == self.anomaly:
-            raise ConfigError(f"normal and anomaly must differ. Received: both are {self.normal}")
+        require_two_classes(self.normal, self.anomaly)
 
 
 # The data.
@@ -103,16 +103,15 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> FashionSpli
     protocol, some training sandals are kept back for a threshold.
     """
     x_train, held_back = hold_back(_pixels(data.x_train[data.y_train == config.normal]), protocol)
-    x_test, y_test = with_labels(
-        _pixels(data.x_test[data.y_test == config.normal]),
-        _pixels(data.x_test[data.y_test == config.anomaly]),
-    )
+    scored = choose_scored(data, config.normal, config.anomaly)
     # The source shows number 80 of each class; data with fewer images have no such number.
-    of_each = [data.x_train[data.y_train == label] for label in (config.normal, config.anomaly)]
+    anomalous = of_anomaly(data.y_train, config.normal, config.anomaly)
+    of_each = [data.x_train[indices] for indices in (np.flatnonzero(data.y_train == config.normal), anomalous)]
     return FashionSplits(
         x_train=x_train,
-        x_test=x_test,
-        y_test=y_test,
+        x_test=_pixels(data.x_test[scored.indices]),
+        y_test=scored.labels,
+        test_classes=scored.classes,
         code_size=LATENT_DIMENSIONS,
         held_back=held_back,
         examples=np.stack([images[min(EXAMPLE, len(images) - 1)] for images in of_each]),
@@ -164,7 +163,7 @@ def printed_metrics(method: str, labels: np.ndarray, scores: np.ndarray, flagged
 
 def threshold_of(held_back_scores: np.ndarray) -> Threshold:
     """Choose the threshold that a further sandal exceeds with at most the probability `FALSE_POSITIVE_RATE`."""
-    return percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training sandals kept back")
+    return percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "normal training images kept back")
 
 
 # The autoencoder.
@@ -370,6 +369,7 @@ EXPERIMENT = Experiment(
     run=run,
     once=fit_baseline,
     revision=3,
+    sweep=tuple(range(10)),
     methods={"one-class SVM on the code": "scores_latent", "reconstruction error": "scores"},
     figures=(draw_examples, draw_roc, draw_codes),
     held_out_figures=(draw_codes,),

@@ -45,9 +45,19 @@ import numpy as np
 
 from common import figures
 from common.config import BaseConfig, option
-from common.data.images import Images
+from common.data.images import Images, choose_scored, require_two_classes
 from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.experiment import (
+    FALSE_POSITIVE_RATE,
+    HELD_OUT,
+    REST,
+    Arrays,
+    Experiment,
+    Result,
+    Splits,
+    hold_back,
+    with_labels,
+)
 from common.metrics.scores import Metric, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
@@ -61,7 +71,9 @@ class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
     normal: int = option(7, "digit that is normal and trained on", minimum=0, maximum=9)
-    anomaly: int = option(5, "digit that is the anomaly", minimum=0, maximum=9)
+    anomaly: int | str = option(
+        5, "digit that is the anomaly, or rest: all other classes", minimum=0, maximum=9, word=REST
+    )
     filters: tuple[int, ...] = option(
         (32, 64), "number of filters of each strided convolution; the decoder mirrors them", minimum=1
     )
@@ -78,8 +90,7 @@ class Config(BaseConfig):
 
     def check(self) -> None:
         """Refuse the same digit as normal and as anomaly, and any other number of strided convolutions than two."""
-        if self.normal == self.anomaly:
-            raise ConfigError(f"normal and anomaly must differ. Received: both are {self.normal}")
+        require_two_classes(self.normal, self.anomaly)
         if len(self.filters) != 2:
             raise ConfigError(f"filters needs two values. Received: {len(self.filters)}")
 
@@ -106,15 +117,9 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
     Published: no test image is trained on, but the source chose its threshold on the same errors that it is applied to.
     Held out: some training sevens are kept back for the threshold, and all test sevens and fives are scored.
     """
-
-    def images_of(x: np.ndarray, y: np.ndarray, digit: int) -> np.ndarray:
-        return np.asarray(x[y == digit][..., np.newaxis].astype(np.float32) / 255)
-
-    x_train, held_back = hold_back(images_of(data.x_train, data.y_train, config.normal), protocol)
-    x_test_all, y_test_all = with_labels(
-        images_of(data.x_test, data.y_test, config.normal),
-        images_of(data.x_test, data.y_test, config.anomaly),
-    )
+    x_train, held_back = hold_back(scaled(data.x_train[data.y_train == config.normal]), protocol)
+    both = choose_scored(data, config.normal, config.anomaly)
+    x_test_all, y_test_all = scaled(data.x_test[both.indices]), both.labels
     most = None if protocol == HELD_OUT else config.scored_images
     scored = np.concatenate([np.flatnonzero(y_test_all == label)[:most] for label in (0, 1)])
     return ConvSplits(
@@ -123,10 +128,16 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
         y_test=y_test_all[scored],
         code_size=config.code_channels,
         held_back=held_back,
+        test_classes=both.classes[scored],
         x_test_all=x_test_all,
         y_test_all=y_test_all,
         scored=scored,
     )
+
+
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Scale pixels of 0 to 255, shape `(images, 28, 28)`, to [0, 1], shape `(images, 28, 28, 1)`."""
+    return np.asarray(images[..., np.newaxis].astype(np.float32) / 255)
 
 
 # The model: an encoder, a decoder, and the autoencoder made of both.
@@ -235,7 +246,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         held_back_errors = errors_of(autoencoder, splits.held_back)
         metrics["held_back.loss"] = float(held_back_errors.mean())
         rule = "percentile"
-        threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "training sevens kept back")
+        threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal training images kept back")
         metrics |= threshold_metrics(rule, threshold, labels, errors)
 
     arrays = {
@@ -382,6 +393,7 @@ EXPERIMENT = Experiment(
     build=build_autoencoder,
     run=run,
     revision=3,
+    sweep=tuple(range(10)),
     # Convolutions are worth a thread for each half of a batch.
     parts=2,
     methods={"convolutional autoencoder": "errors"},

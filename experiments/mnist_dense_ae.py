@@ -48,9 +48,8 @@ import numpy as np
 from common import figures
 from common.comparison.published import read_published
 from common.config import BaseConfig, option
-from common.data.images import Images
-from common.errors import ConfigError
-from common.experiment import FALSE_POSITIVE_RATE, Arrays, Experiment, Result, Splits, hold_back, with_labels
+from common.data.images import Images, choose_scored, require_two_classes
+from common.experiment import FALSE_POSITIVE_RATE, REST, Arrays, Experiment, Result, Splits, hold_back
 from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, percentile_of_normals, threshold_metrics
@@ -75,7 +74,9 @@ class Config(BaseConfig):
     """The published hyperparameters, each an option of the command line."""
 
     normal: int = option(1, "digit that is normal and trained on", minimum=0, maximum=9)
-    anomaly: int = option(9, "digit that is the anomaly", minimum=0, maximum=9)
+    anomaly: int | str = option(
+        9, "digit that is the anomaly, or rest: all other classes", minimum=0, maximum=9, word=REST
+    )
     units: tuple[int, ...] = option((256, 128, 64), "width of each encoder layer, mirrored in the decoder", minimum=1)
     epochs: int = option(10, "number of passes over the training images", minimum=1)
     batch_size: int = option(16, "number of images in one training step", minimum=1)
@@ -84,8 +85,7 @@ class Config(BaseConfig):
 
     def check(self) -> None:
         """Refuse the same digit as normal and as anomaly."""
-        if self.normal == self.anomaly:
-            raise ConfigError(f"normal and anomaly must differ. Received: both are {self.normal}")
+        require_two_classes(self.normal, self.anomaly)
 
 
 # The data.
@@ -109,14 +109,15 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> DigitSplits
     training ones are kept back for a threshold.
     """
     x_train, held_back = hold_back(flatten(data.x_train[data.y_train == config.normal]), protocol)
-    scored, y_test = with_labels(*(np.flatnonzero(data.y_test == digit) for digit in (config.normal, config.anomaly)))
+    scored = choose_scored(data, config.normal, config.anomaly)
     return DigitSplits(
         x_train=x_train,
-        x_test=flatten(data.x_test[scored]),
-        y_test=y_test,
+        x_test=flatten(data.x_test[scored.indices]),
+        y_test=scored.labels,
+        test_classes=scored.classes,
         code_size=config.units[-1],
         held_back=held_back,
-        shown=find_shown(data.x_test, scored),
+        shown=find_shown(data.x_test, scored.indices) if config.normal == Config().normal else {},
     )
 
 
@@ -221,7 +222,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         reconstructions = reconstruct(autoencoder, splits.held_back)
         metrics["held_back.loss"] = float(reconstruction_error(splits.held_back, reconstructions).mean())
         held_back_scores = anomaly_scores(splits.held_back, reconstructions)
-        threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "training ones kept back")
+        threshold = percentile_of_normals(held_back_scores, FALSE_POSITIVE_RATE, "normal training images kept back")
         thresholds["percentile"] = threshold
         metrics |= threshold_metrics("percentile", threshold, labels, scores)
         arrays["threshold"] = np.array(threshold.value)
@@ -322,6 +323,7 @@ EXPERIMENT = Experiment(
     build=build_autoencoder,
     run=run,
     revision=3,
+    sweep=tuple(range(10)),
     methods={"dense autoencoder": "scores"},
     figures=(draw_loss, draw_differences, draw_roc, draw_scores),
     held_out_figures=(draw_scores,),

@@ -17,12 +17,23 @@ class Config(BaseConfig):
     kind: str = option("a", "which", choices=("a", "b"))
     extra: bool = option(True, "more")
     place: int | None = option(None, "where, if anywhere", minimum=0)
+    which: int | str = option(1, "which one, or all", minimum=0, maximum=9, word="all")
 
 
 def parse(*arguments):
     parser = argparse.ArgumentParser()
     add_options(parser, Config)
     return from_options(Config, parser.parse_args(arguments))
+
+
+def test_a_word_may_stand_for_a_number_and_nothing_else_does(capsys):
+    assert parse("--which", "all").which == "all" and parse("--which", "7").which == 7
+    assert parse("--which", "7").changes() == {"which": 7}
+    with pytest.raises(ConfigError, match="which must be at most 9"):
+        parse("--which", "10")
+    with pytest.raises(SystemExit):
+        parse("--which", "some")
+    assert "a number or the word all is needed. Received: 'some'" in capsys.readouterr().err
 
 
 def test_every_field_is_an_option_and_the_rest_keeps_its_default():

@@ -1,4 +1,4 @@
-"""Implement the commands `list`, `run`, `report`, `compare` and `fetch`."""
+"""Implement the commands `list`, `run`, `sweep`, `report`, `compare` and `fetch`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.comparison.published import read_published
 from common.config import BaseConfig, from_options
 from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
-from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.runs import records
 from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
+SWEEP_SEEDS = list(range(5))
 # Enough for the effect of an ablation with its interval; verdicts over them are provisional.
 ABLATION_SEEDS = list(range(8))
 
@@ -59,9 +60,41 @@ def run_command(options: argparse.Namespace) -> int:
     return _status(outcomes)
 
 
+def sweep_command(options: argparse.Namespace) -> int:
+    """Make each class of an experiment the normal one in turn, with all others as anomalies, and run it for some seeds.
+
+    Raises:
+        ConfigError: the experiment has no classes.
+        DataError: the data lack one of them, as some stand-ins do.
+    """
+    from common.cli import tables
+    from common.data import datasets
+    from common.data.images import require_classes
+    from common.report.sweeps import collect_sweep
+
+    experiment = options.chosen
+    if not experiment.sweep:
+        named = [name for name, module in options.known.items() if load_experiment(module).sweep]
+        raise ConfigError(f"{experiment.name} has no classes to sweep; these have: {', '.join(named)}")
+    assert experiment.dataset is not None
+    require_classes(datasets.load(experiment.dataset, Source(options.data, options.data_dir)), experiment.sweep)
+    tasks = _tasks(experiment, [*experiment.swept().values()], _seeds(options, SWEEP_SEEDS), options, HELD_OUT)
+    if options.detectors:
+        tasks += detector_tasks(tasks)
+    if options.dry_run:
+        return _dry_run(tasks, options.fresh)
+    outcomes = _execute(tasks, options)
+    found = collect_sweep(experiment, [*find_records(options.out, experiment.name)])
+    if found is not None and not options.quiet:
+        tables.print_sweep(experiment.name, found.sweep)
+        print(f"records: {tasks[0].folder.parents[1]}")
+    return _status(outcomes)
+
+
 def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
     from common.report.collect import collect, judged_again
+    from common.report.results import require_complete
     from common.report.write import readme_with_tables, write
 
     names = options.known if options.reference else options.experiments or options.known
@@ -74,17 +107,21 @@ def report_command(options: argparse.Namespace) -> int:
         raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
-    taken_over = _taken_over(experiments, options) if options.reference and not options.judge_again else []
-    made = [experiment for experiment in experiments if experiment.name not in taken_over]
-    outcomes, problem = _run_for_report(made, options)
+    making = options.reference and not options.judge_again
+    taken_over = _taken_over(experiments, options, sweep=False) if making else []
+    sweeps_taken_over = _taken_over(experiments, options, sweep=True) if making else []
+    made = [one for one in experiments if one.name not in taken_over]
+    swept = [one for one in experiments if one.sweep and one.name not in sweeps_taken_over] if making else []
+    outcomes, problem = _run_for_report(made, swept, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     _require_writable(folder)
     if options.judge_again:
         report = judged_again(experiments, REFERENCE, options.out)
     else:
-        report = collect(experiments, options.out, REFERENCE, _protocols(options), options.jobs, taken_over)
+        protocols = _protocols(options)
+        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, taken_over, sweeps_taken_over)
         if options.reference:
-            _require_complete({experiment.name: report.results.experiments[experiment.name] for experiment in made})
+            require_complete(report.results, made, swept, REFERENCE_SEEDS, SWEEP_SEEDS)
     path = write(report, folder, page=not options.reference)
     if options.reference:
         readme = files.ROOT / "README.md"
@@ -99,29 +136,36 @@ def report_command(options: argparse.Namespace) -> int:
     return _status(outcomes)
 
 
-def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[str]:
-    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named."""
+def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, sweep: bool) -> list[str]:
+    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named.
+
+    Args:
+        experiments: the experiments.
+        options: the options of the command.
+        sweep: true for their sweeps instead.
+    """
     from common.report.collect import recipe
-    from common.report.results import read_results
+    from common.report.results import commits_of, read_results
 
     known = read_results(REFERENCE).experiments if (REFERENCE / "results.json").exists() else {}
     kept = []
     for experiment in experiments:
         entry, (task, *_) = known.get(experiment.name), _tasks(experiment, [experiment.config()], [0], options)
-        if entry is None or options.fresh:
+        part = entry.sweep if entry and sweep else entry
+        if part is None or options.fresh or (sweep and not experiment.sweep):
             continue
-        unchanged = entry.made_from == recipe(experiment, task.data)
+        unchanged = part.made_from == recipe(experiment, task.data, sweep)
         if unchanged or (options.experiments and experiment.name not in options.experiments):
             kept.append(experiment.name)
             if not options.quiet:
-                commits = ", ".join(sorted({commit for one in entry.environments for commit in one.commits}))
-                state = "unchanged" if unchanged else "not made anew"
-                print(f"{experiment.name}: {state}, taken over from the reference (made with commit {commits})")
+                state, what = "unchanged" if unchanged else "not made anew", " (sweep)" if sweep else ""
+                commits = ", ".join(commits_of(part))
+                print(f"{experiment.name}{what}: {state}, taken over from the reference (made with commit {commits})")
     return kept
 
 
 def _run_for_report(
-    experiments: Sequence[Experiment], options: argparse.Namespace
+    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
 ) -> tuple[list[records.Record], DataError | None]:
     """Run what is missing. An error of the data is returned, so that the runs on other data are reported first.
 
@@ -131,15 +175,17 @@ def _run_for_report(
     if options.no_run or options.judge_again:
         return [], None
     try:
-        return _execute(_report_tasks(experiments, options), options), None
+        return _execute(_report_tasks(experiments, swept, options), options), None
     except DataError as error:
         if options.reference:
             raise
         return [], error
 
 
-def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Task]:
-    """List the tasks of a report: all seeds in all protocols, the detectors, and for the reference the ablations."""
+def _report_tasks(
+    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
+) -> list[Task]:
+    """List the tasks of a report: all seeds in all protocols, the detectors, sweeps, and ablations of the reference."""
     seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
     tasks = []
     for experiment in experiments:
@@ -148,26 +194,10 @@ def _report_tasks(experiments: Sequence[Experiment], options: argparse.Namespace
         if options.reference:
             ablated = _tasks(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
             tasks += [task for task in ablated if task.protocol == PUBLISHED]
+    for experiment in swept:
+        runs = _tasks(experiment, [*experiment.swept().values()], SWEEP_SEEDS, options, HELD_OUT)
+        tasks += runs + detector_tasks(runs)
     return tasks
-
-
-def _require_complete(made: Mapping[str, ExperimentResults]) -> None:
-    """Check that new parts of a reference have all seeds in both protocols, with all detectors, on real data.
-
-    Raises:
-        SuiteError: something is missing.
-    """
-    for name, entry in made.items():
-        for protocol, runs in entry.by_protocol.items():
-            seeds = sorted(set(REFERENCE_SEEDS) - set(runs.seeds))
-            board = entry.standings.get(protocol)
-            problem = (
-                runs.stand_in
-                or (f"seeds {' '.join(map(str, seeds))} missing" if seeds else "")
-                or ("all detectors: not run" if board is None else ", ".join(board.missing))
-            )
-            if problem:
-                raise SuiteError(f"the reference stays as it is: {name} ({protocol}) is not complete ({problem})")
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -275,13 +305,17 @@ def _require_comparable(
 
 
 def _tasks(
-    experiment: Experiment, configs: Sequence[BaseConfig], seeds: Sequence[int], options: argparse.Namespace
+    experiment: Experiment,
+    configs: Sequence[BaseConfig],
+    seeds: Sequence[int],
+    options: argparse.Namespace,
+    *protocols: str,
 ) -> list[Task]:
     source = Source(options.data, options.data_dir)
     return [
         Task(experiment, config, protocol, seed, options.out, source)
         for config in configs
-        for protocol in _protocols(options)
+        for protocol in protocols or _protocols(options)
         for seed in seeds
     ]
 
@@ -402,6 +436,7 @@ def _require_writable(folder: Path) -> None:
 COMMANDS = {
     "list": list_command,
     "run": run_command,
+    "sweep": sweep_command,
     "report": report_command,
     "compare": compare_command,
     "fetch": fetch_command,

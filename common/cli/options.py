@@ -17,6 +17,8 @@ from common.runs.environment import cores
 DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
+DRY_RUN_HELP = "only list which runs are missing and which are finished"
+DETECTORS_HELP = "also run the classical detectors on the same samples"
 OUT_HELP = "folder of runs and reports (default: reports/)"
 # Limits that are told in the help and in error messages. A list of more seeds would take more memory than runs do.
 LARGEST_SEED, MOST_SEEDS, MOST_JOBS = 999_999_999, 10_000, 9_999
@@ -45,21 +47,22 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
 
     Returns:
         The options, and in addition `command`, the function of the command; `known`; and `chosen`, the experiment of
-        `run`, or `None`.
+        `run` or `sweep`, or `None`.
 
     Raises:
         ConfigError: an option is unknown, missing or invalid.
     """
     # `run` has the options of its experiment, so the experiment must be found before they are parsed. It is moved
-    # to the front, since an option with several values, such as `--seeds 0 1`, would take it as one of them.
+    # to the front, since an option with several values, such as `--seeds 0 1`, would take it as one of them. So it is
+    # for `sweep`.
     chosen = None
-    if arguments[:1] == ["run"]:
+    if arguments[:1] in (["run"], ["sweep"]):
         place = _place_of_experiment(arguments, known)
         if place is not None:
             name = arguments[place]
             require_known(name, known)
             chosen = load_experiment(known[name])
-            arguments = ["run", name, *arguments[1:place], *arguments[place + 1 :]]
+            arguments = [arguments[0], name, *arguments[1:place], *arguments[place + 1 :]]
         elif not {"-h", "--help"} & set(arguments):
             raise ConfigError(f"the following arguments are required: experiment, one of {', '.join(known)}")
     options = _parser(chosen, commands, known).parse_args(arguments)
@@ -68,7 +71,7 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
 
 
 def _place_of_experiment(arguments: list[str], known: Known) -> int | None:
-    """Find the position of the experiment among the arguments of `run`: a known name, or else the first other word.
+    """Find the position of the experiment among the arguments: a known name, or else the first other word.
 
     The value of an option is none, such as a folder that is called like an experiment. The hyperparameters are not
     known yet, so a word after an option that is not in `_add_options_of_run` is taken only if it is a known name.
@@ -114,6 +117,13 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     if chosen is not None:
         add_options(command, chosen.config)
 
+    described = "Make each class the normal one in turn and all others anomalies, in the held-out protocol."
+    command = _command(subparsers, "sweep", commands, described)
+    command.add_argument("experiment", help="an experiment on images")
+    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0-4)")
+    _add_switch(command, "--dry-run", DRY_RUN_HELP)
+    _add_switch(command, "--detectors", DETECTORS_HELP)
+
     command = _command(subparsers, "report", commands, "Run what is missing, then write the report.")
     _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
     reported = "experiments to report (default: all)"
@@ -121,7 +131,9 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command.add_argument("--experiments", **names, help=reported)
     _add_switch(command, "--open", "open the page in the browser")
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
-    reference = "make what has changed of reports/reference, by 20 seeds and all ablations, and the tables of README.md"
+    reference = (
+        "make what has changed of reports/reference, with all seeds, ablations and sweeps, and the tables of README.md"
+    )
     _add_switch(command, "--reference", reference)
     again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
     _add_switch(command, "--judge-again", again)
@@ -155,16 +167,18 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command], descri
 
 def _add_options_of_run(command: argparse.ArgumentParser) -> None:
     _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
-    _add_switch(command, "--dry-run", "only list which runs are missing and which are finished")
-    _add_switch(command, "--detectors", "also run the classical detectors on the same samples")
+    _add_switch(command, "--dry-run", DRY_RUN_HELP)
+    _add_switch(command, "--detectors", DETECTORS_HELP)
     _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
     _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
 
 
-def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str) -> None:
+def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str | None = None) -> None:
+    """Add the options of a command that runs tasks, with the default of `--protocol`; `None` leaves that option out."""
     command.add_argument("--seeds", nargs="+", action="extend", type=_seed_range, metavar="N", help=seeds_help)
-    protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})"
-    command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), default=protocol, help=protocols)
+    if protocol is not None:
+        protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})"
+        command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), default=protocol, help=protocols)
     jobs = f"number of parallel processes, 1 to {MOST_JOBS} (default: number of cores)"
     command.add_argument("--jobs", type=_number_of_jobs, default=cores(), metavar="N", help=jobs)
     dask = "address of a Dask scheduler whose workers execute the runs instead"

@@ -13,6 +13,7 @@ from common.comparison import verdicts
 from common.comparison.agreement import Agreement
 from common.comparison.published import Published
 from common.comparison.standings import Standing
+from common.comparison.sweeps import Sweep
 from common.data.stand_ins import stand_in_of
 from common.report.conclusions import headline
 from common.report.markdown import summary_sentence
@@ -99,6 +100,19 @@ def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:
         table.add_column(f"seed {record.seed}", justify="right")
     for name in names:
         table.add_row(name, *(plain(record.metrics.get(name)) for record in records))
+    show(console(), table)
+
+
+def print_sweep(name: str, sweep: Sweep) -> None:
+    """Print the mean AUROC of the source's method by normal class (rows) and anomalous class (columns)."""
+    method = sweep.methods[0]
+    stand_in = f", {sweep.stand_in}" if sweep.stand_in else ""
+    table = Table(title=f"{name}, held out{stand_in}: AUROC of the {method}, mean over {len(sweep.seeds)} seeds")
+    table.add_column("normal class")
+    for one in sweep.names:
+        table.add_column(one, justify="right")
+    for normal, values in zip(sweep.normals, sweep.mean_of(method), strict=True):
+        table.add_row(sweep.name_of(normal), *("-" if value != value else f"{value:.2f}" for value in values))
     show(console(), table)
 
 

@@ -88,6 +88,7 @@ class DataSet(Struct, frozen=True):
     arrays: tuple[str, ...] = ()
     stem: str = ""
     ask: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def downloadable(self) -> bool:

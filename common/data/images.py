@@ -5,13 +5,14 @@ import gzip
 import hashlib
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
-from common.errors import DataError
+from common.errors import ConfigError, DataError
+from common.experiment import REST, with_labels
 
 # An idx file begins with two zero bytes and the code of its data type (8: unsigned byte); the number of dimensions
 # follows.
@@ -27,6 +28,57 @@ class Images(NamedTuple):
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+
+
+class Scored(NamedTuple):
+    """Test images to score, normal ones first: their indices, their labels, 1 for an anomaly, and their classes."""
+
+    indices: np.ndarray
+    labels: np.ndarray
+    classes: np.ndarray
+
+
+def choose_scored(images: Images, normal: int, anomaly: int | str) -> Scored:
+    """Choose the test images of the normal and of the anomalous class, both in the order of the files.
+
+    Args:
+        images: the data set.
+        normal: the normal class.
+        anomaly: the anomalous class, or `REST` for all others.
+
+    Raises:
+        DataError: there are no training or no test images of one of these classes.
+    """
+    require_classes(images, [one for one in (normal, anomaly) if one != REST])
+    scored = np.flatnonzero(images.y_test == normal), of_anomaly(images.y_test, normal, anomaly)
+    indices, labels = with_labels(*scored)
+    return Scored(indices, labels, images.y_test[indices])
+
+
+def of_anomaly(labels: np.ndarray, normal: int, anomaly: int | str) -> np.ndarray:
+    """Find the images of the anomalous class, or with `REST` of all but the normal one; their indices, ascending."""
+    return np.flatnonzero(labels != normal if anomaly == REST else labels == anomaly)
+
+
+def require_two_classes(normal: int, anomaly: int | str) -> None:
+    """Check that the anomalous class is another than the normal one.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if normal == anomaly:
+        raise ConfigError(f"normal and anomaly must differ. Received: both are {normal}")
+
+
+def require_classes(images: Images, classes: Iterable[int | str]) -> None:
+    """Check that there are training and test images of these classes.
+
+    Raises:
+        DataError: a class is missing.
+    """
+    missing = sorted({*classes} - ({*images.y_train.tolist()} & {*images.y_test.tolist()}))
+    if missing:
+        raise DataError(f"the data have no training and test images of class {', '.join(map(str, missing))}")
 
 
 def begins_with_arrays(path: Path) -> bool:

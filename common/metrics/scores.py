@@ -147,6 +147,29 @@ def ranking_metrics(method: str, labels: ArrayLike, scores: ArrayLike) -> dict[s
     }
 
 
+def metrics_by_class(
+    labels: ArrayLike, scores: ArrayLike, classes: ArrayLike | None, prefix: str = ""
+) -> dict[str, Metric]:
+    """Compute `ranking_metrics` of all normal samples against the anomalies of each class.
+
+    Args:
+        labels: true labels, shape `(samples,)`, 1 for an anomaly.
+        scores: anomaly scores, the same shape, finite, higher = more anomalous.
+        classes: class of each sample, the same shape; `None` if the data have none.
+        prefix: prefix of the metric names. Default: none.
+
+    Returns:
+        `against_<class>.auroc` and `against_<class>.average_precision`; nothing if all anomalies are of one class.
+    """
+    labels, scores, classes = np.asarray(labels), np.asarray(scores), np.asarray(classes)
+    anomalous = [] if classes.ndim == 0 else np.unique(classes[labels == 1]).tolist()
+    found: dict[str, Metric] = {}
+    for one in anomalous if len(anomalous) > 1 else []:
+        pair = (labels == 0) | (classes == one)
+        found |= ranking_metrics(f"{prefix}against_{one}", labels[pair], scores[pair])
+    return found
+
+
 def detection_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
     """Compute how well scores separate anomalies from normal samples, independently of a chosen threshold.
 

@@ -26,6 +26,7 @@ from common.metrics.thresholds import Decision
 from common.report import figures, results
 from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
+from common.report.sweeps import collect_sweep
 from common.runs import environment, records
 from common.runs.executors import in_processes
 from common.runs.records import Record
@@ -77,6 +78,7 @@ def collect(
     protocols: Sequence[str] = PROTOCOLS,
     jobs: int = 1,
     taken_over: Collection[str] = (),
+    sweeps_taken_over: Collection[str] = (),
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -89,6 +91,7 @@ def collect(
         jobs: number of processes that rank and draw side by side. Default: 1.
         taken_over: names of experiments whose results and figures are those of the reference report, judged by the
             published numbers and rules of today. Default: none.
+        sweeps_taken_over: names of experiments whose sweeps are those of the reference report. Default: none.
     """
     known = results.judged(results.read_results(reference)).experiments if (reference / "results.json").exists() else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
@@ -102,6 +105,10 @@ def collect(
             else _part(one, out, protocols, known.get(one.name))
             for one in experiments
         }
+        for one in experiments:
+            if one.sweep and HELD_OUT in protocols:
+                old = known[one.name].sweep if one.name in sweeps_taken_over else None
+                parts[one.name] = _with_sweep(parts[one.name], one, out, old, reference)
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
             detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
@@ -131,23 +138,25 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
     """
     known = results.read_results(folder)
     reported = [one for one in experiments if one.name in known.experiments]
-    report = collect(reported, out, folder, taken_over=known.experiments)
+    report = collect(reported, out, folder, taken_over=known.experiments, sweeps_taken_over=known.experiments)
     kept = replace(report.results, detectors=known.detectors, detectors_not_run=known.detectors_not_run)
     return replace(report, results=kept)
 
 
-def recipe(experiment: Experiment, data: Mapping[str, str]) -> str:
+def recipe(experiment: Experiment, data: Mapping[str, str], sweep: bool = False) -> str:
     """Compute a digest of everything that decides the results of an experiment in the reference report.
 
     Args:
         experiment: the experiment, with its config, its ablations and its revision.
         data: name of its data set and the sha256 digest, as in a record; empty if it reads none.
+        sweep: true for the results of its sweep instead. Default: false.
     """
     detectors = {name: (one.title, one.revision, _settings(one)) for name, one in DETECTORS.items()}
     config, revision = experiment.config().to_dict(), experiment.revision
-    ablations = {label: config.to_dict() for label, config in experiment.ablated().items()}
+    others = experiment.swept() if sweep else experiment.ablated()
+    changed = {str(label): config.to_dict() for label, config in others.items()}
     versions = environment.describe()["versions"]
-    return files.digest_of([experiment.name, revision, config, ablations, dict(data), detectors, versions])[:12]
+    return files.digest_of([experiment.name, revision, config, changed, dict(data), detectors, versions])[:12]
 
 
 def _relative_to(method: str, board: Standings | None) -> Standings | None:
@@ -306,6 +315,23 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
     shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
     pngs = {figure.file: (folder / figure.file).read_bytes() for figure in shown}
     return _Part(entry, pngs | {path: figure.png for path, figure in overview.items()}, {}, published.not_run)
+
+
+def _with_sweep(
+    part: _Part, experiment: Experiment, out: Path, old: results.SweepResults | None, reference: Path
+) -> _Part:
+    """Add a sweep to the part of an experiment: that of the reference report if one is given, or the one run here."""
+    sweep, pngs = old, {figure.file: (reference / figure.file).read_bytes() for figure in old.figures} if old else {}
+    found = None if old else collect_sweep(experiment, [*find_records(out, experiment.name)])
+    if found is not None:
+        drawn = figures.heat_maps(found.sweep, found.pictures, _cache(experiment.name, out))
+        paths = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
+        pngs = {path: figure.png for path, figure in paths.items()}
+        sweep = results.SweepResults(
+            **{**vars(found.sweep), "made_from": recipe(experiment, found.sweep.data, sweep=True)},
+            figures=tuple(results.Figure(path, figure.caption) for path, figure in paths.items()),
+        )
+    return replace(part, results=replace(part.results, sweep=sweep), figures={**part.figures, **pngs})
 
 
 def _runs(published: Published, selection: Selection) -> results.Runs:

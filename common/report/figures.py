@@ -11,10 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common import figures, files
 from common.comparison.prediction import SeedMetrics, values_of
 from common.comparison.published import Claim, Published
 from common.comparison.standings import Standings, scores_of
+from common.comparison.sweeps import Sweep
 from common.comparison.verdicts import (
     NEXT_REFERENCE,
     STAND_IN,
@@ -161,6 +165,75 @@ def best_roc(
         return _kept(folder / f"{protocol}-roc.json", inputs, draw_curves)
     except RecordError:
         return []
+
+
+def heat_maps(sweep: Sweep, pictures: Mapping[int, NDArray[np.uint8]], folder: Path) -> list[Png]:
+    """Draw the AUROC of every pair of classes for each method of a sweep, and the difference of two methods.
+
+    Args:
+        sweep: the sweep.
+        pictures: a picture of each class, shape `(height, width)`.
+        folder: folder of the cache files.
+    """
+    means = {method: sweep.mean_of(method) for method in sweep.methods}
+
+    def draw() -> list[CaptionedFigure]:
+        drawn = []
+        for number, (method, values) in enumerate(means.items(), start=1):
+            caption = (
+                f"AUROC of the {method} by normal and anomalous class, held out, mean over the seeds. The source's "
+                "pair is framed."
+            )
+            drawn.append(_heat_map(f"sweep_{number}", caption, values, sweep, pictures))
+        if len(means) > 1:
+            (first, ours), (second, other) = means.items()
+            caption = f"AUROC of the {second} less that of the {first}, by normal and anomalous class."
+            drawn.append(_heat_map("sweep_difference", caption, other - ours, sweep, pictures, signed=True))
+        return drawn
+
+    shown = {str(one): picture.tolist() for one, picture in pictures.items()}
+    inputs = [sweep.names, sweep.classes, sweep.normals, sweep.pair, sweep.methods, sweep.aurocs, shown]
+    return _kept(folder / "sweep.json", inputs, draw)
+
+
+def _heat_map(
+    name: str,
+    caption: str,
+    values: NDArray[np.float64],
+    sweep: Sweep,
+    pictures: Mapping[int, NDArray[np.uint8]],
+    signed: bool = False,
+) -> CaptionedFigure:
+    from matplotlib.patches import Rectangle
+
+    rows, columns = values.shape
+    figure, (axis,) = figures.canvas(columns=1, height=0.62 * WIDTH * (rows + 1) / (columns + 1) + 0.9, wide=True)
+    largest = float(np.nanmax(np.abs(values)))
+    # Both scales of colour are told apart by the colour-blind, and in print.
+    lowest, highest, colours = (-largest, largest, "PuOr") if signed else (0.4, 1.0, "cividis")
+    shades = axis.imshow(values, cmap=colours, vmin=lowest, vmax=highest)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = abs(value) > 0.6 * largest if signed else value < 0.7
+            text = f"{value:+.2f}" if signed else f"{value:.2f}"
+            axis.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    for place, one in enumerate(sweep.normals):
+        if one in pictures:
+            axis.imshow(pictures[one], cmap="gray", extent=(-1.5, -0.5, place + 0.5, place - 0.5))
+    for place, one in enumerate(sweep.classes):
+        if one in pictures:
+            axis.imshow(pictures[one], cmap="gray", extent=(place - 0.5, place + 0.5, rows + 0.5, rows - 0.5))
+    normal, anomaly = sweep.pair
+    if normal in sweep.normals:
+        corner = sweep.classes.index(anomaly) - 0.5, sweep.normals.index(normal) - 0.5
+        axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=CLASS_COLOURS[1], linewidth=3))
+    axis.set(xlim=(-1.5, columns - 0.5), ylim=(rows + 0.5, -0.5), xlabel="anomalous class", ylabel="normal class")
+    axis.set_xticks(range(columns), sweep.names, rotation=0 if max(map(len, sweep.names)) < 3 else 45)
+    axis.set_yticks(range(rows), [sweep.name_of(one) for one in sweep.normals])
+    axis.grid(visible=False)
+    label, extend = ("difference of AUROC", "neither") if signed else ("AUROC", "min")
+    figure.colorbar(shades, ax=axis, label=label, extend=extend)
+    return CaptionedFigure(name, caption, figure)
 
 
 def published_against_ours(

@@ -41,7 +41,7 @@ def _finding(entry: ExperimentResults) -> str:
         in_both = all(entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT))
         return "not compared: the protocols used different data" if in_both else "not run"
     row = finding.held_out
-    numbers = f"{row.method}, AUROC {finding.published.auroc:.3f}, held out {_auroc(row)}"
+    numbers = f"{row.method}, AUROC {finding.published.auroc:.3f}, held out {auroc(row)}"
     return ", ".join(part for part in (f"**{finding.verdict}**: {numbers}", finding.by_seed) if part)
 
 
@@ -138,8 +138,8 @@ def _leaderboard(board: Standings) -> str:
     rows = [
         {
             "method": _name(row),
-            "AUROC, 95 % interval": _auroc(row),
-            f"difference to the {board.reference}": _change(row.difference, row.difference_interval),
+            "AUROC, 95 % interval": auroc(row),
+            f"difference to the {board.reference}": change(row.difference, row.difference_interval),
             "it is": "" if row.standing == REFERENCE else row.standing,
             "average precision": f"{row.average_precision:.3f}",
             "FPR at 95 % recall": f"{row.fpr_at_95_recall:.3f}",
@@ -165,8 +165,8 @@ def _side_by_side(entry: ExperimentResults) -> str:
     for held_out in held_out_board.rows:
         published = published_rows.get(held_out.method)
         if published is not None:
-            change = _change(held_out.auroc - published.auroc, conclusions.gap_interval(published, held_out))
-            rows.append([_name(held_out), _auroc(published), _auroc(held_out), change])
+            gap = change(held_out.auroc - published.auroc, conclusions.gap_interval(published, held_out))
+            rows.append([_name(held_out), auroc(published), auroc(held_out), gap])
     headings = ["method", "AUROC, published protocol", "AUROC, held out", "change"]
     return f"The same methods in both protocols:\n\n{table(headings, rows)}" if rows else ""
 
@@ -175,16 +175,18 @@ def _name(row: Standing) -> str:
     return f"**{row.method}**" if row.ours else row.method
 
 
-def _auroc(row: Standing) -> str:
+def auroc(row: Standing) -> str:
+    """Format the AUROC of a method with its interval."""
     low, high = row.auroc_interval
     return f"{row.auroc:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _change(change: float | None, interval: Interval | None) -> str:
-    if change is None or interval is None:
+def change(difference: float | None, interval: Interval | None) -> str:
+    """Format a difference of AUROCs with its interval; a dash for `None`."""
+    if difference is None or interval is None:
         return "-"
     low, high = interval
-    return f"{change:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{difference:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def appendix(results: Results) -> str:

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from common.comparison import verdicts
 from common.comparison.associations import Associations
 from common.comparison.prediction import decimals_of
-from common.report import held_out
+from common.report import held_out, sweeps
 from common.report.conclusions import (
     Effect,
     deciding,
@@ -77,6 +77,7 @@ def experiment(name: str, entry: ExperimentResults) -> str:
         explanations=_explanations(entry),
         figure_seed=_figure_seed(entry),
         held_out=held_out.sections(entry),
+        sweep=sweeps.section(entry.sweep),
     )
 
 

@@ -1,7 +1,7 @@
 """The results of a report as dataclasses, and their file, results.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from common.comparison.associations import Associations
 from common.comparison.prediction import Value
 from common.comparison.published import Published, Source, read_published
 from common.comparison.standings import Standings
+from common.comparison.sweeps import Sweep
 from common.comparison.verdicts import NEXT_REFERENCE, NOT_RUN, Comparison, compare, summarise
 from common.errors import SuiteError
-from common.experiment import HELD_OUT, PUBLISHED
+from common.experiment import HELD_OUT, PUBLISHED, Experiment
 from common.files import from_plain, to_plain
 
 SCHEMA = 1
@@ -125,6 +126,13 @@ class Ablation(Runs):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepResults(Sweep):
+    """The sweep over all classes, with its figures."""
+
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentResults(ProtocolRuns):
     """The results of one experiment: its runs in the published protocol, and everything derived from all its runs.
 
@@ -144,6 +152,7 @@ class ExperimentResults(ProtocolRuns):
         variants: the ablations.
         overview: the figure of all published numbers against ours.
         made_from: digest of everything that decides these results, as computed by `collect.recipe`.
+        sweep: the sweep over all classes; `None` if it was not run.
         outdated: true for results of an older revision of the experiment, which wait to be made anew.
     """
 
@@ -162,6 +171,7 @@ class ExperimentResults(ProtocolRuns):
     variants: tuple[Ablation, ...]
     overview: tuple[Figure, ...]
     made_from: str = ""
+    sweep: SweepResults | None = None
     outdated: bool = False
 
     @property
@@ -190,6 +200,59 @@ class Results:
     detectors: Mapping[str, str]
     detectors_not_run: Mapping[str, str]
     schema: int = SCHEMA
+
+
+def commits_of(part: ExperimentResults | SweepResults) -> list[str]:
+    """List the commits that the runs of a part of a report were made with."""
+    if isinstance(part, SweepResults):
+        return [*part.commits]
+    return sorted({commit for one in part.environments for commit in one.commits})
+
+
+def require_complete(
+    results: Results,
+    made: Iterable[Experiment],
+    swept: Iterable[Experiment],
+    seeds: Sequence[int],
+    sweep_seeds: Sequence[int],
+) -> None:
+    """Check that new parts of a reference have all seeds, with all detectors, on real data.
+
+    Args:
+        results: the reference.
+        made: the experiments whose parts are new; they need both protocols.
+        swept: the experiments whose sweeps are new; they need all classes.
+        seeds: seeds of the runs.
+        sweep_seeds: seeds of the sweeps.
+
+    Raises:
+        SuiteError: something is missing.
+    """
+    problems = {}
+    for name in (one.name for one in made):
+        entry = results.experiments[name]
+        for protocol, runs in entry.by_protocol.items():
+            found = runs.stand_in or _missing(seeds, runs.seeds, entry.standings.get(protocol))
+            problems[f"{name} ({protocol})"] = found
+    for experiment in swept:
+        sweep = results.experiments[experiment.name].sweep
+        place = f"{experiment.name} (sweep)"
+        if sweep is None or sweep.normals != experiment.sweep:
+            problems[place] = "not all classes were run"
+            continue
+        lacking = [_missing(sweep_seeds, sweep.seeds, sweep.boards.get(normal)) for normal in sweep.normals]
+        problems[place] = sweep.stand_in or "; ".join(filter(None, lacking))
+    for place, problem in problems.items():
+        if problem:
+            raise SuiteError(f"the reference stays as it is: {place} is not complete ({problem})")
+
+
+def _missing(expected: Iterable[int], seeds: Iterable[int], board: Standings | None) -> str:
+    """Say which seeds or detectors some runs lack; empty if none."""
+    absent = sorted({*expected} - {*seeds})
+    if absent:
+        return f"seeds {' '.join(map(str, absent))} missing"
+    return "all detectors: not run" if board is None else ", ".join(board.missing)
 
 
 def verdicts_of(published: Published, runs: Runs) -> Comparison:

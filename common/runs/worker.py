@@ -25,7 +25,7 @@ from common.data.datasets import Source
 from common.detectors.registry import detect
 from common.errors import SuiteError, printable
 from common.experiment import Experiment, Result, Splits
-from common.metrics.scores import detection_metrics
+from common.metrics.scores import Metric, detection_metrics, metrics_by_class
 from common.metrics.thresholds import Decision
 from common.runs import environment, records
 from common.runs.tasks import Task
@@ -163,7 +163,12 @@ def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
         key = (experiment, task.config, task.protocol, shape)
         models = memory.model.get(key, lambda: experiment.build(task.config, shape))
         with report_epochs_to(epoch):
-            return experiment.run(models, splits, task.config, seed)
+            result = experiment.run(models, splits, task.config, seed)
+    scored = {array for array in experiment.methods.values() if array in result.arrays}
+    by_class: dict[str, Metric] = {}
+    for array in sorted(scored):
+        by_class |= metrics_by_class(splits.y_test, result.arrays[array], splits.test_classes, f"{array}.")
+    return result._replace(metrics={**result.metrics, **by_class})
 
 
 def _once(task: Task, memory: Memory) -> Result:
@@ -180,6 +185,7 @@ def _detect(task: Task, memory: Memory, seconds: dict[str, float]) -> Result:
     detection = detect(task.detector, splits, task.seed)
     seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
     metrics = {**detection_metrics(splits.y_test, detection.scores), "fitted_on": detection.fitted_on}
+    metrics |= metrics_by_class(splits.y_test, detection.scores, splits.test_classes)
     labels = np.asarray(splits.y_test, dtype=np.uint8)
     groups = np.arange(len(labels)) if splits.groups is None else splits.groups
     return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups})

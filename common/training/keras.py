@@ -60,6 +60,8 @@ def start_keras() -> ModuleType:
         # A GPU may sum in another order in every run, and models this small are no faster on it.
         tf.config.set_visible_devices([], "GPU")
         tf.constant(0)  # creates the devices, which writes the last messages
+        # A sweep compiles a model for each class, and TensorFlow would warn that compiling often is slow.
+        tf.get_logger().setLevel("ERROR")
         import keras  # noqa: F401
     return sys.modules["keras"]
 
