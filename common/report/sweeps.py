@@ -70,7 +70,7 @@ def collect_sweep(experiment: Experiment, found: Sequence[Found]) -> Collected |
     assert experiment.dataset is not None
     sweep = Sweep(
         classes=experiment.sweep,
-        names=DATASETS[experiment.dataset].classes,
+        names=tuple(DATASETS[experiment.dataset].classes[one] for one in experiment.sweep),
         normals=tuple(selected),
         pair=(config.to_dict()["normal"], config.to_dict()["anomaly"]),
         seeds=tuple(seeds),
@@ -186,10 +186,10 @@ def _span_sentences(sweep: Sweep) -> list[str]:
 def _worst_sentences(sweep: Sweep) -> list[str]:
     sentences = []
     for method in sweep.methods:
-        named = [f"{sweep.name_of(one)} of {count}" for one, count in worst_anomalies(sweep, method)]
+        named = [f"{sweep.name_of(one)} for {count}" for one, count in worst_anomalies(sweep, method)]
         sentences.append(
-            f"The anomaly with the lowest AUROC of the {method} is, among {len(sweep.normals)} normal classes, "
-            f"{', '.join(named)}."
+            f"The anomalous class with the lowest AUROC of the {method}: {', '.join(named)} of {len(sweep.normals)} "
+            "normal classes."
         )
     return sentences
 

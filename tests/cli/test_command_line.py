@@ -35,6 +35,13 @@ def command(*arguments, **options):
     ("arguments", "message"),
     [
         (["run", "curve_dense"], "there is no experiment 'curve_dense'; did you mean curves_dense_ae?"),
+        (
+            ["sweep", "curves_dense_ae"],
+            "no classes to sweep; these have: mnist_conv_ae, fashion_latent",
+        ),
+        (["sweep", "fashion_latent_ocsvm", "--data", "stand-in"], "no training and test images of class 0, 1, 2, 3, 4"),
+        (["sweep", "--seeds", "0", "mnist_dens_ae"], "did you mean mnist_dense_ae?"),
+        (["sweep", "mnist_dense_ae", "--protocol", "published"], "unrecognized arguments: --protocol"),
         (["run", "zzz"], "there is no experiment 'zzz'; known are: "),
         (["run", "--out", "mnist_dense_ae"], "required: experiment, one of mnist_conv_ae"),
         (["run", "--epochs", "3"], "required: experiment"),
@@ -71,7 +78,7 @@ def command(*arguments, **options):
         (["run", "mnist_dense_ae", "--normal", "9"], "normal and anomaly must differ"),
         (["run", "fashion_latent_ocsvm", "--nu", "2"], "nu must be at most 1.0"),
         (["run", "curves_dense_ae", "--ablate", "--epochs", "5"], "--ablate runs the published settings and its own"),
-        (["report", "--reference", "--no-run"], "the reference stays as it is: "),
+        (["report", "--reference", "--no-run", "--fresh"], "the reference stays as it is: "),
         (["run", "curves_dense_ae", "--epoch", "5"], "unrecognized arguments: --epoch 5"),
         (["run"], "required: experiment"),
         (["run", "--epochs", "3", "curve_dense_ae"], "there is no experiment"),

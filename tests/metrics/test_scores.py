@@ -31,22 +31,6 @@ def ratio(numerator, denominator):
 
 
 @given(binary)
-def test_each_class_of_anomalies_is_ranked_against_all_normal_samples():
-    generator = np.random.default_rng(0)
-    classes = generator.integers(0, 4, 200)
-    labels, scores = (classes != 2).astype(int), generator.random(200)
-    found = metrics_by_class(labels, scores, classes, "scores.")
-    assert set(found) == {
-        f"scores.against_{one}.{name}" for one in (0, 1, 3) for name in ("auroc", "average_precision")
-    }
-    for one in (0, 1, 3):
-        wins = [anomalous > normal for anomalous in scores[classes == one] for normal in scores[classes == 2]]
-        assert found[f"scores.against_{one}.auroc"] == pytest.approx(np.mean(wins))
-    two = np.isin(classes, [2, 3])
-    assert metrics_by_class(labels[two], scores[two], classes[two]) == {}
-    assert metrics_by_class(labels, scores, None) == {}
-
-
 def test_averages_and_supports_are_those_of_scikit_learns_report(pairs):
     from sklearn.metrics import classification_report
 
@@ -188,3 +172,19 @@ def test_wrong_input_is_refused():
         classification_metrics("m", [0, 1], [])
     with pytest.raises(ValueError, match="must agree in shape"):
         classification_metrics("m", [0, 1], [0, 1, 1])
+
+
+def test_each_class_of_anomalies_is_ranked_against_all_normal_samples():
+    generator = np.random.default_rng(0)
+    classes = generator.integers(0, 4, 200)
+    labels, scores = (classes != 2).astype(int), generator.random(200)
+    found = metrics_by_class(labels, scores, classes, "scores.")
+    assert set(found) == {
+        f"scores.against_{one}.{name}" for one in (0, 1, 3) for name in ("auroc", "average_precision")
+    }
+    for one in (0, 1, 3):
+        wins = [anomalous > normal for anomalous in scores[classes == one] for normal in scores[classes == 2]]
+        assert found[f"scores.against_{one}.auroc"] == pytest.approx(np.mean(wins))
+    two = np.isin(classes, [2, 3])
+    assert metrics_by_class(labels[two], scores[two], classes[two]) == {}
+    assert metrics_by_class(labels, scores, None) == {}

@@ -339,7 +339,7 @@ def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
 
 def taken_over(*arguments):
     options = parse(["report", "--reference", *arguments], commands.COMMANDS, EXPERIMENTS)
-    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options)
+    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep=False)
 
 
 def test_the_reference_is_made_anew_where_something_has_changed(reference, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from common.files import from_plain, to_plain
 from common.report import figures, sweeps
 from common.report.collect import collect
 from common.report.markdown import report as as_markdown
-from common.report.results import Results, require_complete
+from common.report.results import Results, SweepResults, require_complete
 from common.runs import records
 from common.runs.selection import find_records
 from experiments import mnist_dense_ae as dense
@@ -32,13 +32,13 @@ class TinyConfig(dense.Config):
 
 
 def strokes(count, seed):
-    """Noisy images of three classes: a bar, a bar with a hook, a bar with a cap."""
+    """Noisy images of three classes: a bar, and a bar with a dark hook or a dark cap."""
     generator = np.random.default_rng(seed)
     y = generator.permutation(np.repeat(np.array(CLASSES, np.uint8), count))
-    x = generator.integers(60, size=(len(y), 28, 28), dtype=np.uint8)
+    x = generator.integers(200, size=(len(y), 28, 28), dtype=np.uint8)
     x[:, 5:23, 14:17] = 220
-    x[y == 4, 12:15, 6:14] = 200
-    x[y == 9, 5:12, 9:14] = 180
+    x[y == 4, 12:15, 6:14] //= 2
+    x[y == 9, 5:12, 9:14] //= 2
     return x, y
 
 
@@ -46,7 +46,7 @@ def strokes(count, seed):
 def swept(tmp_path_factory):
     """A sweep over three classes and two seeds with two detectors, by the command line."""
     out = tmp_path_factory.mktemp("swept")
-    images = Images(*strokes(60, 0), *strokes(30, 1))
+    images = Images(*strokes(120, 0), *strokes(30, 1))
     experiment = replace(dense.EXPERIMENT, config=TinyConfig, sweep=CLASSES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dense, "EXPERIMENT", experiment)
@@ -74,7 +74,7 @@ def arrays_of(folder):
 
 def test_every_pair_has_the_auroc_of_its_scores(swept, found):
     experiment, out, _ = swept
-    images, runs = Images(*strokes(60, 0), *strokes(30, 1)), 0
+    images, runs = Images(*strokes(120, 0), *strokes(30, 1)), 0
     for folder, record, _ in find_records(out, experiment.name):
         normal = record.config["normal"]
         arrays = arrays_of(folder)
@@ -91,21 +91,22 @@ def test_every_pair_has_the_auroc_of_its_scores(swept, found):
                 expected = None if anomaly == normal else roc_auc_score(classes[pair] == anomaly, scores[pair])
                 assert row[column] == (expected if expected is None else pytest.approx(expected))
         runs += 1
+    assert any(0.5 < value < 1 for row in found.sweep.aurocs["dense autoencoder"][0] for value in row if value)
     assert runs == 6 and found.sweep.seeds == (0, 1) and found.sweep.normals == CLASSES
 
 
 def test_the_picture_of_a_class_is_an_image_of_it(found):
-    images = Images(*strokes(60, 0), *strokes(30, 1))
+    images = Images(*strokes(120, 0), *strokes(30, 1))
     assert set(found.pictures) == set(CLASSES)
     for one, picture in found.pictures.items():
         distances = np.abs(images.x_test.astype(float) - picture.astype(float)).mean(axis=(1, 2))
-        assert images.y_test[np.argmin(distances)] == one and distances.min() < 2
+        assert images.y_test[np.argmin(distances)] == one and distances.min() < 30 < np.median(distances)
 
 
 def test_a_second_time_nothing_is_run_and_the_table_is_printed(swept, capsys):
     _, _, arguments = swept
     assert main(arguments) == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert text.count("finished before") == 6 and "AUROC of the dense autoencoder, mean over 2 seeds" in text
     assert main([*arguments, "--dry-run"]) == 0
     assert "0 to run, 12 cached" in capsys.readouterr().out
@@ -115,7 +116,7 @@ def test_the_report_shows_the_sweep_that_was_run(swept, tmp_path):
     experiment, out, _ = swept
     made = collect([experiment], out, tmp_path / "no reference")
     text = as_markdown(made.results)
-    assert "### Was the choice of classes typical?" in text and "**The source's pair**, 1 against 9, is among" in text
+    assert "### Was the choice of classes typical?" in text and "**The source's pair**, 1 against 9, is " in text
     assert from_plain(to_plain(made.results), Results) == made.results
     pngs = {path: png for path, png in made.figures.items() if "sweep" in path}
     assert len(pngs) == 3 and all(png.startswith(b"\x89PNG") and len(png) < 100_000 for png in pngs.values())
@@ -127,7 +128,7 @@ def test_a_sweep_without_detectors_or_with_a_class_missing_is_shown_as_far_as_it
     part = sweeps.collect_sweep(experiment, some)
     assert part.sweep.normals == (1, 9) and part.sweep.classes == CLASSES
     alone = replace(part.sweep, methods=part.sweep.methods[:1], boards={})
-    text = sweeps.section(alone)
+    text = sweeps.section(SweepResults(**vars(alone)))
     assert "Only 2 of 3 classes were run." in text and "k-nearest" not in text
     assert [png.name for png in figures.heat_maps(alone, {}, out / "other")] == ["sweep_1"]
     assert sweeps.collect_sweep(experiment, []) is None and sweeps.section(None) == ""
@@ -140,21 +141,3 @@ def test_a_reference_wants_every_class_seed_and_detector(swept, tmp_path):
     for problem, seeds, classes in (("seeds 2 missing", [0, 1, 2], CLASSES), ("not all classes", [0], (*CLASSES, 7))):
         with pytest.raises(SuiteError, match=problem):
             require_complete(results, [], [replace(experiment, sweep=classes)], [], seeds)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["curves_dense_ae"],
-            "no classes to sweep; these have: mnist_conv_ae, fashion_latent_ocsvm, mnist_dense_ae",
-        ),
-        (["fashion_latent_ocsvm", "--data", "stand-in"], "no training and test images of class 0, 1, 2, 3, 4, 6, 8, 9"),
-        (["--seeds", "0", "mnist_dens_ae"], "did you mean mnist_dense_ae?"),
-        (["mnist_dense_ae", "--protocol", "published"], "unrecognized arguments: --protocol"),
-    ],
-)
-def test_what_cannot_be_swept_is_refused(arguments, message, tmp_path, capsys):
-    assert main(["sweep", *arguments, "--out", str(tmp_path)]) == 2
-    assert message in capsys.readouterr().err
-    assert not list(tmp_path.rglob("record.json"))
