@@ -151,13 +151,13 @@ def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, 
     kept = []
     for experiment in experiments:
         entry, (task, *_) = known.get(experiment.name), _tasks(experiment, [experiment.config()], [0], options)
-        part = entry.sweep if entry and sweep else entry
-        if part is None or options.fresh or (sweep and not experiment.sweep):
+        if entry is None or options.fresh:
             continue
-        unchanged = part.made_from == recipe(experiment, task.data, sweep)
+        part = entry.sweep if sweep else entry
+        unchanged = part is not None and part.made_from == recipe(experiment, task.data, sweep)
         if unchanged or (options.experiments and experiment.name not in options.experiments):
             kept.append(experiment.name)
-            if not options.quiet:
+            if part is not None and not options.quiet:
                 state, what = "unchanged" if unchanged else "not made anew", " (sweep)" if sweep else ""
                 commits = ", ".join(commits_of(part))
                 print(f"{experiment.name}{what}: {state}, taken over from the reference (made with commit {commits})")

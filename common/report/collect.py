@@ -107,8 +107,8 @@ def collect(
         }
         for one in experiments:
             if one.sweep and HELD_OUT in protocols:
-                old = known[one.name].sweep if one.name in sweeps_taken_over else None
-                parts[one.name] = _with_sweep(parts[one.name], one, out, old, reference)
+                entry = known[one.name] if one.name in sweeps_taken_over else None
+                parts[one.name] = _with_sweep(parts[one.name], one, out, entry, reference)
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
             detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
@@ -319,11 +319,12 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
 
 
 def _with_sweep(
-    part: _Part, experiment: Experiment, out: Path, old: results.SweepResults | None, reference: Path
+    part: _Part, experiment: Experiment, out: Path, taken_over: ExperimentResults | None, folder: Path
 ) -> _Part:
-    """Add a sweep to the part of an experiment: that of the reference report if one is given, or the one run here."""
-    sweep, pngs = old, {figure.file: (reference / figure.file).read_bytes() for figure in old.figures} if old else {}
-    found = None if old else collect_sweep(experiment, [*find_records(out, experiment.name)])
+    """Add the sweep that was run here to the part of an experiment, or that of the reference report if it is given."""
+    sweep = None if taken_over is None else taken_over.sweep
+    pngs = {figure.file: (folder / figure.file).read_bytes() for figure in sweep.figures} if sweep else {}
+    found = collect_sweep(experiment, [*find_records(out, experiment.name)]) if taken_over is None else None
     if found is not None:
         drawn = figures.heat_maps(found.sweep, found.pictures, _cache(experiment.name, out))
         paths = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}

@@ -337,9 +337,17 @@ def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
     assert report.figures.keys() == {*of_runs, *(figure.file for figure in committed.overview)}
 
 
-def taken_over(*arguments):
+def taken_over(*arguments, sweep=False):
     options = parse(["report", "--reference", *arguments], commands.COMMANDS, EXPERIMENTS)
-    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep=False)
+    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep)
+
+
+def test_a_sweep_is_made_with_its_experiment_and_only_if_that_is_named(reference, monkeypatch):
+    monkeypatch.setattr(commands, "REFERENCE", reference)
+    monkeypatch.setattr(Task, "data", property(lambda task: {}))
+    others = [name for name in EXPERIMENTS if name != "mnist_conv_ae"]
+    assert taken_over("--experiments", "mnist_conv_ae", sweep=True) == others
+    assert taken_over("--experiments", "curves_dense_ae", sweep=True)[:1] == ["mnist_conv_ae"]
 
 
 def test_the_reference_is_made_anew_where_something_has_changed(reference, monkeypatch, capsys):
