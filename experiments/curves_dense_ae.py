@@ -54,7 +54,7 @@ from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import pytorch, torch_defaults
 from common.training.fit import fit, reconstruct
-from common.training.keras import start_keras
+from common.training.keras import start_keras, threads
 from common.training.watch import Watch
 
 # Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
@@ -286,12 +286,12 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
-    by_residual = forest(config.trees, config.max_features, seed).fit(test_residuals, splits.y_source_test)
+    by_residual = fit_forest(test_residuals, splits.y_source_test, config.trees, config.max_features, seed)
     residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
     metrics |= report_metrics("forest_residual", y, residual_flagged)
 
     test_histograms = residual_histograms(test_residuals, config)
-    by_histogram = forest(config.histogram_trees, "sqrt", seed).fit(test_histograms, splits.y_source_test)
+    by_histogram = fit_forest(test_histograms, splits.y_source_test, config.histogram_trees, "sqrt", seed)
     histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
     forest_scores["forest_histogram_scores"] = histogram_scores
     metrics |= report_metrics("forest_histogram", y, histogram_flagged)
@@ -344,7 +344,7 @@ def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tupl
     isolation_forest = IsolationForest(
         n_estimators=config.trees, contamination=anomalous_part, max_features=config.max_features, random_state=seed
     ).fit(splits.x_labelled)
-    random_forest = forest(config.trees, config.max_features, seed).fit(splits.x_labelled, splits.y_labelled)
+    random_forest = fit_forest(splits.x_labelled, splits.y_labelled, config.trees, config.max_features, seed)
     flagged, scores = flag_and_score(random_forest, splits.x_test)
     # scikit-learn's outlier detectors predict -1 for an outlier; here an anomaly is 1.
     predictions = {
@@ -360,11 +360,15 @@ def flag_and_score(forest: Any, samples: np.ndarray) -> tuple[np.ndarray, np.nda
     return forest.predict(samples), forest.predict_proba(samples)[:, 1]
 
 
-def forest(trees: int, max_features: int | str, seed: int) -> Any:
-    """Make a random forest that uses one thread, since with several the order of summation changes from run to run."""
+def fit_forest(x: np.ndarray, y: np.ndarray, trees: int, max_features: int | str, seed: int) -> Any:
+    """Fit a random forest, several trees at a time where the run has several threads.
+
+    It predicts with one thread, since with several the order of summation changes from run to run.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=1)
+    forest = RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=threads())
+    return forest.fit(x, y).set_params(n_jobs=1)
 
 
 def residual_histograms(residuals: np.ndarray, config: Config) -> np.ndarray:

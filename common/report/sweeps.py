@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.comparison.leaderboard import BETTER, REFERENCE, WORSE
+from common.comparison.papers import PaperTable, read_tables
 from common.comparison.standings import standings
 from common.comparison.sweeps import Matrix, Sweep, rank_of_pair, worst_anomalies
 from common.data.datasets import DATASETS
@@ -124,15 +125,17 @@ def _picture(folder: Path, record: Record, array: str) -> NDArray[np.uint8] | No
 # The text.
 
 
-def section(sweep: SweepResults | None, papers: Sequence[Any] = ()) -> str:
-    """Write the section on a sweep; empty without one."""
+def section(sweep: SweepResults | None) -> str:
+    """Write the section on a sweep, with the tables of papers on its data set; empty without one."""
     if sweep is None:
         return ""
+    papers = [] if sweep.stand_in else [one for dataset in sweep.data for one in read_tables(dataset)]
     return filled(
         "sweep.md.jinja",
         sweep=sweep,
         sentences=[*_pair_sentences(sweep), *_span_sentences(sweep), *_worst_sentences(sweep), *_rest_sentences(sweep)],
         rest=_rest_table(sweep),
+        papers=[(paper, _paper_table(sweep, paper)) for paper in papers],
     )
 
 
@@ -228,3 +231,24 @@ def _rest_table(sweep: Sweep) -> str:
         rows.append([sweep.name_of(normal), *numbers, change, f"{best.method} {best.auroc:.3f}"])
     headings = ["normal class", f"{first.reference}, AUROC (95 % interval)", f"{beside}", "difference", "highest"]
     return table(headings, rows)
+
+
+def _paper_table(sweep: Sweep, paper: PaperTable) -> str:
+    """Make the table of a paper's numbers, with ours beside them where they are AUROCs too."""
+    ours = {method: _by_role(sweep, method, paper.role) for method in sweep.methods} if "AUROC" in paper.number else {}
+    scale, digits = (100, 1) if "%" in paper.number else (1, 3)
+    printed = [paper.printed(column) for column in paper.columns]
+    rows = []
+    for one in sorted({*paper.classes} & {*sweep.classes}):
+        numbers = [f"{scale * values[one]:.{digits}f}" if one in values else "-" for values in ours.values()]
+        rows.append([sweep.name_of(one), *numbers, *(column[one] for column in printed)])
+    headings = [f"{paper.role} class", *(f"ours: {method}" for method in ours)]
+    return table([*headings, *(column.method for column in paper.columns)], rows)
+
+
+def _by_role(sweep: Sweep, method: str, role: str) -> dict[int, float]:
+    """Give the mean AUROC of a method by class: the class against all others, or all normal classes against it."""
+    if role == "anomaly":
+        return dict(zip(sweep.classes, np.nanmean(sweep.mean_of(method), axis=0).tolist(), strict=True))
+    found = {normal: {row.method: row.auroc for row in board.rows} for normal, board in sweep.boards.items()}
+    return {normal: aurocs[method] for normal, aurocs in found.items() if method in aurocs}
