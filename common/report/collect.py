@@ -155,8 +155,10 @@ def recipe(experiment: Experiment, data: Mapping[str, str], sweep: bool = False)
     config, revision = experiment.config().to_dict(), experiment.revision
     others = experiment.swept() if sweep else experiment.ablated()
     changed = {str(label): config.to_dict() for label, config in others.items()}
-    # PyTorch is used by no published setting, so it may be installed or not.
-    versions = {name: number for name, number in environment.describe()["versions"].items() if name != "torch"}
+    versions = dict(environment.describe()["versions"])
+    if not any("pytorch" in settings.values() for settings in (config, *changed.values())):
+        # Where no run uses PyTorch, it may be installed or not.
+        versions.pop("torch", None)
     return files.digest_of([experiment.name, revision, config, changed, dict(data), detectors, versions])[:12]
 
 

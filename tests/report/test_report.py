@@ -342,6 +342,17 @@ def taken_over(*arguments, sweep=False):
     return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep)
 
 
+def test_pytorch_decides_only_where_a_run_uses_it(monkeypatch):
+    known = environment.describe()
+    versions = {**known["versions"], "torch": "1.2.3"}
+    recipes = {}
+    for torch in ("1.2.3", "1.2.4"):
+        monkeypatch.setattr(environment, "describe", lambda torch=torch: {"versions": {**versions, "torch": torch}})
+        recipes[torch] = {name: recipe(load_experiment(module), {}) for name, module in EXPERIMENTS.items()}
+    changed = [name for name in EXPERIMENTS if recipes["1.2.3"][name] != recipes["1.2.4"][name]]
+    assert changed == ["curves_dense_ae"]
+
+
 def test_a_sweep_is_made_with_its_experiment_and_only_if_that_is_named(reference, monkeypatch):
     monkeypatch.setattr(commands, "REFERENCE", reference)
     monkeypatch.setattr(Task, "data", property(lambda task: {}))
