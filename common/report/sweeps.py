@@ -173,7 +173,8 @@ def _span_sentences(sweep: Sweep) -> list[str]:
             for row, column in ends
         )
         below = int(np.sum(means < 0.5))
-        chance = f"; {below} pairs have less than 0.5, which is worse than chance" if below else ""
+        counted = f"{below} pair{' has' if below == 1 else 's have'}"
+        chance = f"; {counted} less than 0.5, which is worse than chance" if below else ""
         sentences.append(f"The mean AUROC of the {method} over the seeds ranges from {low} to {high}{chance}.")
     if len(sweep.methods) > 1:
         first, second = sweep.methods
@@ -242,7 +243,10 @@ def _paper_table(sweep: Sweep, paper: PaperTable) -> str:
     for one in sorted({*paper.classes} & {*sweep.classes}):
         numbers = [f"{scale * values[one]:.{digits}f}" if one in values else "-" for values in ours.values()]
         rows.append([sweep.name_of(one), *numbers, *(column[one] for column in printed)])
-    headings = [f"{paper.role} class", *(f"ours: {method}" for method in ours)]
+    headings = [
+        "normal class" if paper.role == "normal" else "anomalous class",
+        *(f"ours: {method}" for method in ours),
+    ]
     return table([*headings, *(column.method for column in paper.columns)], rows)
 
 
