@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.comparison.standings import Standings
+from common.data.stand_ins import stand_in_of
 
 Matrix = tuple[tuple[float | None, ...], ...]
 
@@ -22,13 +23,11 @@ class Sweep:
         normals: the classes that were the normal one.
         pair: the normal and the anomalous class of the source.
         seeds: the seeds of all these runs.
-        methods: the methods whose pairs are shown, the source's main method first.
-        aurocs: by method and seed, the AUROC of each normal class (row, in the order of `normals`) against each class
-            (column, in the order of `classes`); `None` for a class against itself. A method without randomness has one
-            seed.
+        aurocs: by method, the source's main method first, and seed, the AUROC of each normal class (row, in the order
+            of `normals`) against each class (column, in the order of `classes`); `None` for a class against itself. A
+            method without randomness has one seed.
         boards: by normal class, the ranking of all methods against all other classes; empty without detectors.
         data: the name of the data set and its sha256 digest or the name of its stand-in.
-        stand_in: the name of the stand-in; `None` for real data.
         commits: the commits of the suite that the runs were made with.
         made_from: digest of everything that decides these results.
     """
@@ -38,13 +37,21 @@ class Sweep:
     normals: tuple[int, ...]
     pair: tuple[int, int]
     seeds: tuple[int, ...]
-    methods: tuple[str, ...]
     aurocs: Mapping[str, Mapping[int, Matrix]]
     boards: Mapping[int, Standings] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
-    stand_in: str | None = None
     commits: tuple[str, ...] = ()
     made_from: str = ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods whose pairs are shown, the source's main method first."""
+        return tuple(self.aurocs)
+
+    @property
+    def stand_in(self) -> str | None:
+        """The name of the stand-in that the runs used; `None` for real data."""
+        return stand_in_of(self.data)
 
     def name_of(self, one: int) -> str:
         """Give the name of a class."""

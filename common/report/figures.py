@@ -192,7 +192,7 @@ def heat_maps(sweep: Sweep, pictures: Mapping[int, NDArray[np.uint8]], folder: P
         return drawn
 
     shown = {str(one): picture.tolist() for one, picture in pictures.items()}
-    inputs = [sweep.names, sweep.classes, sweep.normals, sweep.pair, sweep.methods, sweep.aurocs, shown]
+    inputs = [sweep.names, sweep.classes, sweep.normals, sweep.pair, sweep.aurocs, shown]
     return _kept(folder / "sweep.json", inputs, draw)
 
 

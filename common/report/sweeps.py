@@ -75,11 +75,9 @@ def collect_sweep(experiment: Experiment, found: Sequence[Found]) -> Collected |
         normals=tuple(selected),
         pair=(config.to_dict()["normal"], config.to_dict()["anomaly"]),
         seeds=tuple(seeds),
-        methods=tuple(aurocs),
         aurocs=aurocs,
         boards={normal: board for normal, board in boards.items() if board is not None},
         data=first.data,
-        stand_in=first.stand_in,
         commits=tuple(sorted({str(record.environment.get("commit") or "unknown") for record in runs})),
     )
     pictures = {normal: _picture(*one.runs[seeds[0]], array) for normal, one in selected.items()}
@@ -188,14 +186,14 @@ def _span_sentences(sweep: Sweep) -> list[str]:
 
 
 def _worst_sentences(sweep: Sweep) -> list[str]:
-    sentences = []
-    for method in sweep.methods:
-        named = [f"{sweep.name_of(one)} for {count}" for one, count in worst_anomalies(sweep, method)]
-        sentences.append(
-            f"The anomalous class with the lowest AUROC of the {method}: {', '.join(named)} of {len(sweep.normals)} "
-            "normal classes."
-        )
-    return sentences
+    named = {
+        method: ", ".join(f"{sweep.name_of(one)} for {count}" for one, count in worst_anomalies(sweep, method))
+        for method in sweep.methods
+    }
+    return [
+        f"The anomalous class with the lowest AUROC of the {method}: {found} of {len(sweep.normals)} normal classes."
+        for method, found in named.items()
+    ]
 
 
 def _rest_sentences(sweep: Sweep) -> list[str]:

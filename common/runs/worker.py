@@ -164,11 +164,11 @@ def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
         models = memory.model.get(key, lambda: experiment.build(task.config, shape))
         with report_epochs_to(epoch):
             result = experiment.run(models, splits, task.config, seed)
-    scored = {array for array in experiment.methods.values() if array in result.arrays}
-    by_class: dict[str, Metric] = {}
-    for array in sorted(scored):
-        by_class |= metrics_by_class(splits.y_test, result.arrays[array], splits.test_classes, f"{array}.")
-    return result._replace(metrics={**result.metrics, **by_class})
+    metrics: dict[str, Metric] = {**result.metrics}
+    for array in experiment.methods.values():
+        if array in result.arrays:
+            metrics |= metrics_by_class(splits.y_test, result.arrays[array], splits.test_classes, f"{array}.")
+    return result._replace(metrics=metrics)
 
 
 def _once(task: Task, memory: Memory) -> Result:

@@ -15,7 +15,6 @@ def swept(*matrices, pair=(0, 1)):
         normals=tuple(range(n)),
         pair=pair,
         seeds=tuple(range(len(matrices))),
-        methods=("method",),
         aurocs={"method": dict(enumerate(rows))},
     )
 

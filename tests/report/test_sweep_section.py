@@ -127,7 +127,7 @@ def test_a_sweep_without_detectors_or_with_a_class_missing_is_shown_as_far_as_it
     some = [one for one in find_records(out, experiment.name) if one.record.config["normal"] != 4]
     part = sweeps.collect_sweep(experiment, some)
     assert part.sweep.normals == (1, 9) and part.sweep.classes == CLASSES
-    alone = replace(part.sweep, methods=part.sweep.methods[:1], boards={})
+    alone = replace(part.sweep, aurocs=dict([*part.sweep.aurocs.items()][:1]), boards={})
     text = sweeps.section(SweepResults(**vars(alone)))
     assert "Only 2 of 3 classes were run." in text and "k-nearest" not in text
     assert [png.name for png in figures.heat_maps(alone, {}, out / "other")] == ["sweep_1"]
