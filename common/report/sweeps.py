@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.comparison.leaderboard import BETTER, REFERENCE, WORSE
-from common.comparison.papers import PaperTable, read_tables
 from common.comparison.standings import standings
 from common.comparison.sweeps import Matrix, Sweep, rank_of_pair, worst_anomalies
 from common.data.datasets import DATASETS
 from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import HELD_OUT, Experiment
+from common.papers.tables import PaperTable, read_tables
 from common.report import held_out
 from common.report.conclusions import RANDOM
 from common.report.markup import filled, table

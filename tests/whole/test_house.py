@@ -15,6 +15,7 @@ from experiments import EXPERIMENTS
 STAIR = (
     "cli",
     "report",
+    "papers",
     "comparison",
     "runs",
     "detectors",

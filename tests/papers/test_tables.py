@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from common.comparison.papers import TABLES, read_tables
 from common.data.datasets import DATASETS
 from common.errors import PublishedError
+from common.papers.tables import TABLES, read_tables
 
 
 def test_every_table_is_read_and_names_classes_of_its_data_set():
