@@ -1,36 +1,31 @@
-"""Implement the commands `list`, `run`, `sweep`, `report`, `compare` and `fetch`."""
+"""Implement the commands `list`, `run`, `sweep`, `compare` and `fetch`, and name all commands."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-import tempfile
-import webbrowser
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import files
+from common.cli.execution import SWEEP_SEEDS, execute, exit_status, print_plan, seeds_of, tasks_of
 from common.cli.options import require_known
+from common.cli.paper import paper_command
+from common.cli.report import report_command
 from common.comparison.published import read_published
-from common.config import BaseConfig, from_options
+from common.config import from_options
 from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
-from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.experiment import HELD_OUT, PUBLISHED, Experiment, load_experiment
 from common.runs import records
 from common.runs.selection import Selection, find_records, select
 from common.runs.tasks import Task, detector_tasks
 
 if TYPE_CHECKING:
     from common.report.results import ExperimentResults
-
-REFERENCE = files.REPORTS / "reference"
-REFERENCE_SEEDS = list(range(20))
-SWEEP_SEEDS = list(range(5))
-# Enough for the effect of an ablation with its interval; verdicts over them are provisional.
-ABLATION_SEEDS = list(range(8))
 
 
 def list_command(options: argparse.Namespace) -> int:
@@ -49,15 +44,15 @@ def run_command(options: argparse.Namespace) -> int:
         if configs[0].changes():
             raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
         configs += experiment.ablated().values()
-    tasks = _tasks(experiment, configs, _seeds(options, [0]), options)
+    tasks = tasks_of(experiment, configs, seeds_of(options, [0]), options)
     if options.detectors:
         tasks += detector_tasks(tasks)
     if options.dry_run:
-        return _dry_run(tasks, options.fresh)
-    outcomes = _execute(tasks, options, options.tensorboard)
+        return print_plan(tasks, options.fresh)
+    outcomes = execute(tasks, options, options.tensorboard)
     if not options.quiet:
         _print_outcome(tasks, outcomes, options)
-    return _status(outcomes)
+    return exit_status(outcomes)
 
 
 def sweep_command(options: argparse.Namespace) -> int:
@@ -78,126 +73,17 @@ def sweep_command(options: argparse.Namespace) -> int:
         raise ConfigError(f"{experiment.name} has no classes to sweep; these have: {', '.join(named)}")
     assert experiment.dataset is not None
     require_classes(datasets.load(experiment.dataset, Source(options.data, options.data_dir)), experiment.sweep)
-    tasks = _tasks(experiment, [*experiment.swept().values()], _seeds(options, SWEEP_SEEDS), options, HELD_OUT)
+    tasks = tasks_of(experiment, [*experiment.swept().values()], seeds_of(options, SWEEP_SEEDS), options, HELD_OUT)
     if options.detectors:
         tasks += detector_tasks(tasks)
     if options.dry_run:
-        return _dry_run(tasks, options.fresh)
-    outcomes = _execute(tasks, options)
+        return print_plan(tasks, options.fresh)
+    outcomes = execute(tasks, options)
     found = collect_sweep(experiment, [*find_records(options.out, experiment.name)])
     if found is not None and not options.quiet:
         tables.print_sweep(experiment.name, found.sweep)
         print(f"records: {tasks[0].folder.parents[1]}")
-    return _status(outcomes)
-
-
-def report_command(options: argparse.Namespace) -> int:
-    """Run what is missing, then write the report."""
-    from common.report.collect import collect, judged_again
-    from common.report.results import require_complete
-    from common.report.write import readme_with_tables, write
-
-    names = options.known if options.reference else options.experiments or options.known
-    experiments = [load_experiment(options.known[name]) for name in names]
-    if options.reference and len(_protocols(options)) < len(PROTOCOLS):
-        raise ConfigError("the reference is of both protocols; leave out --reference or --protocol")
-    if options.reference and not files.IS_CHECKOUT:
-        raise ConfigError("the reference belongs to a checkout of the repository; --reference needs one")
-    if options.judge_again and not options.reference:
-        raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
-    if options.reference and options.open:
-        raise ConfigError("the reference has no page to open; leave out --reference or --open")
-    making = options.reference and not options.judge_again
-    taken_over = _taken_over(experiments, options, sweep=False) if making else []
-    sweeps_taken_over = _taken_over(experiments, options, sweep=True) if making else []
-    made = [one for one in experiments if one.name not in taken_over]
-    swept = [one for one in experiments if one.sweep and one.name not in sweeps_taken_over] if making else []
-    outcomes, problem = _run_for_report(made, swept, options)
-    folder = REFERENCE if options.reference else options.out / "latest"
-    _require_writable(folder)
-    if options.judge_again:
-        report = judged_again(experiments, REFERENCE, options.out)
-    else:
-        protocols = _protocols(options)
-        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, taken_over, sweeps_taken_over)
-        if options.reference:
-            require_complete(report.results, made, swept, REFERENCE_SEEDS, SWEEP_SEEDS)
-    path = write(report, folder, page=not options.reference)
-    if options.reference:
-        readme = files.ROOT / "README.md"
-        text = readme_with_tables(readme.read_text(encoding="utf-8"), report.results)
-        files.write_atomically(readme, text.encode())
-    if not options.quiet:
-        print(f"report: {path if options.reference else path.with_name('index.html')}")
-    if options.open:
-        webbrowser.open(path.with_name("index.html").resolve().as_uri())
-    if problem:
-        raise problem
-    return _status(outcomes)
-
-
-def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, sweep: bool) -> list[str]:
-    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named.
-
-    Args:
-        experiments: the experiments.
-        options: the options of the command.
-        sweep: true for their sweeps instead.
-    """
-    from common.report.collect import recipe
-    from common.report.results import commits_of, read_results
-
-    known = read_results(REFERENCE).experiments if (REFERENCE / "results.json").exists() else {}
-    kept = []
-    for experiment in experiments:
-        entry, (task, *_) = known.get(experiment.name), _tasks(experiment, [experiment.config()], [0], options)
-        if entry is None or options.fresh:
-            continue
-        part = entry.sweep if sweep else entry
-        unchanged = part is not None and part.made_from == recipe(experiment, task.data, sweep)
-        if unchanged or (options.experiments and experiment.name not in options.experiments):
-            kept.append(experiment.name)
-            if part is not None and not options.quiet:
-                state, what = "unchanged" if unchanged else "not made anew", " (sweep)" if sweep else ""
-                commits = ", ".join(commits_of(part))
-                print(f"{experiment.name}{what}: {state}, taken over from the reference (made with commit {commits})")
-    return kept
-
-
-def _run_for_report(
-    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
-) -> tuple[list[records.Record], DataError | None]:
-    """Run what is missing. An error of the data is returned, so that the runs on other data are reported first.
-
-    Raises:
-        DataError: an error of the data, for the reference, which needs all runs.
-    """
-    if options.no_run or options.judge_again:
-        return [], None
-    try:
-        return _execute(_report_tasks(experiments, swept, options), options), None
-    except DataError as error:
-        if options.reference:
-            raise
-        return [], error
-
-
-def _report_tasks(
-    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
-) -> list[Task]:
-    """List the tasks of a report: all seeds in all protocols, the detectors, sweeps, and ablations of the reference."""
-    seeds = REFERENCE_SEEDS if options.reference else _seeds(options, [0, 1, 2])
-    tasks = []
-    for experiment in experiments:
-        runs = _tasks(experiment, [experiment.config()], seeds, options)
-        tasks += runs + detector_tasks(runs)
-        if options.reference:
-            ablated = _tasks(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
-            tasks += [task for task in ablated if task.protocol == PUBLISHED]
-    for experiment in swept:
-        runs = _tasks(experiment, [*experiment.swept().values()], SWEEP_SEEDS, options, HELD_OUT)
-        tasks += runs + detector_tasks(runs)
-    return tasks
+    return exit_status(outcomes)
 
 
 def compare_command(options: argparse.Namespace) -> int:
@@ -301,54 +187,6 @@ def _require_comparable(
         raise SuiteError(f"not compared: {name} used {selection.data} here and {entry.data} in {folder}")
 
 
-# Functions that several commands use.
-
-
-def _tasks(
-    experiment: Experiment,
-    configs: Sequence[BaseConfig],
-    seeds: Sequence[int],
-    options: argparse.Namespace,
-    *protocols: str,
-) -> list[Task]:
-    source = Source(options.data, options.data_dir)
-    return [
-        Task(experiment, config, protocol, seed, options.out, source)
-        for config in configs
-        for protocol in protocols or _protocols(options)
-        for seed in seeds
-    ]
-
-
-def _protocols(options: argparse.Namespace) -> tuple[str, ...]:
-    return PROTOCOLS if options.protocol == "both" else (options.protocol,)
-
-
-def _execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:
-    from common.cli.progress import RunDisplay
-    from common.runs import executors, runner
-
-    _require_writable(options.out)
-    execution = executors.Execution(options.jobs, options.dask, options.fresh, tensorboard)
-    display = RunDisplay(tasks, options.quiet, options.verbose)
-    try:
-        with display:
-            return runner.execute(tasks, display, execution)
-    except (KeyboardInterrupt, OSError):
-        display.print_state()
-        raise
-
-
-def _dry_run(tasks: Sequence[Task], fresh: bool) -> int:
-    from common.cli import tables
-    from common.runs import runner
-
-    finished = [None if fresh else task.finished() for task in tasks]
-    missing = [task for task, record in zip(tasks, finished, strict=True) if record is None]
-    tables.print_plan(tasks, finished, runner.expected_seconds(missing))
-    return 0
-
-
 def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], options: argparse.Namespace) -> None:
     """Print the metrics of the runs with the chosen settings by protocol, and the folder of their records.
 
@@ -385,10 +223,6 @@ def _print_standings(task: Task) -> None:
         tables.print_standings(title, board.rows)
 
 
-def _status(outcomes: Sequence[records.Record]) -> int:
-    return int(any(record.status != records.OK for record in outcomes))
-
-
 def _select(experiment: Experiment, options: argparse.Namespace) -> Selection:
     found = find_records(options.out, experiment.name)
     return select(found, PUBLISHED, experiment.config().to_dict(), experiment.revision)
@@ -413,31 +247,12 @@ def _how_to_run(name: str) -> str:
     return f"no finished runs of {name} yet: python -m experiments run {name} --seeds 0-19"
 
 
-def _seeds(options: argparse.Namespace, default: list[int]) -> list[int]:
-    if not options.seeds:
-        return default
-    return list(dict.fromkeys(seed for seeds in options.seeds for seed in seeds))
-
-
-def _require_writable(folder: Path) -> None:
-    """Check that a folder can be written to, before the first run.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
-
-
 COMMANDS = {
     "list": list_command,
     "run": run_command,
     "sweep": sweep_command,
     "report": report_command,
     "compare": compare_command,
+    "paper": paper_command,
     "fetch": fetch_command,
 }

@@ -148,6 +148,12 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     _add_switch(command, "--json", "print JSON")
     _add_folder(command, "--out", OUT_HELP, REPORTS)
 
+    described = "Rebuild a column of a paper: the isolation forest of Ruff et al. (2018), a digit against the rest."
+    command = _command(subparsers, "paper", commands, described)
+    seeds = f"the seeds of the forests: {SEEDS_FORM} (default: 0-9)"
+    command.add_argument("--seeds", nargs="+", action="extend", type=_seed_range, metavar="N", help=seeds)
+    _add_folder(command, "--data-dir", "folder to search for data first")
+
     command = _command(
         subparsers, "fetch", commands, "Download the missing data sets, and verify those that are present."
     )

@@ -6,7 +6,8 @@ import pytest
 import scipy.stats
 
 from common import figures
-from common.cli import commands
+from common.cli import report as command
+from common.cli.commands import COMMANDS
 from common.cli.options import parse
 from common.comparison.published import read_published
 from common.comparison.verdicts import ClaimResult, Comparison, ConditionalResult, GroupResult, MemberResult
@@ -61,7 +62,7 @@ def out(tiny_out, reference, tmp_path_factory):
         record = replace(record, config=longer.config.to_dict(), digest=longer.digest)
         records.write_run(longer.folder, record, arrays)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "REFERENCE", reference)
+        patch.setattr(command, "REFERENCE", reference)
         assert main(["report", "--no-run", "--quiet", "--out", str(folder)]) == 0
     return folder
 
@@ -74,7 +75,7 @@ def page(out):
 def test_the_report_is_a_function_of_its_results(out, page, reference, monkeypatch):
     results = read_results(out / "latest")
     assert markdown.report(results) == page
-    monkeypatch.setattr(commands, "REFERENCE", reference)
+    monkeypatch.setattr(command, "REFERENCE", reference)
     assert main(["report", "--no-run", "--quiet", "--out", str(out)]) == 0
     assert (out / "latest" / "README.md").read_text() == page
 
@@ -338,8 +339,8 @@ def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
 
 
 def taken_over(*arguments, sweep=False):
-    options = parse(["report", "--reference", *arguments], commands.COMMANDS, EXPERIMENTS)
-    return commands._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep)
+    options = parse(["report", "--reference", *arguments], COMMANDS, EXPERIMENTS)
+    return command._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep)
 
 
 def test_pytorch_decides_only_where_a_run_uses_it(monkeypatch):
@@ -354,7 +355,7 @@ def test_pytorch_decides_only_where_a_run_uses_it(monkeypatch):
 
 
 def test_a_sweep_is_made_with_its_experiment_and_only_if_that_is_named(reference, monkeypatch):
-    monkeypatch.setattr(commands, "REFERENCE", reference)
+    monkeypatch.setattr(command, "REFERENCE", reference)
     monkeypatch.setattr(Task, "data", property(lambda task: {}))
     others = [name for name in EXPERIMENTS if name != "mnist_conv_ae"]
     assert taken_over("--experiments", "mnist_conv_ae", sweep=True) == others
@@ -362,7 +363,7 @@ def test_a_sweep_is_made_with_its_experiment_and_only_if_that_is_named(reference
 
 
 def test_the_reference_is_made_anew_where_something_has_changed(reference, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "REFERENCE", reference)
+    monkeypatch.setattr(command, "REFERENCE", reference)
     data = {name: entry.data for name, entry in read_results(reference).experiments.items()}
     monkeypatch.setattr(Task, "data", property(lambda task: data[task.name]))
     assert taken_over() == [*EXPERIMENTS]

@@ -1,0 +1,150 @@
+"""Implement the command `report`: the report of this machine's runs, and the reference report."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from common import files
+from common.cli.execution import SWEEP_SEEDS, execute, exit_status, protocols_of, require_writable, seeds_of, tasks_of
+from common.cli.paper import show_digit
+from common.data.datasets import Source
+from common.errors import ConfigError, DataError
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.runs import records
+from common.runs.tasks import Task, detector_tasks
+
+if TYPE_CHECKING:
+    from common.papers.isolation_forest import Rebuilt
+
+REFERENCE = files.REPORTS / "reference"
+REFERENCE_SEEDS = list(range(20))
+# Enough for the effect of an ablation with its interval; verdicts over them are provisional.
+ABLATION_SEEDS = list(range(8))
+
+
+def report_command(options: argparse.Namespace) -> int:
+    """Run what is missing, then write the report."""
+    from common.report.collect import collect, judged_again
+    from common.report.results import require_complete
+    from common.report.write import readme_with_tables, write
+
+    names = options.known if options.reference else options.experiments or options.known
+    experiments = [load_experiment(options.known[name]) for name in names]
+    if options.reference and len(protocols_of(options)) < len(PROTOCOLS):
+        raise ConfigError("the reference is of both protocols; leave out --reference or --protocol")
+    if options.reference and not files.IS_CHECKOUT:
+        raise ConfigError("the reference belongs to a checkout of the repository; --reference needs one")
+    if options.judge_again and not options.reference:
+        raise ConfigError("--judge-again is for the reference; other reports are judged again whenever they are made")
+    if options.reference and options.open:
+        raise ConfigError("the reference has no page to open; leave out --reference or --open")
+    making = options.reference and not options.judge_again
+    taken_over = _taken_over(experiments, options, sweep=False) if making else []
+    sweeps_taken_over = _taken_over(experiments, options, sweep=True) if making else []
+    made = [one for one in experiments if one.name not in taken_over]
+    swept = [one for one in experiments if one.sweep and one.name not in sweeps_taken_over] if making else []
+    outcomes, problem = _run_for_report(made, swept, options)
+    folder = REFERENCE if options.reference else options.out / "latest"
+    require_writable(folder)
+    if options.judge_again:
+        report = judged_again(experiments, REFERENCE, options.out)
+    else:
+        protocols = protocols_of(options)
+        column = _rebuilt(options) if making else None
+        parts = taken_over, sweeps_taken_over, column
+        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, *parts)
+        if options.reference:
+            require_complete(report.results, made, swept, REFERENCE_SEEDS, SWEEP_SEEDS)
+    path = write(report, folder, page=not options.reference)
+    if options.reference:
+        readme = files.ROOT / "README.md"
+        text = readme_with_tables(readme.read_text(encoding="utf-8"), report.results)
+        files.write_atomically(readme, text.encode())
+    if not options.quiet:
+        print(f"report: {path if options.reference else path.with_name('index.html')}")
+    if options.open:
+        webbrowser.open(path.with_name("index.html").resolve().as_uri())
+    if problem:
+        raise problem
+    return exit_status(outcomes)
+
+
+def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, sweep: bool) -> list[str]:
+    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named.
+
+    Args:
+        experiments: the experiments.
+        options: the options of the command.
+        sweep: true for their sweeps instead.
+    """
+    from common.report.collect import recipe
+    from common.report.results import commits_of, read_results
+
+    known = read_results(REFERENCE).experiments if (REFERENCE / "results.json").exists() else {}
+    kept = []
+    for experiment in experiments:
+        entry, (task, *_) = known.get(experiment.name), tasks_of(experiment, [experiment.config()], [0], options)
+        if entry is None or options.fresh:
+            continue
+        part = entry.sweep if sweep else entry
+        unchanged = part is not None and part.made_from == recipe(experiment, task.data, sweep)
+        if unchanged or (options.experiments and experiment.name not in options.experiments):
+            kept.append(experiment.name)
+            if part is not None and not options.quiet:
+                state, what = "unchanged" if unchanged else "not made anew", " (sweep)" if sweep else ""
+                commits = ", ".join(commits_of(part))
+                print(f"{experiment.name}{what}: {state}, taken over from the reference (made with commit {commits})")
+    return kept
+
+
+def _rebuilt(options: argparse.Namespace) -> Rebuilt:
+    """Take the rebuilt column of a paper over from the reference report, or rebuild it if it has changed."""
+    from common.papers import isolation_forest
+    from common.report.results import read_results
+
+    source = Source(options.data, options.data_dir)
+    known = read_results(REFERENCE).rebuilt if (REFERENCE / "results.json").exists() else None
+    if known is not None and not options.fresh:
+        unchanged = known.made_from == isolation_forest.recipe(source)
+        if unchanged or options.experiments:
+            return known
+    return isolation_forest.rebuild(source, on_digit=None if options.quiet else show_digit)
+
+
+def _run_for_report(
+    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
+) -> tuple[list[records.Record], DataError | None]:
+    """Run what is missing. An error of the data is returned, so that the runs on other data are reported first.
+
+    Raises:
+        DataError: an error of the data, for the reference, which needs all runs.
+    """
+    if options.no_run or options.judge_again:
+        return [], None
+    try:
+        return execute(_report_tasks(experiments, swept, options), options), None
+    except DataError as error:
+        if options.reference:
+            raise
+        return [], error
+
+
+def _report_tasks(
+    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
+) -> list[Task]:
+    """List the tasks of a report: all seeds in all protocols, the detectors, sweeps, and ablations of the reference."""
+    seeds = REFERENCE_SEEDS if options.reference else seeds_of(options, [0, 1, 2])
+    tasks = []
+    for experiment in experiments:
+        runs = tasks_of(experiment, [experiment.config()], seeds, options)
+        tasks += runs + detector_tasks(runs)
+        if options.reference:
+            ablated = tasks_of(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
+            tasks += [task for task in ablated if task.protocol == PUBLISHED]
+    for experiment in swept:
+        runs = tasks_of(experiment, [*experiment.swept().values()], SWEEP_SEEDS, options, HELD_OUT)
+        tasks += runs + detector_tasks(runs)
+    return tasks
