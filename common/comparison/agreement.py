@@ -8,7 +8,7 @@ import numpy as np
 
 from common.comparison.leaderboard import NOT_TOLD_APART
 from common.comparison.prediction import MINIMUM_SEEDS, SeedMetrics, Value, values_of
-from common.comparison.statistics import SIGNIFICANCE, holm, welch_p
+from common.comparison.statistics import SIGNIFICANCE, holm, moments, welch_p
 from common.comparison.verdicts import DIFFERS
 
 
@@ -43,7 +43,7 @@ def agree(reference: SeedMetrics, ours: SeedMetrics) -> list[Agreement]:
     metrics = sorted({name for values in reference.values() for name in values})
     samples = {name: (values_of(name, reference), values_of(name, ours)) for name in metrics}
     enough = {name: pair for name, pair in samples.items() if min(map(len, pair)) >= MINIMUM_SEEDS}
-    adjusted = holm({name: welch_p(*pair) for name, pair in enough.items()})
+    adjusted = holm({name: welch_p(moments(pair[0]), moments(pair[1])) for name, pair in enough.items()})
     return [_agreement(name, reference, ours, adjusted.get(name)) for name in metrics]
 
 

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +32,43 @@ def two_sided_quantile(p: float, freedom: float) -> float:
     return -float(stdtrit(freedom, p / 2))
 
 
-def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
+class Moments(NamedTuple):
+    """What Welch's test needs to know about a sample: mean, standard deviation (ddof = 1), and number of values."""
+
+    mean: float
+    standard_deviation: float
+    n: int
+
+
+def moments(values: Sequence[float]) -> Moments:
+    """Describe a sample of two values or more."""
+    return Moments(float(np.mean(values)), float(np.std(values, ddof=1)), len(values))
+
+
+def welch(a: Moments, b: Moments) -> tuple[float, float]:
+    """Compute the standard error of the difference of two means, and its degrees of freedom, by Welch's approximation.
+
+    Args:
+        a: one sample.
+        b: the other one; the standard deviation of one of them is above 0.
+    """
+    u, v = (one.standard_deviation**2 / one.n for one in (a, b))
+    return math.sqrt(u + v), (u + v) ** 2 / (u * u / (a.n - 1) + v * v / (b.n - 1))
+
+
+def welch_p(a: Moments, b: Moments, margin: float = 0.0) -> float:
     """Compute the two-sided p-value of Welch's test for unequal means.
 
     Args:
-        a: one sample, of two values or more.
+        a: one sample.
         b: the other one.
+        margin: part of the difference that does not count, such as the rounding of a printed mean. Default: 0.
     """
-    u, v = (float(np.var(side, ddof=1)) / len(side) for side in (a, b))
-    difference = abs(float(np.mean(a)) - float(np.mean(b)))
-    if u + v == 0:
+    difference = max(abs(a.mean - b.mean) - margin, 0.0)
+    if a.standard_deviation == b.standard_deviation == 0:
         return 1.0 if difference == 0 else 0.0
-    freedom = (u + v) ** 2 / (u * u / (len(a) - 1) + v * v / (len(b) - 1))
-    return two_sided_p(difference / math.sqrt(u + v), freedom)
+    error, freedom = welch(a, b)
+    return two_sided_p(difference / error, freedom)
 
 
 def mean_p(values: Sequence[float] | NDArray[np.float64]) -> float:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MOST_SHOWN = 150
+# Largest number of wrong decisions among them, so that some right ones are always shown.
+MOST_WRONG = 100
 # Number of features of a sample that are stored where a sample has many: those with the largest errors.
 SHOWN_FEATURES = 10
 
@@ -14,7 +16,8 @@ SHOWN_FEATURES = 10
 def choose_shown(labels: ArrayLike, scores: ArrayLike, threshold: float | None) -> NDArray[np.int_]:
     """Choose at most `MOST_SHOWN` samples: those that a threshold decides wrongly, then a spread of the others.
 
-    Samples are spread evenly over the ranks of their scores, the lowest and the highest included.
+    If there are more than `MOST_WRONG` wrong decisions, so many of them are chosen. Samples are spread evenly over the
+    ranks of their scores, the lowest and the highest included.
 
     Args:
         labels: shape `(samples,)`, 1 for an anomaly.
@@ -27,7 +30,7 @@ def choose_shown(labels: ArrayLike, scores: ArrayLike, threshold: float | None) 
     labels, scores = np.asarray(labels), np.asarray(scores)
     ranked = np.argsort(scores, kind="stable")
     wrong = np.zeros(len(scores), dtype=bool) if threshold is None else (scores > threshold) != (labels == 1)
-    first = _spread(ranked[wrong[ranked]], MOST_SHOWN)
+    first = _spread(ranked[wrong[ranked]], MOST_WRONG)
     others = _spread(ranked[~wrong[ranked]], MOST_SHOWN - len(first))
     return np.sort(np.concatenate([first, others]))
 

@@ -23,6 +23,7 @@ from common.detectors.registry import DETECTORS
 from common.errors import RecordError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
 from common.metrics.thresholds import Decision
+from common.papers.isolation_forest import Rebuilt
 from common.report import figures, results
 from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
@@ -79,6 +80,7 @@ def collect(
     jobs: int = 1,
     taken_over: Collection[str] = (),
     sweeps_taken_over: Collection[str] = (),
+    rebuilt: Rebuilt | None = None,
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -92,10 +94,15 @@ def collect(
         taken_over: names of experiments whose results and figures are those of the reference report, judged by the
             published numbers and rules of today. Default: none.
         sweeps_taken_over: names of experiments whose sweeps are those of the reference report. Default: none.
+        rebuilt: the rebuilt column of a paper. Default: that of the reference report, beside experiments on its data.
     """
-    known = results.judged(results.read_results(reference)).experiments if (reference / "results.json").exists() else {}
+    read = results.judged(results.read_results(reference)) if (reference / "results.json").exists() else None
+    known = read.experiments if read else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     experiments = list(experiments)
+    known_column = read.rebuilt if read else None
+    if known_column and any(one.dataset in known_column.data for one in experiments):
+        rebuilt = rebuilt or known_column
     collected_here = [one for one in experiments if one.name not in taken_over]
 
     def collected() -> Report:
@@ -113,6 +120,7 @@ def collect(
             experiments={name: part.results for name, part in parts.items()},
             detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
             detectors_not_run={name: why for part in parts.values() for name, why in part.not_run.items()},
+            rebuilt=rebuilt,
         )
         pngs = {file: png for part in parts.values() for file, png in part.figures.items()}
         return Report(content, pngs, {name: part.explorable for name, part in parts.items()}, out / "runs")

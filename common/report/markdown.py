@@ -1,12 +1,15 @@
 """Write the report as Markdown: a pure function of the results."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
 from common.comparison import verdicts
 from common.comparison.associations import Associations
 from common.comparison.prediction import decimals_of
+from common.papers import isolation_forest
+from common.papers.isolation_forest import Rebuilt
 from common.report import held_out, sweeps
 from common.report.conclusions import (
     Effect,
@@ -36,6 +39,7 @@ def report(results: Results) -> str:
         all_sources=_all_sources(results),
         how_to_read_verdicts=how_to_read(),
         experiments=[experiment(name, entry) for name, entry in results.experiments.items()],
+        rebuilt=rebuilt(results.rebuilt),
         appendix=held_out.appendix(results),
     )
     return f"{text}\n"
@@ -78,6 +82,38 @@ def experiment(name: str, entry: ExperimentResults) -> str:
         figure_seed=_figure_seed(entry),
         held_out=held_out.sections(entry),
         sweep=sweeps.section(entry.sweep),
+    )
+
+
+def rebuilt(column: Rebuilt | None) -> str:
+    """Write the section on the column of a paper that is rebuilt; empty without one."""
+    if column is None:
+        return ""
+    paper, printed = isolation_forest.printed()
+    judged = dict(zip(paper.classes, isolation_forest.judge(column), strict=True))
+    counts = Counter(one.verdict for one in judged.values())
+    rows = [
+        [
+            str(digit),
+            one.printed,
+            f"{one.ours.mean:.2f} +- {one.ours.standard_deviation:.2f}",
+            f"{one.difference:+z.2f} ({one.interval[0]:+z.2f} to {one.interval[1]:+z.2f})",
+            f"{one.p_value:.2g}",
+            f"**{one.verdict}**",
+        ]
+        for digit, one in judged.items()
+    ]
+    return filled(
+        "rebuilt.md.jinja",
+        paper=paper,
+        column=printed,
+        rebuilt=column,
+        summary=f"Of {len(judged)} rows: {'; '.join(f'{count} {verdict}' for verdict, count in counts.items())}.",
+        exact=[
+            f"{name}: {same} of {total} numbers are equal to the printed ones in every decimal."
+            for name, (same, total) in isolation_forest.count_exact(column).items()
+        ],
+        rows=table(["normal digit", "printed", "ours", "difference (interval)", "p", "verdict"], rows),
     )
 
 

@@ -84,6 +84,7 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
         how_to_read=Markup(convert(markdown.how_to_read())),
         how_to_read_protocols=Markup(convert(held_out.how_to_read())),
         verdicts=Markup(convert(markdown.verdict_table(results))),
+        rebuilt=Markup(convert(markdown.rebuilt(results.rebuilt))),
         appendix=Markup(convert(held_out.appendix(results))),
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),

@@ -15,6 +15,7 @@ from common.comparison.verdicts import NEXT_REFERENCE, NOT_RUN, Comparison, comp
 from common.errors import SuiteError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment
 from common.files import from_plain, to_plain
+from common.papers.isolation_forest import Rebuilt
 
 SCHEMA = 1
 
@@ -193,12 +194,14 @@ class Results:
         experiments: the results of each experiment, in the order of the report.
         detectors: title of each classical detector, and its settings other than the defaults.
         detectors_not_run: methods that a source names and that are not run, with the reason.
+        rebuilt: the column of a paper that is rebuilt; `None` if it was not run.
         schema: version of this format.
     """
 
     experiments: Mapping[str, ExperimentResults]
     detectors: Mapping[str, str]
     detectors_not_run: Mapping[str, str]
+    rebuilt: Rebuilt | None = None
     schema: int = SCHEMA
 
 
