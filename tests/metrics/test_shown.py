@@ -2,7 +2,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.metrics.shown import MOST_SHOWN, MOST_WRONG, SHOWN_FEATURES, as_bytes, choose_shown, shown_arrays, shown_features
+from common.metrics.shown import (
+    MOST_SHOWN,
+    MOST_WRONG,
+    SHOWN_FEATURES,
+    as_bytes,
+    choose_shown,
+    shown_arrays,
+    shown_features,
+)
 
 
 @given(st.integers(1, 600), st.integers(0, 5), st.one_of(st.none(), st.floats(0, 1)))
