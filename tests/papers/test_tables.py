@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from common.data.datasets import DATASETS
+from common.detectors.registry import DETECTORS
 from common.errors import PublishedError
+from common.files import REPORTS
 from common.papers.tables import TABLES, read_tables
+from common.report.results import read_results
 
 
 def test_every_table_is_read_and_names_classes_of_its_data_set():
@@ -27,6 +31,19 @@ def test_the_rows_of_golan_and_el_yaniv_are_in_alphabetical_order():
     (golan,) = read_tables("fashion_mnist")
     names = [DATASETS["fashion_mnist"].classes[one] for one in golan.classes]
     assert names == sorted(names)
+
+
+def test_our_nearest_neighbours_agree_with_the_alphabetical_order_better_than_with_that_of_the_labels():
+    (golan,) = read_tables("fashion_mnist")
+    sweep = read_results(REPORTS / "reference").experiments["fashion_latent_ocsvm"].sweep
+    knn = DETECTORS["knn"].title
+    ours = [next(row.auroc for row in sweep.boards[one].rows if row.method == knn) for one in range(10)]
+    for method in ("RAW-OC-SVM", "CAE-OC-SVM"):
+        column = next(column for column in golan.columns if column.method == method)
+        printed = [float(value) for value in column.values]
+        by_class = dict(zip(golan.classes, printed, strict=True))
+        alphabetical = scipy.stats.spearmanr(ours, [by_class[one] for one in range(10)]).statistic
+        assert alphabetical > 0.8 > 0.6 > scipy.stats.spearmanr(ours, printed).statistic
 
 
 def test_a_printed_text_has_its_spread():
