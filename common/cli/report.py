@@ -27,9 +27,9 @@ ABLATION_SEEDS = list(range(8))
 
 def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
+    from common.page.write import readme_with_tables, write
     from common.report.collect import collect, judged_again
     from common.report.results import require_complete
-    from common.report.write import readme_with_tables, write
 
     names = options.known if options.reference else options.experiments or options.known
     experiments = [load_experiment(options.known[name]) for name in names]

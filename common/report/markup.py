@@ -68,12 +68,12 @@ def shown(figures: Sequence[Figure]) -> str:
 
 
 @cache
-def _templates() -> Any:
-    """Set up the templates: what is filled in is escaped in those of HTML, and not in those of Markdown."""
+def _templates(folder: Path) -> Any:
+    """Set up templates: what is filled in is escaped in those of HTML, and not in those of Markdown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -83,7 +83,7 @@ def _templates() -> Any:
     return environment
 
 
-def filled(template: str, **values: Any) -> str:
+def filled(template: str, folder: Path = TEMPLATES, **values: Any) -> str:
     """Fill in a template. In Markdown, several blank lines before a text become one, so that a part may be empty."""
-    text: str = _templates().get_template(template).render(values)
+    text: str = _templates(folder).get_template(template).render(values)
     return re.sub(r"\n{3,}(?=\S)", "\n\n", text) if template.endswith(".md.jinja") else text

@@ -15,7 +15,8 @@ from common.detectors.registry import DETECTORS
 from common.errors import SuiteError
 from common.experiment import PROTOCOLS, load_experiment
 from common.files import ROOT
-from common.report import conclusions, held_out, markdown, write
+from common.page import write
+from common.report import conclusions, held_out, markdown
 from common.report import figures as report_figures
 from common.report import markup as wording
 from common.report.collect import _relative_to, collect, describe, recipe

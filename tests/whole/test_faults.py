@@ -18,7 +18,7 @@ import pytest
 from common import files
 from common.errors import RecordError
 from common.files import ROOT
-from common.report import write
+from common.page import write
 from common.report.collect import collect
 from common.runs import interruption, records, runner, worker
 from common.runs.records import Record

@@ -10,9 +10,9 @@ from typing import Any
 
 from common import files
 from common.errors import SuiteError
+from common.page.render import render
 from common.report import held_out, markdown
 from common.report.collect import Report
-from common.report.page import render
 from common.report.results import Results, as_json
 
 COLUMNS = ("experiment", "protocol", "data", "seed", "metric", "value", "undefined")

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.comparison.verdicts import AGREES, EXACT, REPRODUCED, GroupResult, MemberResult, lies_outside
@@ -16,8 +17,10 @@ from common.experiment import HELD_OUT, PUBLISHED
 from common.files import to_plain
 from common.report import conclusions, held_out, markdown
 from common.report.collect import Explorable
-from common.report.markup import TEMPLATES, filled, number
+from common.report.markup import filled, number
 from common.report.results import ExperimentResults, Results
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 # Width of the plot of a headline number, and its margin on both sides, in SVG units.
 WIDTH, MARGIN = 300.0, 12.0
@@ -73,6 +76,7 @@ def render(results: Results, explorable: Explorable, figures: Mapping[str, bytes
     data = json.dumps(to_plain(explorable), separators=(",", ":")).replace("<", "\\u003c")
     return filled(
         "page.html.jinja",
+        TEMPLATES,
         experiments=results.experiments,
         sections=sections,
         conclusions=conclusions,

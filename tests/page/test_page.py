@@ -16,8 +16,9 @@ import pytest
 from common.comparison.published import read_published
 from common.comparison.verdicts import MemberResult
 from common.metrics.scores import confusion_counts
-from common.report import page, write
-from common.report import write as tidy
+from common.page import render as page
+from common.page import write
+from common.page import write as tidy
 from common.report.collect import ScoredRun, collect
 from common.report.markup import escaped
 from common.report.results import ExperimentResults, Results
