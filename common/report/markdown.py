@@ -110,7 +110,7 @@ def rebuilt(column: Rebuilt | None) -> str:
         rebuilt=column,
         summary=f"Of {len(judged)} rows: {'; '.join(f'{count} {verdict}' for verdict, count in counts.items())}.",
         exact=[
-            f"{name}: {same} of {total} numbers are equal to the printed ones in every decimal."
+            f"The {name}: {same} of {total} numbers are equal to the printed ones in every decimal."
             for name, (same, total) in isolation_forest.count_exact(column).items()
         ],
         rows=table(["normal digit", "printed", "ours", "difference (interval)", "p", "verdict"], rows),
