@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from common.cli.tables import console, duration, marked, show
+from common.cli.tables import console, duration, show, where
 from common.experiment import PUBLISHED
 from common.runs.records import OK, Record
 from common.runs.tasks import Task
@@ -66,7 +66,7 @@ class RunDisplay:
         self._begun.add(task)
         if task.detector is not None and (task.name, task.protocol) not in self._announced:
             self._announced.add((task.name, task.protocol))
-            self._say(_where(task), "the classical detectors", "dim")
+            self._say(where(task), "the classical detectors", "dim")
         if self._progress:
             # Changed settings are only in the printed lines, since they would leave no room for the bar.
             short = " ".join(filter(None, [task.name, task.protocol * (task.protocol != PUBLISHED), task.detector]))
@@ -101,7 +101,7 @@ class RunDisplay:
             table.add_column(heading, justify="right")
         states: dict[str, list[str]] = {}
         for task in self._tasks:
-            what = _where(task) + (", detectors" if task.detector else "")
+            what = where(task) + (", detectors" if task.detector else "")
             states.setdefault(what, []).append(self._state(task))
         for what, found in states.items():
             table.add_row(what, *(str(found.count(state)) for state in STATES))
@@ -131,13 +131,6 @@ def _progress(out: Console) -> Progress:
     return Progress(*columns, console=out, transient=True)
 
 
-def _where(task: Task) -> str:
-    """Describe the experiment of a task, with its protocol, changed settings and stand-in."""
-    protocol = "" if task.protocol == PUBLISHED else f" ({task.protocol})"
-    changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
-    return f"{task.name}{protocol}{changes}{marked(task)}"
-
-
 def _what(task: Task) -> str:
     detector = "" if task.detector is None else f" {task.detector}"
-    return f"{_where(task)}{detector} seed {task.seed}"
+    return f"{where(task)}{detector} seed {task.seed}"

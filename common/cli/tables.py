@@ -15,6 +15,7 @@ from common.comparison.published import Published
 from common.comparison.standings import Standing
 from common.comparison.sweeps import Sweep
 from common.data.stand_ins import stand_in_of
+from common.experiment import PUBLISHED
 from common.report.conclusions import headline
 from common.report.markdown import summary_sentence
 from common.report.markup import plain
@@ -64,6 +65,13 @@ def marked(task: Task) -> str:
     return f" ({task.stand_in})" if task.stand_in else ""
 
 
+def where(task: Task) -> str:
+    """Describe the experiment of a task, with its protocol, changed settings and stand-in."""
+    protocol = "" if task.protocol == PUBLISHED else f" ({task.protocol})"
+    changes = "".join(f" {name}={value}" for name, value in task.config.changes().items())
+    return f"{task.name}{protocol}{changes}{marked(task)}"
+
+
 def print_list(experiments: Sequence[Published]) -> None:
     """Print the experiments: name, source, date and subject."""
     table = Table(show_lines=True)
@@ -79,15 +87,14 @@ def print_plan(tasks: Sequence[Task], finished: Sequence[Record | None], seconds
     """Print which tasks would run and which are finished, with an estimate of the time."""
     out = console()
     for task, record in zip(tasks, finished, strict=True):
-        detector = "" if task.detector is None else f" {task.detector}"
         state = f"cached (took {duration(record.durations['total'])})" if record else "would run"
-        out.print(
-            Text(f"{task.name} {task.protocol} {task.digest}{marked(task)}{detector} seed {task.seed}: {state}"),
-            soft_wrap=True,
-        )
-    missing = sum(record is None for record in finished)
-    estimate = "no earlier run to estimate from" if seconds is None else f"about {duration(seconds)}"
-    out.print(f"{missing} to run, {len(tasks) - missing} cached" + (f"; {estimate}" if missing else ""))
+        detector = "" if task.detector is None else f" {task.detector}"
+        out.print(Text(f"{where(task)} {task.digest}{detector} seed {task.seed}: {state}"), soft_wrap=True)
+    missing = [task for task, record in zip(tasks, finished, strict=True) if record is None]
+    estimate = "no earlier run to estimate from" if seconds is None else f"about {duration(seconds)} of computing"
+    if seconds is not None and any(task.detector for task in missing):
+        estimate += " without the detectors"
+    out.print(f"{len(missing)} to run, {len(tasks) - len(missing)} cached" + (f"; {estimate}" if missing else ""))
 
 
 def print_metrics(records: Sequence[Record], names: Sequence[str]) -> None:

@@ -10,11 +10,13 @@ are written here.
 
 import contextlib
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from common.data import datasets
 from common.errors import DataError
+from common.files import digest_of
 from common.runs import records, worker
 from common.runs.executors import Execution, Listener, Running, outcomes_of
 from common.runs.records import Record
@@ -40,15 +42,27 @@ def expected_seconds(tasks: Sequence[Task]) -> float | None:
 
 
 def earlier_seconds(tasks: Iterable[Task]) -> dict[Task, float]:
-    """Find the median duration of earlier runs with the same config and data, for the runs among these tasks."""
+    """Find the median duration of earlier runs with the same config and data, for the runs among these tasks.
+
+    Where there are none, those that differ in the classes alone count, as in a sweep.
+    """
     runs = [task for task in tasks if task.is_run]
     durations: dict[str, list[float]] = {}
     for out, name in {(task.out, task.name) for task in runs}:
         for found in find_records(out, name):
             record = found.record  # `None` if it is damaged
             if record is not None and record.status == records.OK:
-                durations.setdefault(record.digest, []).append(record.durations["total"])
-    return {task: statistics.median(durations[task.digest]) for task in runs if task.digest in durations}
+                for key in (record.digest, _but_for_classes(record.protocol, record.config, record.data)):
+                    durations.setdefault(key, []).append(record.durations["total"])
+    keys = {task: (task.digest, _but_for_classes(task.protocol, task.config.to_dict(), task.data)) for task in runs}
+    known = {task: durations.get(digest) or durations.get(alike) for task, (digest, alike) in keys.items()}
+    return {task: statistics.median(found) for task, found in known.items() if found}
+
+
+def _but_for_classes(protocol: str, config: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Compute a digest of what a run takes, but for the classes that are normal and anomalous."""
+    other = {name: value for name, value in config.items() if name not in ("normal", "anomaly")}
+    return digest_of([protocol, other, dict(data)])
 
 
 def execute(tasks: Iterable[Task], listener: Listener, execution: Execution | None = None) -> list[Record]:

@@ -1,11 +1,11 @@
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from common.config import BaseConfig, option
-from common.experiment import Experiment, Result, Splits
+from common.experiment import REST, Experiment, Result, Splits
 from common.metrics.scores import Undefined
 from common.runs import executors, records, runner
 from common.runs.selection import find_records
@@ -18,6 +18,12 @@ from common.training.fit import report_epoch
 @dataclass(frozen=True)
 class Config(BaseConfig):
     epochs: int = option(2, "passes", minimum=1)
+
+
+@dataclass(frozen=True)
+class TwoClasses(Config):
+    normal: int = option(7, "normal class")
+    anomaly: int | str = option(5, "anomalous class", word=REST)
 
 
 def split(data, config, protocol, seed):
@@ -158,6 +164,16 @@ def test_the_estimate_is_the_median_of_earlier_runs_with_the_same_settings(tmp_p
     assert runner.expected_seconds(tasks) == pytest.approx(3 * expected)
     assert runner.expected_seconds(tasks_of(fake(), tmp_path, config=Config(epochs=5))) is None
     assert runner.expected_seconds([]) is None
+
+
+def test_without_runs_of_the_same_classes_those_of_others_are_the_estimate(tmp_path, listener):
+    def runs(**classes):
+        experiment = replace(fake(), config=TwoClasses)
+        return tasks_of(experiment, tmp_path, config=TwoClasses(**classes))
+
+    known = [record.durations["total"] for record in runner.execute(runs(normal=1), listener)]
+    assert runner.expected_seconds(runs(normal=2, anomaly="rest")) == pytest.approx(3 * sorted(known)[1])
+    assert runner.expected_seconds(runs(normal=2, epochs=3)) is None
 
 
 # What does not depend on the seed.
