@@ -16,15 +16,14 @@ from common.comparison import associations
 from common.comparison.associations import Associations
 from common.comparison.leaderboard import REFERENCE
 from common.comparison.published import Published, read_published
-from common.comparison.standings import Standings, column, standings
+from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE, Comparison
 from common.detectors.detector import Detector
 from common.detectors.registry import DETECTORS
-from common.errors import RecordError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
-from common.metrics.thresholds import Decision
 from common.papers.isolation_forest import Rebuilt
 from common.report import figures, results
+from common.report.explorable import Explorable, explorable
 from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
 from common.report.sweeps import collect_sweep
@@ -32,27 +31,6 @@ from common.runs import environment, records
 from common.runs.executors import in_processes
 from common.runs.records import Record
 from common.runs.selection import Found, Selection, find_records, select
-
-# Largest number of seeds whose scores are embedded in the page.
-EXPLORABLE_SEEDS = 10
-
-
-@dataclass(frozen=True)
-class ScoredRun:
-    """The scores of the source's main method in one run, for the threshold explorer of the page.
-
-    Attributes:
-        scores: scores of the test samples, float64, little endian.
-        labels: their labels, one character each, "1" for an anomaly.
-        decisions: the decisions of the run that are based on these scores.
-    """
-
-    scores: bytes
-    labels: str
-    decisions: tuple[Decision, ...]
-
-
-Explorable = Mapping[str, Mapping[str, Mapping[int, ScoredRun]]]
 
 
 @dataclass(frozen=True)
@@ -62,13 +40,13 @@ class Report:
     Attributes:
         results: the content of results.json.
         figures: the PNG of every figure, by its path within the report.
-        explorable: the scores for the threshold explorer, by experiment, protocol and seed.
+        explorable: what can be explored on the page, by experiment and protocol.
         cache: folder for cached files, which lie beside the records and can be deleted.
     """
 
     results: Results
     figures: Mapping[str, bytes]
-    explorable: Explorable
+    explorable: Mapping[str, Mapping[str, Explorable]]
     cache: Path
 
 
@@ -213,7 +191,7 @@ class _Part:
 
     results: ExperimentResults
     figures: Mapping[str, bytes]
-    explorable: Mapping[str, Mapping[int, ScoredRun]]
+    explorable: Mapping[str, Explorable]
     not_run: Mapping[str, str]
 
 
@@ -300,8 +278,8 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         figure_seed=shown[PUBLISHED].seed,
         made_from=recipe(experiment, main.data),
     )
-    explorable = {protocol: _explorable(experiment, selection) for protocol, selection in selections.items()}
-    return _Part(entry, pngs, explorable, published.not_run)
+    explored = {protocol: explorable(experiment, selection) for protocol, selection in selections.items()}
+    return _Part(entry, pngs, explored, published.not_run)
 
 
 def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, out: Path) -> _Part:
@@ -450,18 +428,3 @@ def _ablations(
         return tuple(ours)
     others = experiment.ablations.keys() - ablated.keys()
     return (*ours, *(replace(one, origin="the reference") for one in reference.variants if one.label in others))
-
-
-def _explorable(experiment: Experiment, selection: Selection) -> dict[int, ScoredRun]:
-    """Read the scores of the first seeds; a seed whose arrays are damaged is left out."""
-    array = next(iter(experiment.methods.values()))
-    found = {}
-    for seed, (folder, record) in sorted(selection.runs.items())[:EXPLORABLE_SEEDS]:
-        try:
-            arrays = records.read_arrays(folder, record)
-            scores, labels = (column(arrays, name, folder) for name in (array, "labels"))
-        except RecordError:
-            continue
-        decisions = tuple(decision for decision in record.decisions if decision.scores == array)
-        found[seed] = ScoredRun(scores.astype("<f8").tobytes(), "".join(map(str, labels.astype(int))), decisions)
-    return found

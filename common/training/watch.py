@@ -39,11 +39,12 @@ class Watch:
         """Give what was kept as arrays.
 
         Returns:
-            `watched_samples`, the indices of the samples; `watched_epochs`, the epochs; `watched_reconstructions`,
-            shape `(epochs, samples, ...)`.
+            `watched_samples`, the indices of the samples; `watched_inputs`, the samples; `watched_epochs`, the epochs;
+            `watched_reconstructions`, shape `(epochs, samples, ...)`.
         """
         return {
             "watched_samples": self._watched,
+            "watched_inputs": np.asarray(self._samples).astype(np.float16),
             "watched_epochs": np.array([*self._kept]),
             "watched_reconstructions": np.stack([*self._kept.values()]),
         }

@@ -23,6 +23,24 @@ TINY_OPTIONS = [
     for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
 ]
 
+# Settings of each experiment for one or two epochs of a small network.
+SMALL = {
+    "mnist_conv_ae": {"epochs": 1, "scored_images": 20, "scattered_normal": 40, "scattered_anomalies": 10},
+    "fashion_latent_ocsvm": {"epochs": 1, "units": (16, 8)},
+    "rare_event_lstm_ae": {"epochs": 2, "units": (4, 2), "batch_size": 64},
+    "curves_dense_ae": {
+        "normal_curves": 200,
+        "anomalous_curves": 40,
+        "validation_curves": 20,
+        "points": 32,
+        "max_features": 8,
+        "trees": 5,
+        "units": (16, 4),
+        "epochs": 2,
+    },
+    "mnist_dense_ae": {"epochs": 1, "units": (16, 8)},
+}
+
 
 class Silent:
     """A listener that remembers what it was told."""

@@ -4,8 +4,6 @@ import html
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -16,36 +14,37 @@ import pytest
 from common.comparison.published import read_published
 from common.comparison.verdicts import MemberResult
 from common.metrics.scores import confusion_counts
-from common.page import render as page
-from common.page import write
+from common.page import plots, write
 from common.page import write as tidy
-from common.report.collect import ScoredRun, collect
+from common.page.render import render
+from common.page.text import Converter
+from common.report.collect import collect
+from common.report.explorable import Explorable, ScoredRun
 from common.report.markup import escaped
 from common.report.results import ExperimentResults, Results
 from common.runs.records import read_arrays
 from common.runs.selection import find_records, select
 from experiments.__main__ import main
-from tests.helpers import optional
 from tests.helpers.made_up import made_up
 from tests.helpers.tiny import CURVES, TINY
 
 
 @pytest.fixture(scope="module")
 def made(tiny_both, tmp_path_factory):
-    """A report of tiny runs: its results, its folder, and the scores that can be explored."""
+    """A report of tiny runs: its results, its folder, and what can be explored."""
     folder = tmp_path_factory.mktemp("page")
     tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
     collected = collect([tiny], tiny_both, folder / "nowhere")
     write.write(collected, folder)
     text = (folder / "index.html").read_text()
-    scores = json.loads(re.search(r'<script type="application/json" id="scores">(.*?)</script>', text)[1])
-    return collected, folder, scores
+    explorable = json.loads(re.search(r'<script type="application/json" id="explorable">(.*?)</script>', text)[1])
+    return collected, folder, explorable
 
 
 class Outline(HTMLParser):
     """Checks that elements are closed in order; collects headings, ids, links, pictures and whatever is loaded."""
 
-    EMPTY = ("meta", "img", "input", "br", "hr", "line", "circle", "rect")
+    EMPTY = ("meta", "img", "input", "br", "hr", "line", "circle", "rect", "path", "polyline")
 
     def __init__(self, text):
         super().__init__()
@@ -108,9 +107,9 @@ def test_page_and_markdown_say_the_same(made):
 
 
 def test_the_recorded_counts_come_out_of_the_stored_scores(made, tiny_both):
-    collected, _, scores = made
+    collected, _, explorable = made
     results = collected.results
-    found = scores["curves_dense_ae"]["held_out"]
+    found = explorable["curves_dense_ae"]["held_out"]["runs"]
     assert list(found) == ["0", "1"]
     for run in select(
         find_records(tiny_both, "curves_dense_ae"), "held_out", TINY.to_dict(), CURVES.revision
@@ -149,8 +148,8 @@ def test_hostile_text_does_nothing(made):
         description=replace(entry.description, title=evil, claim=evil),
         environments=(replace(entry.environments[0], processor=evil),),
     )
-    scored = {"curves_dense_ae": {evil: {0: ScoredRun(b"", evil, ())}}}
-    text = page.render(replace(results, experiments={"curves_dense_ae": hostile}), scored, collected.figures)
+    scored = {"curves_dense_ae": {evil: Explorable({0: ScoredRun(b"", evil, ())})}}
+    text = render(replace(results, experiments={"curves_dense_ae": hostile}), scored, collected.figures)
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     Outline(text)
@@ -161,12 +160,12 @@ def test_hostile_text_in_markdown_is_text():
     written = escaped(evil)
     assert "\n" not in written
     assert "<" not in written
-    read = page._Converter({})(f"Seed 7 failed: {written}.")
+    read = Converter({})(f"Seed 7 failed: {written}.")
     assert html.unescape(read) == f"<p>Seed 7 failed: {' '.join(evil.split())}.</p>\n"
 
 
 def test_figures_outside_of_the_report_are_not_taken_in(made):
-    convert = page._Converter(made[0].figures)
+    convert = Converter(made[0].figures)
     assert "<img" not in convert("![a secret](../results.json)")
     assert convert("![no file](nowhere.png)") == "<p>no file</p>\n"
 
@@ -174,8 +173,8 @@ def test_figures_outside_of_the_report_are_not_taken_in(made):
 @pytest.mark.parametrize(("published", "values", "interval"), [("0.5", [0.5], None), ("0.74", [0.1, 0.9], (0.0, 1.0))])
 def test_a_plot_keeps_to_its_frame_and_its_order(published, values, interval):
     member = made_up(MemberResult, metric="m", printed=published, interval=interval)
-    drawn = page.plot(member, values)
-    assert all(page.MARGIN <= place <= page.WIDTH - page.MARGIN for place in [*drawn.dots, drawn.line])
+    drawn = plots.plot(member, values)
+    assert all(plots.MARGIN <= place <= plots.WIDTH - plots.MARGIN for place in [*drawn.dots, drawn.line])
     assert np.array_equal(np.argsort([*drawn.dots, drawn.line]), np.argsort([*values, float(published)]))
     assert f"published {published}" in drawn.words
 
@@ -237,133 +236,3 @@ def test_the_report_can_be_opened_and_the_reference_cannot(tmp_path, monkeypatch
 def test_a_source_that_prints_numbers_has_a_headline(name):
     published = read_published(name)
     assert any(published.headline in group.numbers for group in published.groups if group.obtained != "context")
-
-
-# In a browser, where there is one.
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--virtual-time-budget=5000",
-]
-# Goes ahead of the page's own script: remembers what goes wrong.
-BEFORE = """<script>
-window.wrong = [];
-addEventListener("error", (event) => wrong.push(String(event.message)));
-addEventListener("unhandledrejection", (event) => wrong.push(String(event.reason)));
-addEventListener("securitypolicyviolation", (event) => wrong.push("blocked " + event.blockedURI));
-for (const level of ["error", "warn"]) console[level] = (...words) => wrong.push(words.join(" "));
-</script>"""
-# Comes after it: does what a reader does, and writes down what is there then.
-AFTER = """<script>
-const answer = { wrong, width: innerWidth, overflow: document.documentElement.scrollWidth - innerWidth };
-answer.dark = matchMedia("(prefers-color-scheme: dark)").matches;
-answer.colours = [getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor];
-answer.explored = [];
-for (const root of document.querySelectorAll(".explore")) {
-  const protocol = root.querySelector(".protocol"), seed = root.querySelector(".seed");
-  for (const { value } of [...protocol.options]) {
-    protocol.value = value;
-    protocol.dispatchEvent(new Event("change"));
-    for (const option of [...seed.options]) {
-      seed.value = option.value;
-      seed.dispatchEvent(new Event("change"));
-      for (const button of root.querySelectorAll(".rules button")) {
-        button.click();
-        const cells = {};
-        for (const name of ["tn", "fp", "fn", "tp", "precision", "recall", "f1"]) {
-          cells[name] = root.querySelector("." + name).textContent;
-        }
-        answer.explored.push([value, option.value, button.textContent.split(":")[0], cells]);
-      }
-    }
-  }
-  const slider = root.querySelector("input");
-  slider.value = 1000;
-  slider.dispatchEvent(new Event("input"));
-  answer.nothing_flagged = [root.querySelector(".fp").textContent, root.querySelector(".tp").textContent];
-}
-const table = document.querySelector("#verdicts ~ .scroll table");
-const heading = table.querySelector("th:nth-child(2) button");
-const column = () => [...table.tBodies[0].rows].map((row) => row.cells[1].textContent);
-heading.click();
-answer.sorted = column();
-heading.click();
-answer.reversed = column();
-const figure = document.querySelector(".figure");
-figure.click();
-answer.enlarged = document.querySelector("dialog").open && document.querySelector("dialog img").alt;
-document.querySelector("dialog button").click();
-answer.closed = !document.querySelector("dialog").open;
-answer.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
-answer.unnamed = [...document.querySelectorAll("button, a, input, select")].filter((element) => !(
-  element.textContent.trim() || element.ariaLabel || element.labels?.length || element.querySelector("img")?.alt
-)).map((e) => e.outerHTML);
-document.body.style.width = "360px";  // a phone; Chromium makes no window as narrow
-answer.narrow = document.body.scrollWidth;
-const written = document.createElement("script");
-written.type = "application/json";
-written.id = "answer";
-written.textContent = JSON.stringify(answer).replaceAll("<", "\\\\u003c");
-document.body.append(written);
-</script>"""
-
-
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [500, 1280])  # Chromium makes no window narrower than 500
-def test_in_a_browser(made, tmp_path, width, dark):
-    if CHROMIUM is None:
-        optional.lacking("Chromium")
-    collected, folder, scores = made
-    results = collected.results
-    text = (folder / "index.html").read_text()
-    text = text.replace("<title>", BEFORE + "<title>", 1).replace("</body>", AFTER + "</body>", 1)
-    (tmp_path / "index.html").write_text(text)
-    command = [
-        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom", (tmp_path / "index.html").as_uri(),
-    ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    answer = json.loads(re.search(r'id="answer">(.*?)</script>', dom)[1])
-    assert answer["wrong"] == []
-    assert answer["requests"] == []
-    assert answer["overflow"] <= 0
-    assert answer["narrow"] <= 360
-    assert (answer["width"], answer["dark"]) == (width, dark)
-    assert contrast(*answer["colours"]) > 7
-    assert answer["unnamed"] == []
-    assert answer["enlarged"]
-    assert answer["closed"]
-    assert answer["sorted"] == sorted(answer["sorted"], key=str.casefold) == answer["reversed"][::-1]
-    assert answer["nothing_flagged"] == ["0", "0"]
-    entry = results.experiments["curves_dense_ae"].held_out
-    explored = [found for found in answer["explored"] if found[0] == "held_out"]
-    assert [found[1:3] for found in explored] == [[seed, "forest_histogram"] for seed in ("0", "1")]
-    for _, seed, rule, cells in explored:
-        metrics = entry.seeds[int(seed)]
-        (decision,) = scores["curves_dense_ae"]["held_out"][seed]["decisions"]
-        assert {name: int(cells[name]) for name in ("tn", "fp", "fn", "tp")} == decision["counts"]
-        for name in ("precision", "recall", "f1"):
-            expected = metrics[f"{rule}.anomaly.{name}"]
-            assert (
-                cells[name] == "undefined" if expected is None else float(cells[name]) == pytest.approx(expected, 1e-3)
-            )
-
-
-def contrast(ink, paper):
-    """The contrast of two colours as WCAG defines it."""
-    lights = []
-    for colour in (ink, paper):
-        channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
-        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-        lights.append(linear @ [0.2126, 0.7152, 0.0722])
-    return (max(lights) + 0.05) / (min(lights) + 0.05)

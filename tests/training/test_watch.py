@@ -24,6 +24,7 @@ def test_reconstructions_are_kept_after_some_epochs_of_the_first_samples_of_each
     arrays = watch.arrays()
     assert arrays["watched_epochs"].tolist() == [1, 2, 5, 10, 20]
     assert LABELS[arrays["watched_samples"]].tolist() == [0] * 4 + [1] * 4
+    np.testing.assert_array_equal(arrays["watched_inputs"], INPUTS[arrays["watched_samples"]].astype(np.float16))
     assert arrays["watched_reconstructions"].shape == (5, 8, 6)
     last = reconstruct(model, INPUTS[arrays["watched_samples"]]).astype(np.float16)
     np.testing.assert_array_equal(arrays["watched_reconstructions"][-1], last)

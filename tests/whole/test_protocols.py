@@ -16,26 +16,10 @@ from common.training.keras import seeded
 from experiments import EXPERIMENTS
 from experiments import rare_event_lstm_ae as rare
 from tests.helpers.small_data import rising_table
+from tests.helpers.tiny import SMALL
 
 STEP = np.timedelta64(2, "m")
 ALL = {name: load_experiment(module) for name, module in EXPERIMENTS.items()}
-# One or two epochs of a small network.
-SMALL = {
-    "mnist_conv_ae": {"epochs": 1, "scored_images": 20, "scattered_normal": 40, "scattered_anomalies": 10},
-    "fashion_latent_ocsvm": {"epochs": 1, "units": (16, 8)},
-    "rare_event_lstm_ae": {"epochs": 2, "units": (4, 2), "batch_size": 64},
-    "curves_dense_ae": {
-        "normal_curves": 200,
-        "anomalous_curves": 40,
-        "validation_curves": 20,
-        "points": 32,
-        "max_features": 8,
-        "trees": 5,
-        "units": (16, 4),
-        "epochs": 2,
-    },
-    "mnist_dense_ae": {"epochs": 1, "units": (16, 8)},
-}
 CONFIGS = {name: ALL[name].config(**changes) for name, changes in SMALL.items()}
 OF_IMAGES = [name for name, experiment in ALL.items() if experiment.dataset in ("mnist", "fashion_mnist")]
 
