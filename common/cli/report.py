@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from common import files
@@ -53,11 +54,10 @@ def report_command(options: argparse.Namespace) -> int:
         report = judged_again(experiments, REFERENCE, options.out)
     else:
         protocols = protocols_of(options)
-        column = _rebuilt(options) if making else None
-        parts = taken_over, sweeps_taken_over, column
-        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, *parts)
+        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, taken_over, sweeps_taken_over)
         if options.reference:
             require_complete(report.results, made, swept, REFERENCE_SEEDS, SWEEP_SEEDS)
+            report = replace(report, results=replace(report.results, rebuilt=_rebuilt(options)))
     path = write(report, folder, page=not options.reference)
     if options.reference:
         readme = files.ROOT / "README.md"

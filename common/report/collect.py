@@ -21,7 +21,6 @@ from common.comparison.verdicts import NEXT_REFERENCE, Comparison
 from common.detectors.detector import Detector
 from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
-from common.papers.isolation_forest import Rebuilt
 from common.report import figures, results
 from common.report.explorable import Explorable, explorable
 from common.report.figures import Png
@@ -58,29 +57,27 @@ def collect(
     jobs: int = 1,
     taken_over: Collection[str] = (),
     sweeps_taken_over: Collection[str] = (),
-    rebuilt: Rebuilt | None = None,
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
     Args:
         experiments: the experiments, in the order of the report.
         out: folder that contains `runs/`.
-        reference: folder of the reference report, which comes with the suite. Ablations that were not run here are
-            taken from its results.json.
+        reference: folder of the reference report, which comes with the suite. From its results.json are taken the
+            ablations that were not run here, and beside experiments on its data the rebuilt column of a paper.
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
         jobs: number of processes that rank and draw side by side. Default: 1.
         taken_over: names of experiments whose results and figures are those of the reference report, judged by the
             published numbers and rules of today. Default: none.
         sweeps_taken_over: names of experiments whose sweeps are those of the reference report. Default: none.
-        rebuilt: the rebuilt column of a paper. Default: that of the reference report, beside experiments on its data.
     """
     read = results.judged(results.read_results(reference)) if (reference / "results.json").exists() else None
     known = read.experiments if read else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     experiments = list(experiments)
-    known_column = read.rebuilt if read else None
-    if known_column and any(one.dataset in known_column.data for one in experiments):
-        rebuilt = rebuilt or known_column
+    rebuilt = read.rebuilt if read else None
+    if rebuilt and not any(one.dataset in rebuilt.data for one in experiments):
+        rebuilt = None
     collected_here = [one for one in experiments if one.name not in taken_over]
 
     def collected() -> Report:
