@@ -114,7 +114,8 @@ def print_sweep(name: str, sweep: Sweep) -> None:
     """Print the mean AUROC of the source's method by normal class (rows) and anomalous class (columns)."""
     method = sweep.methods[0]
     stand_in = f", {sweep.stand_in}" if sweep.stand_in else ""
-    table = Table(title=f"{name}, held out{stand_in}: AUROC of the {method}, mean over {len(sweep.seeds)} seeds")
+    over = f"mean over {len(sweep.seeds)} seeds" if len(sweep.seeds) > 1 else f"seed {sweep.seeds[0]}"
+    table = Table(title=f"{name}, held out{stand_in}: AUROC of the {method}, {over}")
     table.add_column("normal class")
     for one in sweep.names:
         table.add_column(one, justify="right")
