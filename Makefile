@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: report test test-all fuzz lint bench reference lock clean
+.PHONY: report test test-all fuzz lint bench reference notebooks lock clean
 
 report: .venv/.installed  ## run what is missing (3 seeds each) and write reports/latest
 	$(RUN) experiments report
@@ -26,6 +26,14 @@ bench: .venv/.installed  ## speed against the notebooks' own way (and PyTorch, i
 
 reference: .venv/.installed-pytorch  ## what has changed of reports/reference: 20 seeds and all ablations; and the tables in README.md
 	$(RUN) experiments report --reference
+
+NOTEBOOKS := $(patsubst experiments/%.py,reports/reference/notebooks/%.ipynb,$(filter-out experiments/__%,$(wildcard experiments/*.py)))
+
+notebooks: $(NOTEBOOKS)  ## what has changed of reports/reference/notebooks: the experiments as executed notebooks
+
+reports/reference/notebooks/%.ipynb: experiments/%.py common/notebook/convert.py | .venv/.installed-dev
+	mkdir -p $(@D)
+	$(RUN) experiments notebook $* --execute --out $@
 
 lock: .venv/.installed-dev  ## every transitive version, with hashes, for all supported Pythons and systems
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \

@@ -38,10 +38,11 @@ Protocols:
        it with a probability of at most 5 %.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -220,49 +221,30 @@ def layer_units(config: Config) -> list[int]:
     return [*config.units, *reversed(config.units[:-1]), config.points]
 
 
-class Training(NamedTuple):
-    """What a training leaves.
+class ErrorsByEpoch:
+    """Function to call after every epoch, which keeps the errors of the source's test curves, and calls `watch`.
 
-    `reconstruct` reconstructs curves with the trained autoencoder; `losses` holds the loss of every epoch as the source
-    prints it, `test_errors` the errors of the source's test curves after every epoch, shape `(epochs, curves)`.
+    Args:
+        curves: the test curves, shape `(curves, points)`.
+        reconstruct_curves: reconstructs curves with the model in training.
+        watch: another function to call after every epoch.
     """
 
-    reconstruct: Callable[[np.ndarray], np.ndarray]
-    losses: list[float]
-    test_errors: np.ndarray
-    watch: Watch
+    def __init__(
+        self, curves: np.ndarray, reconstruct_curves: Callable[[np.ndarray], np.ndarray], watch: Callable[[], None]
+    ) -> None:
+        self._curves, self._reconstruct, self._watch = curves.astype(np.float32), reconstruct_curves, watch
+        self.by_epoch: list[np.ndarray] = []
+
+    def __call__(self) -> None:
+        """Compute the errors, shape `(curves,)`, and add them to `by_epoch`."""
+        self.by_epoch.append(reconstruction_error(self._curves, self._reconstruct(self._curves)))
+        self._watch()
 
 
-def train(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Training:
-    """Train on the normal training curves only, and score the source's test curves after every epoch.
-
-    With `framework="pytorch"`, the source's framework, the Keras model is replaced by one in PyTorch.
-    """
-    model, reconstruct_by = autoencoder, reconstruct
-    if config.framework == "pytorch":
-        reconstruct_by = pytorch.reconstruct
-        slope, generator = config.negative_slope, pytorch.generator(seed)
-        model = pytorch.dense_autoencoder(config.points, layer_units(config), negative_slope=slope, generator=generator)
-    normal, x_source_test = splits.x_train.astype(np.float32), splits.x_source_test.astype(np.float32)
-    test_errors: list[np.ndarray] = []
-
-    def reconstruct_curves(curves: np.ndarray) -> np.ndarray:
-        return reconstruct_by(model, curves.astype(np.float32))
-
-    watch = Watch(splits.x_test, splits.y_test, reconstruct_curves)
-
-    def score_test_curves() -> None:
-        test_errors.append(reconstruction_error(x_source_test, reconstruct_curves(x_source_test)))
-        watch()
-
-    steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size}
-    if config.framework == "pytorch":
-        rates: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
-        losses = pytorch.fit(model, normal, **steps, **rates, generator=generator, on_epoch_end=score_test_curves)
-    else:
-        history = fit(model, normal, **steps, seed=seed, on_epoch_end=score_test_curves)
-        losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]
-    return Training(reconstruct_curves, losses, np.stack(test_errors), watch)
+def reconstruct_by(framework: Callable[[Any, np.ndarray], np.ndarray], model: Any, curves: np.ndarray) -> np.ndarray:
+    """Reconstruct curves in single precision, with a model and the function of its framework."""
+    return framework(model, curves.astype(np.float32))
 
 
 # The run.
@@ -278,7 +260,26 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         for method, flagged in predictions.items():
             metrics |= report_metrics(method, y, flagged)
 
-    reconstruct_curves, losses, test_errors, watch = train(autoencoder, splits, config, seed)
+    # The ablation in the source's framework trains a model of PyTorch in place of that of Keras.
+    model, framework, generator = autoencoder, reconstruct, None
+    if config.framework == "pytorch":
+        framework, generator = pytorch.reconstruct, pytorch.generator(seed)
+        slope, units = config.negative_slope, layer_units(config)
+        model = pytorch.dense_autoencoder(config.points, units, negative_slope=slope, generator=generator)
+
+    # The autoencoder is trained on the normal training curves only, and scores the test curves after every epoch.
+    reconstruct_curves = functools.partial(reconstruct_by, framework, model)
+    watch = Watch(x, y, reconstruct_curves)
+    test_errors = ErrorsByEpoch(splits.x_source_test, reconstruct_curves, watch)
+    normal = splits.x_train.astype(np.float32)
+    steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "on_epoch_end": test_errors}
+
+    if config.framework == "pytorch":
+        rates: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
+        losses = pytorch.fit(model, normal, **steps, **rates, generator=generator)
+    else:
+        history = fit(model, normal, **steps, seed=seed)
+        losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]
     metrics |= by_epoch("loss", losses)
 
     test_residuals = splits.x_source_test - reconstruct_curves(splits.x_source_test)
@@ -309,6 +310,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         metrics |= threshold_metrics("percentile", threshold, y, scores)
         decided += decisions("scores", y, scores, {"percentile": threshold})
         limit = threshold.value
+
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
         "examples": splits.examples.astype(np.float32),
@@ -317,11 +319,14 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "curves": x.astype(np.float32),
         "reconstructions": reconstructions,
         **forest_scores,
+    }
+
+    arrays |= {
         "forest_residual_flagged": residual_flagged,
         "forest_histogram_flagged": histogram_flagged,
         "losses": np.array(losses),
         "test_labels": splits.y_source_test,
-        "test_errors_by_epoch": test_errors,
+        "test_errors_by_epoch": np.stack(test_errors.by_epoch),
         "test_example": splits.x_source_test[example],
         "test_example_reconstruction": reconstruct_curves(splits.x_source_test[example]),
         "test_histograms": test_histograms,

@@ -190,6 +190,8 @@ def build_decoder(config: Config) -> Any:
 
 # The defaults of Keras that the source relied on, written out.
 INITIALIZERS: dict[str, Any] = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
+# Convolutions are worth a thread for each half of a batch.
+PARTS = 2
 
 
 # The run.
@@ -209,9 +211,10 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=seed,
-        parts=EXPERIMENT.parts,
+        parts=PARTS,
         on_epoch_end=watch,
     )
+
     metrics: dict[str, Metric] = {
         "data.train_normal": len(splits.x_train),
         "data.test_normal": len(normal),
@@ -258,6 +261,9 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         "latent_labels": latent_labels,
         "first": as_bytes(first),
         "first_reconstructions": reconstruct(autoencoder, first)[..., 0].astype(np.float16),
+    }
+
+    arrays |= {
         "labels": labels,
         "errors": errors,
         "threshold": np.array(threshold.value),
@@ -394,8 +400,7 @@ EXPERIMENT = Experiment(
     run=run,
     revision=3,
     sweep=tuple(range(10)),
-    # Convolutions are worth a thread for each half of a batch.
-    parts=2,
+    parts=PARTS,
     methods={"convolutional autoencoder": "errors"},
     figures=(draw_sample_images, draw_models, draw_latent, draw_first, draw_errors),
     held_out_figures=(draw_errors,),

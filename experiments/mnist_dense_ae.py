@@ -205,6 +205,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
     metrics |= ranking_metrics("autoencoder", labels, scores)
     metrics["score.normal_median"] = float(np.median(scores[labels == 0]))
     metrics["score.anomaly_median"] = float(np.median(scores[labels == 1]))
+
     first = np.concatenate([np.flatnonzero(labels == label)[:SHOWN_OF_OTHER_DATA] for label in (0, 1)])
     shown = np.array([*splits.shown.values()]) if splits.shown else first
     arrays = {
@@ -217,6 +218,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         "shown_images": as_pictures(x[shown]).astype(np.float16),
         "shown_reconstructions": as_pictures(reconstructions[shown]).astype(np.float16),
     }
+
     thresholds: dict[str, Threshold] = {}
     if splits.held_back is not None:
         reconstructions = reconstruct(autoencoder, splits.held_back)
@@ -273,7 +275,7 @@ def draw_differences(arrays: Arrays) -> figures.CaptionedFigure:
     images = arrays["shown_images"].astype(np.float32)
     reconstructions = arrays["shown_reconstructions"].astype(np.float32)
     printed = {
-        metric: text for group in read_published(EXPERIMENT.name).groups for metric, text in group.numbers.items()
+        metric: text for group in read_published("mnist_dense_ae").groups for metric, text in group.numbers.items()
     }
     blocks = np.array_split(np.arange(len(images)), max(1, len(images) // 6))
     figure, axes = figures.canvas(columns=len(blocks[0]), height=4.6 * len(blocks), rows=3 * len(blocks))

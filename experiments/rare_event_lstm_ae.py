@@ -57,6 +57,7 @@ Protocols:
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -344,7 +345,7 @@ def break_even_metrics(
 
 def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
-    watch = Watch(splits.x_test, splits.y_test, lambda x: reconstruct(autoencoder, x.astype(np.float32)))
+    watch = Watch(splits.x_test, splits.y_test, functools.partial(reconstruct_windows, autoencoder))
     history = fit(
         autoencoder,
         splits.x_train.astype(np.float32),
@@ -355,10 +356,11 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         seed=seed,
         on_epoch_end=watch,
     )
+
     validation_errors = last_step_errors(autoencoder, splits.x_validation)
     validation_scores = validation_errors.mean(axis=1)
     point = thresholds.break_even(splits.y_validation, validation_scores, "validation windows")
-    reconstructed = last_step(reconstruct(autoencoder, splits.x_test.astype(np.float32)))
+    reconstructed = last_step(reconstruct_windows(autoencoder, splits.x_test))
     test_errors = np.square(last_step(splits.x_test) - reconstructed)
     test_scores = test_errors.mean(axis=1)
     threshold, sensors = None if point is None else point.value, splits.table.sensors
@@ -367,6 +369,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
     metrics |= loss_metrics(history)
     metrics |= break_even_metrics(point, splits.y_test, test_scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
+
     arrays = {
         **layer_arrays(autoencoder),
         "loss": np.array(history["loss"]),
@@ -379,6 +382,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         **shown_features(splits.y_test, test_scores, threshold, last_step(splits.x_test), reconstructed, sensors),
         **watch.arrays(),
     }
+
     rules = {"break_even": point}
     if splits.held_out:
         for rule, other in other_rules(splits, validation_scores).items():
@@ -421,8 +425,12 @@ def parts_along_time(splits: WindowSplits, *errors: np.ndarray) -> dict[str, dri
 
 def last_step_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
     """Compute the squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score."""
-    reconstructions = reconstruct(autoencoder, x.astype(np.float32))
-    return np.asarray(np.square(last_step(x) - last_step(reconstructions)))
+    return np.asarray(np.square(last_step(x) - last_step(reconstruct_windows(autoencoder, x))))
+
+
+def reconstruct_windows(autoencoder: Any, x: np.ndarray) -> np.ndarray:
+    """Reconstruct windows in single precision, shape `(windows, timesteps, features)`."""
+    return reconstruct(autoencoder, x.astype(np.float32))
 
 
 def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:

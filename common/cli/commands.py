@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from common import files
 from common.cli.execution import SWEEP_SEEDS, execute, exit_status, print_plan, seeds_of, tasks_of
+from common.cli.notebook import notebook_command
 from common.cli.options import require_known
 from common.cli.paper import paper_command
 from common.cli.report import report_command
@@ -251,6 +252,7 @@ COMMANDS = {
     "list": list_command,
     "run": run_command,
     "sweep": sweep_command,
+    "notebook": notebook_command,
     "report": report_command,
     "compare": compare_command,
     "paper": paper_command,

@@ -47,16 +47,16 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
 
     Returns:
         The options, and in addition `command`, the function of the command; `known`; and `chosen`, the experiment of
-        `run` or `sweep`, or `None`.
+        `run`, `sweep` or `notebook`, or `None`.
 
     Raises:
         ConfigError: an option is unknown, missing or invalid.
     """
     # `run` has the options of its experiment, so the experiment must be found before they are parsed. It is moved
     # to the front, since an option with several values, such as `--seeds 0 1`, would take it as one of them. So it is
-    # for `sweep`.
+    # for `sweep` and `notebook`.
     chosen = None
-    if arguments[:1] in (["run"], ["sweep"]):
+    if arguments[:1] in (["run"], ["sweep"], ["notebook"]):
         place = _place_of_experiment(arguments, known)
         if place is not None:
             name = arguments[place]
@@ -123,6 +123,19 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0-4)")
     _add_switch(command, "--dry-run", DRY_RUN_HELP)
     _add_switch(command, "--detectors", DETECTORS_HELP)
+
+    described = "Make a Jupyter notebook of an experiment, which runs it step by step."
+    command = _command(subparsers, "notebook", commands, described)
+    command.add_argument("experiment", help=", ".join(known))
+    protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {PUBLISHED})"
+    command.add_argument("--protocol", choices=PROTOCOLS, default=PUBLISHED, help=protocols)
+    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="the seed of the run (default: 0)")
+    file = "file to write (default: NAME.ipynb in this folder)"
+    command.add_argument("--out", type=_folder, metavar="FILE", help=file)
+    _add_switch(command, "--execute", "also run all its cells; needs the extra `notebook`")
+    _add_data_options(command)
+    if chosen is not None:
+        add_options(command, chosen.config)
 
     command = _command(subparsers, "report", commands, "Run what is missing, then write the report.")
     _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
@@ -192,10 +205,14 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol
     _add_switch(command, "--fresh", "run finished runs again")
     _add_switch(command, "--quiet", "print only failures")
     _add_switch(command, "--verbose", "print a line for each epoch, and tracebacks")
+    _add_data_options(command)
+    _add_folder(command, "--out", OUT_HELP, REPORTS)
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
     data = "real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)"
     command.add_argument("--data", choices=MODES, default="auto", help=data)
     _add_folder(command, "--data-dir", "folder to search for data first")
-    _add_folder(command, "--out", OUT_HELP, REPORTS)
 
 
 def _add_switch(command: argparse.ArgumentParser, flag: str, description: str) -> None:
@@ -232,3 +249,11 @@ def _seed_range(text: str) -> range:
     if not first <= last <= LARGEST_SEED or last - first >= MOST_SEEDS:
         raise argparse.ArgumentTypeError(f"seeds are {SEEDS_FORM}. Received: {text!r}")
     return range(first, last + 1)
+
+
+def _seed(text: str) -> int:
+    """Parse a single seed."""
+    seeds = _seed_range(text)
+    if len(seeds) > 1:
+        raise argparse.ArgumentTypeError(f"a notebook has one seed. Received: {text!r}")
+    return seeds[0]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from common.comparison.published import read_published
 from common.comparison.verdicts import judge_group
 from common.metrics.scores import report_metrics
 from common.runs import records
+from common.training.fit import reconstruct
 from common.training.keras import seeded
 from experiments import curves_dense_ae as curves
 from tests.helpers import optional
@@ -23,9 +26,12 @@ def splits():
     return curves.split(None, FULL, "published", seed=0)
 
 
-def train(splits, config, seed=0):
+def run(splits, config, seed=0):
+    """Run the experiment with small forests; return the autoencoder too."""
+    config = replace(config, baselines=False, trees=1, histogram_trees=1)
     with seeded(seed):
-        return curves.train(curves.build_autoencoder(config, splits.x_train.shape[1:]), splits, config, seed)
+        autoencoder = curves.build_autoencoder(config, splits.x_train.shape[1:])
+        return autoencoder, curves.run(autoencoder, splits, config, seed)
 
 
 # The data.
@@ -137,19 +143,20 @@ def test_the_printed_loss_sums_batch_means():
     )
     splits = curves.split(None, config, "published", 0)
     normal = splits.x_train.astype(np.float32)
-    reconstruct, losses, *_ = train(splits, config)
+    autoencoder, result = run(splits, config)
     with seeded(0):
         batches = list(tf.data.Dataset.from_tensor_slices(normal).shuffle(len(normal), seed=0).batch(12))
     assert len(batches[-1]) < 12, "the last batch must be a partial one, or the test proves nothing"
-    means = [float(np.square(batch - reconstruct(batch.numpy())).mean()) for batch in batches]
-    assert losses == pytest.approx([sum(means)], rel=1e-5)
-    by_curve = np.square(normal - reconstruct(normal)).mean()
-    assert losses[0] != pytest.approx(by_curve * len(batches), rel=1e-4)
+    means = [float(np.square(batch - reconstruct(autoencoder, batch.numpy())).mean()) for batch in batches]
+    printed = result.metrics["loss.epoch_001"]
+    assert printed == pytest.approx(sum(means), rel=1e-5)
+    by_curve = np.square(normal - reconstruct(autoencoder, normal)).mean()
+    assert printed != pytest.approx(by_curve * len(batches), rel=1e-4)
 
 
 def test_the_first_epoch_tells_pytorchs_initialisation_from_glorot(splits):
     def first_loss(initializer):
-        return train(splits, curves.Config(epochs=1, initializer=initializer))[1][0]
+        return run(splits, curves.Config(epochs=1, initializer=initializer))[1].metrics["loss.epoch_001"]
 
     assert 8.0 < first_loss("pytorch") < 9.9
     assert 5.8 < first_loss("keras") < 7.0
@@ -229,6 +236,6 @@ def test_the_baselines_can_be_left_out(splits):
 def test_pytorch_trains_the_same_model(splits):
     optional.package("torch")
     config = curves.Config(epochs=1, framework="pytorch")
-    _, losses, test_errors, _ = train(splits, config)
-    assert 7.5 < losses[0] < 10.5
-    assert test_errors.shape == (1, 440)
+    _, result = run(splits, config)
+    assert 7.5 < result.metrics["loss.epoch_001"] < 10.5
+    assert result.arrays["test_errors_by_epoch"].shape == (1, 440)

@@ -14,6 +14,7 @@ from experiments import EXPERIMENTS
 # From the top down; a module imports from its own room and from those below it.
 STAIR = (
     "cli",
+    "notebook",
     "page",
     "report",
     "papers",
