@@ -8,6 +8,7 @@ has one return, at its end, no function within, and binds no name of the module 
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from common.config import BaseConfig
@@ -17,6 +18,7 @@ from common.experiment import HELD_OUT, Experiment
 from common.report.collect import describe
 
 MOST_LINES = 15  # of a cell that is a step of the run
+Cell = tuple[str, str]  # its kind and its text
 CALLED = ("begin", "compare", "show")  # by other cells than those of the module
 
 
@@ -85,17 +87,13 @@ def notebook(experiment: Experiment, config: BaseConfig, protocol: str, seed: in
     return new_notebook(cells=cells, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
-Cell = tuple[str, str]
-
-
 def _introduction(experiment: Experiment) -> Iterator[Cell]:
     """Give the docstring of the module as Markdown."""
     told = describe(experiment.docstring)
     yield "markdown", f"# {told.title}"
     for heading in ("source", "claim", "method", "deviations", "protocols"):
         if text := getattr(told, heading):
-            # A list needs a blank line before it.
-            between = "\n\n" if text.startswith("1.") else " "
+            between = "\n\n" if text.startswith("1.") else " "  # A list needs a blank line before it.
             yield "markdown", f"**{heading.capitalize()}.**{between}{text}"
 
 
@@ -147,18 +145,13 @@ def _is_of_the_suite(node: ast.stmt) -> bool:
 def _run(module: Module, config: BaseConfig, protocol: str, seed: int, source: Source) -> Iterator[Cell]:
     """Give the run as steps, its figures, and the published numbers beside it."""
     experiment, (models, *_) = module.experiment, [argument.arg for argument in module.run.args.args]
-    yield "markdown", "## The run, step by step"
+    yield "markdown", "## The run, step by step\n\nAfter the model is built, each cell is a step of the function `run`."
     settings = ", ".join(f"{name}={getattr(config, name)!r}" for name in config.changes())
     folder = source.data_dir and str(source.data_dir)
     place = "" if source == AUTO else f", datasets.Source({source.mode!r}, {folder!r})"
     load = "None" if experiment.dataset is None else f'datasets.load("{experiment.dataset}"{place})'
-    yield (
-        "code",
-        (
-            f"from common.data import datasets\nfrom common.notebook.steps import {', '.join(CALLED)}\n\n"
-            f'config = Config({settings})\nprotocol, seed = "{protocol}", {seed}\nbegin(seed)'
-        ),
-    )
+    yield "code", f"from common.data import datasets\nfrom common.notebook.steps import {', '.join(CALLED)}"
+    yield "code", f'config = Config({settings})\nprotocol, seed = "{protocol}", {seed}\nbegin(seed)'
     yield "code", f"data = {load}\nsplits = split(data, config, protocol, seed)"
     yield "code", f"{models} = {experiment.build.__name__}(config, splits.x_train.shape[1:])"
     yield from (("code", step) for step in steps(module))
@@ -180,19 +173,13 @@ def _run(module: Module, config: BaseConfig, protocol: str, seed: int, source: S
 
 def steps(module: Module) -> list[str]:
     """Cut the body of `run` at its blank lines; the return becomes an assignment to `result`."""
-    body = module.run.body
-    first = body[1] if ast.get_docstring(module.run) else body[0]
-    found, start = [], first.lineno
-    for node, after in zip(body, [*body[1:], None], strict=True):
+    body = module.run.body[1:] if ast.get_docstring(module.run) else module.run.body
+    found, start, blocks = [], body[0].lineno, (ast.If, ast.For, ast.With)
+    for node, after in zip_longest(body, body[1:]):
         end = node.end_lineno or node.lineno
-        if node.lineno < first.lineno:
-            continue
-        blocks = (ast.If, ast.For, ast.With)
-        apart = after is not None and module.lines[end].strip() == ""
-        if after is None or apart or isinstance(node, blocks) or isinstance(after, blocks):
+        if after is None or not module.lines[end].strip() or isinstance(node, blocks) or isinstance(after, blocks):
             found.append(re.sub(r"^return ", "result = ", module.text(start, end, 4), flags=re.MULTILINE))
-            # A comment belongs to what follows it.
-            start = end + 1
+            start = end + 1  # A comment belongs to what follows it.
     return found
 
 
@@ -201,9 +188,9 @@ def _bound(body: list[ast.stmt]) -> Iterator[str]:
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.name
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
-        else:
-            yield from (
-                one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
-            )
+            continue
+        for one in ast.walk(node):
+            if isinstance(one, ast.alias):
+                yield (one.asname or one.name).split(".")[0]
+            elif isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
+                yield one.id

@@ -112,7 +112,7 @@ def _reproduced(entry: ExperimentResults) -> Answer:
         return Answer(question, "no verdict yet" if found else "no number printed", "", numbers)
     word = "yes" if closely == len(judged) else "no" if differing == len(judged) else "in part"
     loosely = len(judged) - closely - differing
-    numbers = f"{closely} of {len(judged)} rows"
+    numbers = f"{closely} of {len(judged)} printed rows"
     numbers += f", {loosely} {verdicts.WITHIN_SPREAD}" if loosely else ""
     numbers += f", {differing} differ{'s' if differing == 1 else ''}" if differing else ""
     return Answer(question, word, "good" if word == "yes" else "bad" if differing else "", numbers)
@@ -131,16 +131,20 @@ def _needed(entry: ExperimentResults) -> Answer:
     if not rows or any(row.standing == verdicts.NEXT_REFERENCE for row in rows):
         return Answer(question, "not run", "", "")
     better = [row for row in rows if row.standing == BETTER]
-    if better:
-        numbers = (
-            f"{len(better)} of {len(rows)} classical detectors are better: {better[0].method} {better[0].auroc:.3f}"
-        )
-        return Answer(question, "no", "bad", numbers)
     worse = sum(row.standing == WORSE for row in rows)
-    word = "yes" if worse == len(rows) else "not shown"
-    return Answer(
-        question, word, "good" if word == "yes" else "", f"{worse} of {len(rows)} classical detectors are worse"
-    )
+    if better:
+        word, numbers = "no", f"{len(better)} of {len(rows)} classical detectors are better, the highest "
+        numbers += f"{better[0].method} with {better[0].auroc:.3f}"
+    else:
+        word = "yes" if worse == len(rows) else "not shown"
+        numbers = f"none of {len(rows)} classical detectors is better, {worse} {'is' if worse == 1 else 'are'} worse"
+    board = entry.standings[HELD_OUT]
+    reference = board.reference_row if board else None
+    if reference and conclusions.learns_from_labels(reference):
+        numbers += "; it learns from labels, they do not"
+    if reference and conclusions.at_chance(reference):
+        numbers += "; it is itself not shown to be better than chance"
+    return Answer(question, word, {"yes": "good", "no": "bad"}.get(word, ""), numbers)
 
 
 # The pictures.

@@ -57,8 +57,10 @@ class Section(NamedTuple):
         html = str(self.parts.get(FIGURES, ""))
         html += str(self.parts.get(HELD_OUT_FIGURES, "")).replace("<figcaption>", "<figcaption>Held out: ")
         found = re.findall(r"<figure>.*?</figure>\n", html, re.DOTALL)
-        words = re.sub(r'<div class="figures">.*?</div>\n', "", html, flags=re.DOTALL)
-        return Markup(f'{words}<div class="figures">\n{"".join(found)}</div>') if found else ""
+        words = re.findall(r"<p>These figures show [^\n]*\n", html)
+        if len(words) > 1 and words[1].startswith(words[0].split(".</p>")[0]):
+            del words[0]  # Both name the same seed.
+        return Markup(f'{"".join(words)}<div class="figures">\n{"".join(found)}</div>') if found else ""
 
     @property
     def folded(self) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_the_slider_of_epochs_changes_the_pictures(opened, small_report, name):
     last = root.evaluate(pictures)
     if len(learning["epochs"]) > 1:
         slider.fill("0")
-        assert root.locator(".epoch").inner_text().startswith(f"{learning['epochs'][0]}, loss")
+        assert root.locator(".epoch").inner_text().startswith(f"{learning['epochs'][0]} of ")
         assert root.evaluate(pictures) != last
 
 

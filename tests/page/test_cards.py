@@ -51,7 +51,7 @@ def test_reproduced_counts_the_rows(reference, found, word, mood):
     answer = answers(judged(reference["curves_dense_ae"], *found))["Reproduced?"]
     assert (answer.word, answer.mood) == (word, mood)
     if word != "no verdict yet":
-        assert f"of {len(found)} rows" in answer.numbers
+        assert f"of {len(found)} printed rows" in answer.numbers
 
 
 def test_the_counts_of_the_reference_are_those_of_its_rows(reference):
@@ -60,7 +60,7 @@ def test_the_counts_of_the_reference_are_those_of_its_rows(reference):
         counted = [group.verdict for group in entry.comparison.groups if group.obtained in ("exact", "one run")]
         if counted:
             closely = sum(verdict in (verdicts.EXACT, verdicts.REPRODUCED) for verdict in counted)
-            assert answer.numbers.startswith(f"{closely} of {len(counted)} rows")
+            assert answer.numbers.startswith(f"{closely} of {len(counted)} printed rows")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ for (const figure of document.querySelectorAll(".figure")) {
     const image = figure.querySelector("img");
     dialog.querySelector("img").src = image.src;
     dialog.querySelector("img").alt = image.alt;
-    dialog.querySelector("p").textContent = image.alt;
+    dialog.querySelector("p").textContent = figure.parentElement.querySelector("figcaption")?.textContent || image.alt;
     dialog.showModal();
   });
 }
@@ -17,6 +17,7 @@ dialog.querySelector("img").addEventListener("click", () => dialog.close());
 function key(cell) {
   const text = cell ? cell.textContent.trim() : "";
   const number = parseFloat(text.replace(/^[^\d+\-.]*/, ""));
+  if (text === "" || text === "-") return [2, text];
   return /^[<+\-]?\s*[\d.]/.test(text) && !Number.isNaN(number) ? [0, number] : [1, text];
 }
 function compare(a, b) {
@@ -37,7 +38,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const body = table.tBodies[0];
       const column = heading.cellIndex;
       const rows = [...body.rows].map((row) => [key(row.cells[column]), row]);
-      rows.sort((a, b) => (ascending ? compare(a[0], b[0]) : compare(b[0], a[0])));
+      // Cells without a value stay last.
+      const empty = ([[kind]]) => Number(kind === 2);
+      rows.sort((a, b) => empty(a) - empty(b) || (ascending ? compare(a[0], b[0]) : compare(b[0], a[0])));
       body.append(...rows.map(([, row]) => row));
     });
   }
@@ -164,7 +167,9 @@ class Explorer {
     this.scores = decode(run.scores, Float64Array);
     this.labels = [...run.labels].map(Number);
     const sorted = this.scores.slice().sort();
-    const [first, last] = [sorted[0], sorted[sorted.length - 1]];
+    // A threshold may lie beyond all scores.
+    const limits = run.decisions.map(({ threshold }) => threshold).filter(Number.isFinite);
+    const [first, last] = [Math.min(sorted[0], ...limits), Math.max(sorted[sorted.length - 1], ...limits)];
     // Errors that span orders of magnitude are told apart on a logarithmic scale.
     this.logarithmic = first > 0 && last / first > 100;
     this.ends = [this.scaled(first), this.scaled(last)];
@@ -173,17 +178,27 @@ class Explorer {
       button.addEventListener("click", () => this.set(decision.threshold));
       return button;
     }));
+    if (!run.decisions.length) {
+      this.find(".rules").append("The source sets no threshold on these scores. This one has 5 % of the normal samples above it.");
+    }
     const samples = this.explored.samples;
     this.samples = samples && String(samples.seed) === seed ? samples : null;
-    this.find(".sample").hidden = !this.samples;
+    this.find(".sample").hidden = !samples;
+    this.find(".stored").hidden = !this.samples;
+    this.find(".elsewhere").hidden = Boolean(this.samples);
+    this.find(".elsewhere").textContent = samples ? `Samples are kept of seed ${samples.seed} only; choose it to look at them.` : "";
     if (this.samples) {
       const form = samples.kind === "features" ? Float32Array : Uint8Array;
       this.inputs = decode(samples.inputs, form);
       this.outputs = decode(samples.reconstructions, form);
     }
     this.draw();
-    this.set(run.decisions.length ? run.decisions[0].threshold : sorted[Math.floor(sorted.length * 0.95)]);
-    if (this.samples) this.pick(Math.max(0, this.samples.indices.findIndex((_, i) => this.isWrong(i))));
+    const normal = this.scores.filter((_, i) => this.labels[i] === 0).sort();
+    this.set(run.decisions.length ? run.decisions[0].threshold : normal[Math.ceil(normal.length * 0.95) - 1]);
+    if (!this.samples) return;
+    if (this.shown !== this.samples) this.picked = Math.max(0, this.samples.indices.findIndex((_, i) => this.isWrong(i)));
+    this.shown = this.samples;
+    this.pick(this.picked);
   }
   scaled(value) { return this.logarithmic ? Math.log(value) : value; }
   place(value) {
@@ -245,7 +260,7 @@ class Explorer {
     this.find(".value").textContent = shown(threshold);
     const decided = decide(this.scores, this.labels, threshold);
     for (const [name, value] of Object.entries(decided)) this.find(`.${name}`).textContent = shown(value);
-    if (this.samples && this.picked !== undefined) this.say();
+    if (this.samples && this.shown === this.samples) this.say();
   }
   isWrong(i) {
     const sample = this.samples.indices[i];
@@ -307,7 +322,8 @@ class Explorer {
   drawEpoch() {
     const { learning } = this.explored, step = Number(this.find(".epochs").value), epoch = learning.epochs[step];
     const size = learning.shape.reduce((a, b) => a * b, 1), count = learning.indices.length;
-    this.find(".epoch").textContent = `${epoch}${learning.losses.length ? `, loss ${shown(learning.losses[epoch - 1] ?? null)}` : ""}`;
+    this.find(".of").textContent = learning.seed;
+    this.find(".epoch").textContent = `${epoch} of ${learning.losses.length || epoch}${learning.losses.length ? `, loss ${shown(learning.losses[epoch - 1] ?? null)}` : ""}`;
     this.find(".epochs").setAttribute("aria-valuetext", `epoch ${epoch}`);
     this.find(".pairs").classList.toggle("wide", learning.shape.length > 1 && learning.shape[1] > 40 || learning.kind === "curve");
     this.find(".pairs").replaceChildren(...this.pairs.map((input, i) => {
