@@ -25,12 +25,13 @@ WIDTH, HEIGHT, BINS = 300, 90, 150
 
 
 class Answer(NamedTuple):
-    """An answer: the question, one or two words, their colour, and the numbers behind them."""
+    """An answer: the question, one or two words, their colour, the numbers behind them, and the part that says why."""
 
     question: str
     word: str
     mood: str
     numbers: str
+    part: str = ""
 
 
 class Card(NamedTuple):
@@ -115,7 +116,7 @@ def _reproduced(entry: ExperimentResults) -> Answer:
     numbers = f"{closely} of {len(judged)} printed rows"
     numbers += f", {loosely} {verdicts.WITHIN_SPREAD}" if loosely else ""
     numbers += f", {differing} differ{'s' if differing == 1 else ''}" if differing else ""
-    return Answer(question, word, "good" if word == "yes" else "bad" if differing else "", numbers)
+    return Answer(question, word, "good" if word == "yes" else "bad" if differing else "", numbers, "published")
 
 
 def _holds_up(entry: ExperimentResults) -> Answer:
@@ -123,7 +124,7 @@ def _holds_up(entry: ExperimentResults) -> Answer:
     if finding is None:
         return Answer(question, "not run", "", "")
     numbers = f"AUROC {finding.published.auroc:.3f} as published, {finding.held_out.auroc:.3f} held out"
-    return Answer(question, finding.verdict, mood(finding.verdict), numbers)
+    return Answer(question, finding.verdict, mood(finding.verdict), numbers, "held-out")
 
 
 def _needed(entry: ExperimentResults) -> Answer:
@@ -144,7 +145,7 @@ def _needed(entry: ExperimentResults) -> Answer:
         numbers += "; it learns from labels, they do not"
     if reference and conclusions.at_chance(reference):
         numbers += "; it is itself not shown to be better than chance"
-    return Answer(question, word, {"yes": "good", "no": "bad"}.get(word, ""), numbers)
+    return Answer(question, word, {"yes": "good", "no": "bad"}.get(word, ""), numbers, "detectors")
 
 
 # The pictures.

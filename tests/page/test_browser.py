@@ -188,6 +188,34 @@ def test_the_rules_of_the_runs_decide_as_recorded(opened, small_report):
                 assert cells == decision["counts"]
 
 
+def test_a_question_leads_to_the_part_that_answers_it(opened):
+    page = opened()
+    for link in page.locator(".card dt a").all():
+        target = link.get_attribute("href")
+        link.click()
+        box = page.locator(target).bounding_box()
+        assert -1 < box["y"] < 800
+
+
+def test_a_seed_without_samples_says_so_and_the_picked_one_comes_back(opened, browser):
+    page = opened()
+    root = page.locator(".explore").first
+    root.locator(".next").click()
+    before = root.locator(".said").inner_text()
+    root.evaluate("""root => {
+        // Another seed with the same scores, of which no samples are stored.
+        const runs = explorable[root.dataset.experiment][root.querySelector(".protocol").value].runs;
+        runs[7] = runs[0];
+        root.querySelector(".seed").append(new Option("7", "7"));
+    }""")
+    root.locator(".seed").select_option("7")
+    assert root.locator(".elsewhere").inner_text() == "Samples are kept of seed 0 only; choose it to look at them."
+    assert not root.locator(".said").is_visible()
+    root.locator(".strip").click()  # picks nothing, and breaks nothing
+    root.locator(".seed").select_option("0")
+    assert root.locator(".said").inner_text() == before
+
+
 def test_words_explain_themselves_by_mouse_and_by_keyboard(opened):
     page = opened()
     for press in (lambda tip: tip.click(), lambda tip: (tip.focus(), page.keyboard.press("Enter"))):
