@@ -24,14 +24,10 @@ def paper_command(options: argparse.Namespace) -> int:
     paper, column = isolation_forest.printed()
     title = f"{paper.authors}, {paper.where}, {column.method}: {paper.number}, {len(seeds)} seeds of ours"
     table = Table(title=title)
-    for heading in ("normal digit", "printed", "ours", "difference", "95 % interval", "verdict"):
+    for heading in ("normal digit", "printed", "ours", "difference (95 % interval)", "p", "verdict"):
         table.add_column(heading, justify="left" if heading == "verdict" else "right")
     for digit, row in zip(paper.classes, isolation_forest.judge(rebuilt), strict=True):
-        ours = f"{row.ours.mean:.2f} +- {row.ours.standard_deviation:.2f}"
-        low, high = row.interval
-        table.add_row(
-            str(digit), row.printed, ours, f"{row.difference:+z.2f}", f"{low:+z.2f}..{high:+z.2f}", row.verdict
-        )
+        table.add_row(str(digit), *row.texts())
     tables.show(tables.console(), table)
     for name, (same, total) in isolation_forest.count_exact(rebuilt).items():
         print(f"{name}: {same} of {total} equal to the printed numbers in every decimal")

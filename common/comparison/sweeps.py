@@ -1,5 +1,6 @@
 """Compare the classes of a data set: each is the normal one in turn, with all other classes as anomalies."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,16 @@ class Rank:
     ranks: tuple[int, ...]
     pairs: int
     auroc: float
+
+    @property
+    def middle(self) -> float:
+        """The median rank over the seeds."""
+        return float(np.median(self.ranks))
+
+    @property
+    def third(self) -> int:
+        """The third of the pairs that the median rank lies in: 0 for the easiest, 2 for the hardest."""
+        return math.ceil(3 * self.middle / self.pairs) - 1
 
 
 def rank_of_pair(sweep: Sweep, method: str) -> Rank | None:

@@ -7,7 +7,6 @@ from statistics import fmean
 
 from common import figures
 from common.comparison.published import read_published
-from common.errors import SuiteError
 from common.experiment import PUBLISHED
 from common.files import REPORTS
 from common.metrics.scores import Metric
@@ -17,7 +16,7 @@ from common.report.results import read_results
 from common.runs import records
 from common.training.fit import report_epochs_to
 from common.training.keras import seeded
-from common.training.surroundings import differences, remove_deciding_variables
+from common.training.surroundings import remove_deciding_variables, require_defaults
 
 WIDTH = 30
 
@@ -35,8 +34,7 @@ def begin(seed: int) -> None:
     Raises:
         SuiteError: this process has set a library otherwise than by default.
     """
-    if set_otherwise := differences():
-        raise SuiteError(f"a run needs the default settings of its libraries, and here are others: {set_otherwise}")
+    require_defaults()
     remove_deciding_variables()
     _run.close()
     _run.enter_context(seeded(seed))

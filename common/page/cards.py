@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -70,10 +69,9 @@ def sweep_card(name: str, sweep: SweepResults, figures: Mapping[str, bytes]) -> 
     rank = rank_of_pair(sweep, first)
     answers = []
     if rank is not None:
-        middle = float(np.median(rank.ranks))
-        third = math.ceil(3 * middle / rank.pairs)
-        word = ("an easy pair", "a middling pair", "a hard pair")[third - 1]
-        said = f"{sweep.name_of(sweep.pair[0])} against {sweep.name_of(sweep.pair[1])}: rank {middle:g} of {rank.pairs}"
+        word = ("an easy pair", "a middling pair", "a hard pair")[rank.third]
+        pair = " against ".join(map(sweep.name_of, sweep.pair))
+        said = f"{pair}: rank {rank.middle:g} of {rank.pairs}"
         answers.append(Answer("Was the source's pair typical?", word, "", said))
     means = sweep.mean_of(first)
     below, known = int(np.sum(means < 0.5)), int(np.isfinite(means).sum())

@@ -7,7 +7,7 @@ from common.comparison import verdicts
 from common.comparison.standings import Standing
 from common.comparison.verdicts import GroupResult, MemberResult
 from common.experiment import HELD_OUT, PUBLISHED
-from common.report import conclusions
+from common.report import conclusions, held_out
 from common.report.markup import number
 from common.report.results import ExperimentResults
 
@@ -145,7 +145,7 @@ def _aurocs(found: Sequence[tuple[str, Standing]], reference: Standing | None = 
     line = place(reference.auroc if reference else 0.5, low, high)
     rows = []
     for label, row in found:
-        numbers = f"{row.auroc:.3f} ({row.auroc_interval[0]:.3f} to {row.auroc_interval[1]:.3f})"
+        numbers = held_out.auroc(row)
         drawn = Plot(
             [place(row.auroc, low, high)],
             [place(end, low, high) for end in row.auroc_interval],

@@ -87,22 +87,7 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
     def converted(text: str) -> Any:
         return Markup(convert(text))
 
-    sections = []
-    for name, entry in results.experiments.items():
-        # The title has a heading of the page's own.
-        _, _, text = markdown.experiment(name, entry).partition("\n\n")
-        found = {heading: converted(part) for heading, part in parts(text)}
-        if PROTOCOLS in found:
-            found[PROTOCOLS], found[HELD_OUT_FIGURES] = map(Markup, _split_protocols(found[PROTOCOLS]))
-        if SWEEP in found:
-            found[SWEEP] = Markup(
-                _fold("One class against all others, beside tables of papers", "<p>One class", found[SWEEP])
-            )
-        if DETECTORS in found:
-            found[DETECTORS] = Markup(_fold("All numbers of all methods", "<p>Held out, on", found[DETECTORS]))
-        published = next((heading for heading in PUBLISHED_PARTS if heading in found), "")
-        explored = any(one.runs for one in explorable.get(name, {}).values())
-        sections.append(Section(name, entry.description.title, entry, found, published, explored))
+    sections = [_section(name, entry, convert, explorable.get(name, {})) for name, entry in results.experiments.items()]
     shown = [cards.card(name, entry, explorable.get(name, {})) for name, entry in results.experiments.items()]
     for name, entry in results.experiments.items():
         if entry.sweep:
@@ -114,12 +99,7 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
         sections=sections,
         cards=shown,
         plots=plots,
-        headings={
-            "figures": FIGURES,
-            "protocols": PROTOCOLS,
-            "detectors": DETECTORS,
-            "sweep": SWEEP,
-        },
+        headings={"protocols": PROTOCOLS, "detectors": DETECTORS, "sweep": SWEEP},
         how_to_read=converted(markdown.how_to_read()),
         how_to_read_protocols=converted(held_out.how_to_read()),
         verdicts=converted(markdown.verdict_table(results)),
@@ -131,6 +111,29 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         data=Markup(data),
         protocols={PUBLISHED: "published protocol", HELD_OUT: "held out"},
+    )
+
+
+def _section(name: str, entry: ExperimentResults, convert: Converter, explorable: Mapping[str, Explorable]) -> Section:
+    """Make the section of a source from the parts of its text."""
+    from markupsafe import Markup
+
+    # The title has a heading of the page's own.
+    _, _, text = markdown.experiment(name, entry).partition("\n\n")
+    found = {heading: convert(part) for heading, part in parts(text)}
+    if PROTOCOLS in found:
+        found[PROTOCOLS], found[HELD_OUT_FIGURES] = _split_protocols(found[PROTOCOLS])
+    if SWEEP in found:
+        found[SWEEP] = _fold("One class against all others, beside tables of papers", "<p>One class", found[SWEEP])
+    if DETECTORS in found:
+        found[DETECTORS] = _fold("All numbers of all methods", "<p>Held out, on", found[DETECTORS])
+    return Section(
+        name=name,
+        title=entry.description.title,
+        entry=entry,
+        parts={heading: Markup(html) for heading, html in found.items()},
+        published=next((heading for heading in PUBLISHED_PARTS if heading in found), ""),
+        explorable=any(one.runs for one in explorable.values()),
     )
 
 

@@ -47,17 +47,12 @@ def _pattern() -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)({'|'.join(map(re.escape, forms))})(?!\w)")
 
 
-def tip(text: str, words: str | None = None) -> Any:
-    """Make a button that explains a term, or escaped text if it is none.
-
-    Args:
-        text: the text, which begins with the term.
-        words: what the button says. Default: the text.
-    """
+def tip(text: str) -> Any:
+    """Make a text that begins with a term a button that explains it; any other text is only escaped."""
     from markupsafe import Markup, escape
 
     match = _pattern().match(text)
-    said = escape(text if words is None else words)
+    said = escape(text)
     if match is None:
         return said
     return Markup(f'<button type="button" class="tip" popovertarget="{terms()[match[1]].identity}">{said}</button>')

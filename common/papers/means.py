@@ -34,6 +34,17 @@ class MeanResult:
     p_value: float
     verdict: str
 
+    def texts(self) -> list[str]:
+        """Format what is printed, our mean and spread, the difference with its interval, the p-value, the verdict."""
+        low, high = self.interval
+        return [
+            self.printed,
+            f"{self.ours.mean:.2f} +- {self.ours.standard_deviation:.2f}",
+            f"{self.difference:+z.2f} ({low:+z.2f} to {high:+z.2f})",
+            f"{self.p_value:.2g}",
+            self.verdict,
+        ]
+
 
 def printed_moments(column: Column, row: int) -> Moments:
     """Give mean, standard deviation and number of runs of a printed row.

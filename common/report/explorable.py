@@ -40,7 +40,7 @@ class ScoredRun:
     decisions: tuple[Decision, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Samples:
     """Some scored samples of one run, each with its reconstruction.
 
@@ -51,7 +51,6 @@ class Samples:
         indices: indices of the samples among all scored ones.
         inputs: the samples one after the other: bytes, or for features float32, little endian.
         reconstructions: their reconstructions in the same form.
-        limits: the numbers that the bytes 0 and 255 stand for; empty for features.
         features: for features, the names of those that are stored of each sample.
     """
 
@@ -61,35 +60,20 @@ class Samples:
     indices: tuple[int, ...]
     inputs: bytes
     reconstructions: bytes
-    limits: tuple[float, ...] = ()
     features: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True)
-class Learning:
-    """Reconstructions of a few samples after some epochs of one training.
+@dataclass(frozen=True, kw_only=True)
+class Learning(Samples):
+    """A few samples whose reconstructions are those after each of some epochs, one epoch after the other.
 
     Attributes:
-        seed: seed of the run.
-        kind: `IMAGE` or `CURVE`.
-        shape: shape of a sample.
-        indices: indices of the samples among all scored ones.
         epochs: the epochs, counted from 1.
         losses: the training loss of every epoch.
-        inputs: the samples one after the other, bytes.
-        reconstructions: for each epoch, their reconstructions in the same form.
-        limits: the numbers that the bytes 0 and 255 stand for.
     """
 
-    seed: int
-    kind: str
-    shape: tuple[int, ...]
-    indices: tuple[int, ...]
     epochs: tuple[int, ...]
     losses: tuple[float, ...]
-    inputs: bytes
-    reconstructions: bytes
-    limits: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -130,36 +114,41 @@ def explorable(experiment: Experiment, selection: Selection) -> Explorable:
 def _samples(seed: int, arrays: Mapping[str, NDArray[Any]], kind: str) -> Samples | None:
     if "page_samples" not in arrays:
         return None
-    indices = tuple(arrays["page_samples"].tolist())
     inputs, reconstructions = arrays["page_inputs"], arrays["page_reconstructions"]
-    if "page_features" in arrays:
-        features = tuple(tuple(map(str, row)) for row in arrays["page_features"].tolist())
-        stored, rebuilt = (numbers.astype("<f4").tobytes() for numbers in (inputs, reconstructions))
-        return Samples(seed, FEATURES, inputs.shape[1:], indices, stored, rebuilt, features=features)
-    limits = tuple(arrays["page_range"].tolist())
-    shape = _shape(inputs.shape[1:], kind)
-    return Samples(seed, kind, shape, indices, inputs.tobytes(), reconstructions.tobytes(), limits)
+    names = arrays["page_features"].tolist() if "page_features" in arrays else []
+    form = "<f4" if names else np.uint8
+    return Samples(
+        seed=seed,
+        kind=FEATURES if names else kind,
+        shape=inputs.shape[1:] if names else _shape(inputs.shape[1:], kind),
+        indices=tuple(arrays["page_samples"].tolist()),
+        inputs=inputs.astype(form).tobytes(),
+        reconstructions=reconstructions.astype(form).tobytes(),
+        features=tuple(tuple(map(str, row)) for row in names),
+    )
 
 
 def _learning(seed: int, record: Record, arrays: Mapping[str, NDArray[Any]], kind: str) -> Learning | None:
     if "watched_inputs" not in arrays:
         return None
-    inputs, reconstructions = (
-        arrays[name].astype(np.float32) for name in ("watched_inputs", "watched_reconstructions")
-    )
+    inputs = arrays["watched_inputs"].astype(np.float32)
+    low, high = float(inputs.min()), float(inputs.max())
     # The levels are those of the inputs, so that early reconstructions do not dim the later ones.
-    (stored,), limits = as_bytes([inputs])
-    low, high = limits.tolist()
-    levels = np.rint((np.clip(reconstructions, low, high) - low) / ((high - low) / 255 or 1.0)).astype(np.uint8)
+    reconstructions = np.clip(arrays["watched_reconstructions"].astype(np.float32), low, high)
+    (stored, levels), _ = as_bytes([inputs, reconstructions])
     losses = (record.metrics.get(f"loss.epoch_{epoch:03d}") for epoch in range(1, len(record.metrics) + 1))
-    known = tuple(float(loss) for loss in losses if loss is not None)
     shape = _shape(inputs.shape[1:], kind)
-    # A window is shown as an image: its steps in rows, its features in columns.
-    shown_as = IMAGE if len(shape) > 1 else CURVE
-    indices, epochs = (tuple(arrays[name].tolist()) for name in ("watched_samples", "watched_epochs"))
     return Learning(
-        seed, shown_as, shape, indices, epochs, known, stored.tobytes(), levels.tobytes(), (low, high)
-    )  # fmt: skip
+        seed=seed,
+        # A window is shown as an image: its steps in rows, its features in columns.
+        kind=IMAGE if len(shape) > 1 else CURVE,
+        shape=shape,
+        indices=tuple(arrays["watched_samples"].tolist()),
+        epochs=tuple(arrays["watched_epochs"].tolist()),
+        losses=tuple(float(loss) for loss in losses if loss is not None),
+        inputs=stored.tobytes(),
+        reconstructions=levels.tobytes(),
+    )
 
 
 def _shape(shape: tuple[int, ...], kind: str) -> tuple[int, ...]:

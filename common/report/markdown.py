@@ -92,17 +92,8 @@ def rebuilt(column: Rebuilt | None) -> str:
     paper, printed = isolation_forest.printed()
     judged = dict(zip(paper.classes, isolation_forest.judge(column), strict=True))
     counts = Counter(one.verdict for one in judged.values())
-    rows = [
-        [
-            str(digit),
-            one.printed,
-            f"{one.ours.mean:.2f} +- {one.ours.standard_deviation:.2f}",
-            f"{one.difference:+z.2f} ({one.interval[0]:+z.2f} to {one.interval[1]:+z.2f})",
-            f"{one.p_value:.2g}",
-            f"**{one.verdict}**",
-        ]
-        for digit, one in judged.items()
-    ]
+    texts = {digit: one.texts() for digit, one in judged.items()}
+    rows = [[str(digit), *numbers, f"**{verdict}**"] for digit, (*numbers, verdict) in texts.items()]
     return filled(
         "rebuilt.md.jinja",
         paper=paper,

@@ -1,9 +1,7 @@
 """The section of the report on the sweep over all classes of a data set: its results, and its text as Markdown."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -149,13 +147,11 @@ def _pair_sentences(sweep: Sweep) -> list[str]:
         if rank is None:
             continue
         low, high = min(rank.ranks), max(rank.ranks)
-        middle = median(rank.ranks)
-        thirds = ("among the easiest third", "in the middle third", "among the hardest third")
-        place = thirds[math.ceil(3 * middle / rank.pairs) - 1]
+        place = ("among the easiest third", "in the middle third", "among the hardest third")[rank.third]
         spread = f" ({low} to {high} over the seeds)" if low < high else ""
         sentences.append(
             f"**The source's pair**, {_pair(sweep, *sweep.pair)}, is {place} for the {method}: AUROC {rank.auroc:.3f}, "
-            f"rank {middle:g}{spread} of {rank.pairs} pairs, rank 1 being the highest."
+            f"rank {rank.middle:g}{spread} of {rank.pairs} pairs, rank 1 being the highest."
         )
     return sentences
 

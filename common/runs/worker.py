@@ -23,7 +23,7 @@ from common.config import BaseConfig
 from common.data import datasets
 from common.data.datasets import Source
 from common.detectors.registry import detect
-from common.errors import SuiteError, printable
+from common.errors import printable
 from common.experiment import Experiment, Result, Splits
 from common.metrics.scores import Metric, detection_metrics, metrics_by_class
 from common.metrics.thresholds import Decision
@@ -32,7 +32,7 @@ from common.runs.tasks import Task
 from common.training.fit import log_to, report_epochs_to, stopwatch
 from common.training.keras import give_threads, seeded
 from common.training.reuse import LastModel
-from common.training.surroundings import differences, remove_deciding_variables
+from common.training.surroundings import remove_deciding_variables, require_defaults
 
 Epoch = Callable[[int, int, float], None]
 
@@ -119,11 +119,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
         started = time.perf_counter()
         memory.load(task)
         try:
-            if set_otherwise := differences():
-                raise SuiteError(
-                    "a run needs the default settings of its libraries, and this process has others: "
-                    f"{', '.join(set_otherwise)}; call the suite before them, or as a program of its own"
-                )
+            require_defaults()
             remove_deciding_variables()
             with stopwatch() as seconds, log_to(log_folder):
                 if task.detector is not None:

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import SuiteError
+
 # Number of threads of a kernel of TensorFlow and of NumPy's BLAS. It is fixed because results round differently with
 # other numbers, and 1 because several kernels at a time use several cores better than one kernel with several threads.
 THREADS = 1
@@ -120,6 +122,19 @@ def settings() -> dict[str, Any]:
             "eager_functions": tf.config.functions_run_eagerly() or not tf.executing_eagerly(),
         }
     return {**SETTINGS, **found}
+
+
+def require_defaults() -> None:
+    """Check that this process has no settings under which a run would give other results.
+
+    Raises:
+        SuiteError: it has; the message names them.
+    """
+    if set_otherwise := differences():
+        raise SuiteError(
+            "a run needs the default settings of its libraries, and this process has others: "
+            f"{', '.join(set_otherwise)}; call the suite before them, or as a program of its own"
+        )
 
 
 def differences() -> list[str]:

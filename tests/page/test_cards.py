@@ -99,7 +99,14 @@ def test_the_sweep_says_how_hard_the_pair_was(reference):
 def test_the_picture_shows_the_middle_normal_sample_and_the_highest_anomaly():
     labels, scores = "00011", np.array([3.0, 1.0, 2.0, 5.0, 9.0])
     inputs = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
-    samples = Samples(0, IMAGE, (4, 4), (0, 1, 2, 3, 4), inputs.tobytes(), np.zeros_like(inputs).tobytes(), (0.0, 1.0))
+    samples = Samples(
+        seed=0,
+        kind=IMAGE,
+        shape=(4, 4),
+        indices=(0, 1, 2, 3, 4),
+        inputs=inputs.tobytes(),
+        reconstructions=np.zeros_like(inputs).tobytes(),
+    )
     run = ScoredRun(scores.astype("<f8").tobytes(), labels, ())
     picture, _ = cards._picture(Explorable({0: run}, samples))
     png = base64.b64decode(re.search(r"base64,([^\"]+)", picture)[1])
