@@ -60,6 +60,8 @@ from common.training.watch import Watch
 
 # Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
 EXAMPLE = 42
+# A forest flags a curve if more than this part of its trees votes for an anomaly.
+MAJORITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -252,9 +254,11 @@ def reconstruct_by(framework: Callable[[Any, np.ndarray], np.ndarray], model: An
 
 def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
+    # The curves that all methods are scored on. The source calls them validation curves.
     x, y = splits.x_test, splits.y_test
     metrics: dict[str, Metric] = {"curve.maximum": float(splits.examples[0].max())}
     forest_scores: dict[str, np.ndarray] = {}
+    # The methods on the curves themselves; an ablation leaves them out.
     if config.baselines:
         predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
         for method, flagged in predictions.items():
@@ -267,7 +271,8 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         slope, units = config.negative_slope, layer_units(config)
         model = pytorch.dense_autoencoder(config.points, units, negative_slope=slope, generator=generator)
 
-    # The autoencoder is trained on the normal training curves only, and scores the test curves after every epoch.
+    # Train, on normal curves alone. After every epoch the source's test curves are scored, and `watch` keeps pictures
+    # of a few curves; both only look on.
     reconstruct_curves = functools.partial(reconstruct_by, framework, model)
     watch = Watch(x, y, reconstruct_curves)
     test_errors = ErrorsByEpoch(splits.x_source_test, reconstruct_curves, watch)
@@ -279,38 +284,45 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         losses = pytorch.fit(model, normal, **steps, **rates, generator=generator)
     else:
         history = fit(model, normal, **steps, seed=seed)
-        losses = [-(-len(normal) // config.batch_size) * mean for mean in history["mean_of_batch_means"]]
+        batches = -(-len(normal) // config.batch_size)
+        # The source prints the sum over the batches of an epoch, not their mean.
+        losses = [batches * mean for mean in history["mean_of_batch_means"]]
     metrics |= by_epoch("loss", losses)
 
+    # Residuals. Those of the source's test curves, which the autoencoder has not seen, train the forests; those of the
+    # curves above are scored.
     test_residuals = splits.x_source_test - reconstruct_curves(splits.x_source_test)
     reconstructions = reconstruct_curves(x)
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
+    # Learn, with labels, what residuals of anomalies look like; then score.
     by_residual = fit_forest(test_residuals, splits.y_source_test, config.trees, config.max_features, seed)
     residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
     metrics |= report_metrics("forest_residual", y, residual_flagged)
 
+    # The same on histograms of the residuals: the source's best method.
     test_histograms = residual_histograms(test_residuals, config)
     by_histogram = fit_forest(test_histograms, splits.y_source_test, config.histogram_trees, "sqrt", seed)
     histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
     forest_scores["forest_histogram_scores"] = histogram_scores
     metrics |= report_metrics("forest_histogram", y, histogram_flagged)
 
+    # Added: the reconstruction error as a score, without labels.
     scores = reconstruction_error(x, reconstructions)
     metrics |= ranking_metrics("autoencoder", y, scores)
-    limit: float | None = None
     decided: list[Decision] = []
+    # Decide. The forests by a majority of their trees; held out, the error by a threshold fitted on curves kept back.
     for name, votes in forest_scores.items():
-        decided += decisions(name, y, votes, {name.removesuffix("_scores"): fixed(0.5)})
+        decided += decisions(name, y, votes, {name.removesuffix("_scores"): fixed(MAJORITY)})
     if splits.held_back is not None:
         held_back_errors = reconstruction_error(splits.held_back, reconstruct_curves(splits.held_back))
         metrics["held_back.loss"] = float(held_back_errors.mean())
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal curves kept back")
         metrics |= threshold_metrics("percentile", threshold, y, scores)
         decided += decisions("scores", y, scores, {"percentile": threshold})
-        limit = threshold.value
 
+    # All that the figures need.
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
         "examples": splits.examples.astype(np.float32),
@@ -332,7 +344,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "test_histograms": test_histograms,
         "histogram_limit": np.array(config.histogram_limit),
     }
-    arrays |= shown_arrays(y, scores, limit, x, reconstruct_curves) | watch.arrays()
+    arrays |= shown_arrays(y, histogram_scores, MAJORITY, x, reconstruct_curves) | watch.arrays()
     return Result(metrics, arrays, decided)
 
 

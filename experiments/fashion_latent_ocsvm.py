@@ -221,6 +221,8 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     encoder, autoencoder = models
     y = splits.y_test
     metrics = count_metrics(splits)
+
+    # Train, on normal images alone. `watch` looks on: it keeps pictures of a few test images and changes nothing.
     x_train = splits.x_train.astype(np.float32)
     x = splits.x_test.astype(np.float32)
     reconstruct_images = functools.partial(reconstruct, autoencoder)
@@ -230,12 +232,14 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     )
     metrics |= by_epoch("loss", history["loss"])
 
+    # Score: by a one-class SVM that is fitted on the codes of the training images.
     train_codes, test_codes = encode(encoder, splits.x_train), encode(encoder, splits.x_test)
     svm = one_class_svm(train_codes, config)
     scores, flagged = score(svm, test_codes)
     metrics |= printed_metrics("ocsvm_latent", y, scores, flagged)
     metrics |= latent_metrics(train_codes, test_codes, y)
 
+    # All that the figures need.
     arrays = {
         "labels": y.astype(np.uint8),
         "scores_latent": scores,
@@ -244,6 +248,8 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
         "losses": np.array(history["loss"]),
         "examples": splits.examples,
     }
+
+    # Decide. Published: at the SVM's own limit. Held out: also at thresholds fitted on images kept back.
     limit = 0.0
     decided = decisions("scores_latent", y, scores, {"ocsvm_latent": fixed(limit)})
     if splits.held_back is not None:

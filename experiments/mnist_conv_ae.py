@@ -190,7 +190,7 @@ def build_decoder(config: Config) -> Any:
 
 # The defaults of Keras that the source relied on, written out.
 INITIALIZERS: dict[str, Any] = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
-# Convolutions are worth a thread for each half of a batch.
+# Number of parts that a batch is cut into, each for a thread of its own. It changes the speed alone.
 PARTS = 2
 
 
@@ -203,6 +203,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     normal, anomalous = (np.flatnonzero(splits.y_test_all == label) for label in (0, 1))
     samples, sample_labels = draw_samples(splits.x_train, splits.x_test_all[anomalous])
 
+    # Train, on normal images alone. `watch` looks on: it keeps pictures of a few test images and changes nothing.
     reconstruct_images = functools.partial(reconstruct, autoencoder)
     watch = Watch(splits.x_test, splits.y_test, reconstruct_images)
     history = fit(
@@ -224,9 +225,11 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     }
     metrics |= by_epoch("loss", history["loss"])
 
+    # The codes of some test images, for the scatter plot.
     scattered, latent_labels = draw_scattered(splits, config, seed)
     latent = encode(encoder, scattered)
 
+    # Score: the mean squared error of every test image.
     all_errors = np.empty(len(splits.x_test_all), np.float32)
     for images in (normal, anomalous):  # The classes are scored one after the other, as in the source.
         all_errors[images] = errors_of(autoencoder, splits.x_test_all[images])
@@ -234,10 +237,12 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
     metrics["reconstruction_error.normal_first"] = float(all_errors[normal[0]])
     metrics["reconstruction_error.anomaly_first"] = float(all_errors[anomalous[0]])
 
+    # The images that are decided on: the first 200 of each class, or held out all of them.
     errors, labels = all_errors[splits.scored], splits.y_test
     metrics["reconstruction_error.normal_median"] = float(np.median(errors[labels == 0]))
     metrics["reconstruction_error.anomaly_median"] = float(np.median(errors[labels == 1]))
     metrics |= ranking_metrics("autoencoder", labels, errors)
+    # Decide. Published: at the source's threshold. Held out: at one fitted on the errors of images kept back.
     if splits.held_back is None:
         rule, threshold = "threshold_fixed", fixed(config.threshold)
         metrics |= decision_metrics(rule, labels, threshold.flag(errors))
@@ -252,6 +257,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal training images kept back")
         metrics |= threshold_metrics(rule, threshold, labels, errors)
 
+    # All that the figures need.
     arrays = {
         "samples": as_bytes(samples),
         "sample_labels": sample_labels,

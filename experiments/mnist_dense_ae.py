@@ -190,6 +190,8 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         "data.test_normal": int(np.sum(labels == 0)),
         "data.test_anomaly": int(np.sum(labels == 1)),
     }
+
+    # Train, on normal images alone. `watch` looks on: it keeps pictures of a few test images and changes nothing.
     reconstruct_images = functools.partial(reconstruct, autoencoder)
     watch = Watch(x, labels, reconstruct_images)
     history = fit(
@@ -198,6 +200,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
     losses, last_batch_losses = history["mean_of_batch_means"], history["last_batch_loss"]
     metrics |= by_epoch("last_batch_loss", last_batch_losses) | by_epoch("loss", losses)
 
+    # Score: the sum of the absolute differences.
     reconstructions = reconstruct(autoencoder, x)
     scores = anomaly_scores(x, reconstructions)
 
@@ -206,6 +209,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
     metrics["score.normal_median"] = float(np.median(scores[labels == 0]))
     metrics["score.anomaly_median"] = float(np.median(scores[labels == 1]))
 
+    # All that the figures need.
     first = np.concatenate([np.flatnonzero(labels == label)[:SHOWN_OF_OTHER_DATA] for label in (0, 1)])
     shown = np.array([*splits.shown.values()]) if splits.shown else first
     arrays = {
@@ -219,6 +223,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
         "shown_reconstructions": as_pictures(reconstructions[shown]).astype(np.float16),
     }
 
+    # The source decides nothing. Held out: at a threshold fitted on images kept back.
     thresholds: dict[str, Threshold] = {}
     if splits.held_back is not None:
         reconstructions = reconstruct(autoencoder, splits.held_back)

@@ -345,6 +345,7 @@ def break_even_metrics(
 
 def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
+    # Train, on normal windows alone. `watch` looks on: it keeps pictures of a few test windows and changes nothing.
     watch = Watch(splits.x_test, splits.y_test, functools.partial(reconstruct_windows, autoencoder))
     history = fit(
         autoencoder,
@@ -357,6 +358,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         on_epoch_end=watch,
     )
 
+    # Score: the squared error of the last row of a window. Decide: at the break-even point of the validation windows.
     validation_errors = last_step_errors(autoencoder, splits.x_validation)
     validation_scores = validation_errors.mean(axis=1)
     point = thresholds.break_even(splits.y_validation, validation_scores, "validation windows")
@@ -365,11 +367,13 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
     test_scores = test_errors.mean(axis=1)
     threshold, sensors = None if point is None else point.value, splits.table.sensors
 
+    # Measure.
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
     metrics |= loss_metrics(history)
     metrics |= break_even_metrics(point, splits.y_test, test_scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
 
+    # All that the figures need.
     arrays = {
         **layer_arrays(autoencoder),
         "loss": np.array(history["loss"]),
@@ -383,6 +387,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
         **watch.arrays(),
     }
 
+    # Held out, two more rules, and the errors along time.
     rules = {"break_even": point}
     if splits.held_out:
         for rule, other in other_rules(splits, validation_scores).items():

@@ -145,7 +145,8 @@ def _is_of_the_suite(node: ast.stmt) -> bool:
 def _run(module: Module, config: BaseConfig, protocol: str, seed: int, source: Source) -> Iterator[Cell]:
     """Give the run as steps, its figures, and the published numbers beside it."""
     experiment, (models, *_) = module.experiment, [argument.arg for argument in module.run.args.args]
-    yield "markdown", "## The run, step by step\n\nAfter the model is built, each cell is a step of the function `run`."
+    told = 'Settings, data, model; then a step a cell. `protocol` may be "held_out" too (Protocols, above).'
+    yield "markdown", f"## The run, step by step\n\n{told}"
     settings = ", ".join(f"{name}={getattr(config, name)!r}" for name in config.changes())
     folder = source.data_dir and str(source.data_dir)
     place = "" if source == AUTO else f", datasets.Source({source.mode!r}, {folder!r})"

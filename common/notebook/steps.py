@@ -2,15 +2,16 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from common import figures
-from common.comparison.published import read_published
+from common.comparison.verdicts import GroupResult, MemberResult
 from common.experiment import PUBLISHED
 from common.files import REPORTS
 from common.metrics.scores import Metric
 from common.report.conclusions import shortened
+from common.report.markdown import how_to_read
 from common.report.markup import number, plain, table
 from common.report.results import read_results
 from common.runs import records
@@ -69,24 +70,35 @@ def compare(experiment: str, protocol: str, metrics: Mapping[str, Metric]) -> No
 
 
 def comparison(experiment: str, protocol: str, metrics: Mapping[str, Metric]) -> str:
-    """Write the table that `compare` shows, as Markdown."""
+    """Write what `compare` shows, as Markdown."""
     values, _ = records.flatten(metrics)
     entry = read_results(REPORTS / "reference").experiments[experiment]
     runs = entry.by_protocol[protocol]
-    seeds = f"{len(runs.seeds)} seeds, mean (range)"
-    if protocol != PUBLISHED:
-        names = [name for name in values if ".epoch_" not in name]
-        rows = [[f"`{name}`", plain(values[name]), _spread(runs.values(name), None)] for name in names]
+    seeds = f"{len(runs.seeds)} seeds of the suite, mean (range)"
+
+    def unprinted(names: Iterable[str]) -> str:
+        rows = [[f"`{name}`", plain(values.get(name)), _spread(runs.values(name), None)] for name in names]
         return table(["number", "this run", seeds], rows)
-    verdicts = {group.name: group.verdict for group in entry.comparison.groups}
+
+    if protocol != PUBLISHED:
+        return unprinted(name for name in values if ".epoch_" not in name)
     rows = [
-        [f"`{metric}`", shortened(printed), number(values.get(metric), printed), _spread(runs.values(metric), printed),
-         verdicts.get(group.name, "")]
-        for group in read_published(experiment).groups
+        [f"`{member.metric}`", shortened(member.printed), number(values.get(member.metric), member.printed),
+         _spread(runs.values(member.metric), member.printed), f"{member.verdict}{_of_row(group, member)}"]
+        for group in entry.comparison.groups
         if group.obtained != "context"
-        for metric, printed in group.numbers.items()
+        for member in group.members
     ]  # fmt: skip
-    return table(["number", "published", "this run", seeds, "verdict over these seeds"], rows)
+    printed = table(["number", "published", "this run", seeds, "verdict over these seeds"], rows)
+    told = [f"- {claim.text}: in {claim.holds} of {claim.n} seeds." for claim in entry.comparison.claims]
+    parts = [printed, how_to_read(), "Numbers that the source does not give:", unprinted(entry.not_published)]
+    parts += ["The claims, as inequalities between such numbers:", "\n".join(told)] if told else []
+    return "\n\n".join(parts)
+
+
+def _of_row(group: GroupResult, member: MemberResult) -> str:
+    """Name the verdict of the row, if it is another than that of the number."""
+    return "" if group.verdict == member.verdict else f" (its row: {group.verdict})"
 
 
 def _spread(values: list[float], printed: str | None) -> str:

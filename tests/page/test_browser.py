@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.experiment import HELD_OUT, PUBLISHED, load_experiment
+from common.metrics.shown import MOST_WRONG
 from common.runs.records import read_arrays
 from common.runs.selection import find_records
 from experiments import EXPERIMENTS
@@ -263,6 +264,29 @@ def test_without_a_script_all_figures_and_tables_are_there(opened, small_report)
     assert not page.locator(".explore").first.is_visible()
     page.locator("#verdicts ~ details summary").click()
     assert page.locator("#verdicts ~ details table").is_visible()
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS])
+def test_the_wrong_decisions_of_a_run_can_be_looked_at(small_report, name):
+    array = next(iter(load_experiment(EXPERIMENTS[name]).methods.values()))
+    for protocol, explored in small_report[2][name].items():
+        arrays, stored = arrays_of(small_report[3], name, protocol), explored["samples"]["indices"]
+        complete = []
+        for decision in explored["runs"]["0"]["decisions"]:
+            wrong = np.flatnonzero((arrays[array] > decision["threshold"]) != (arrays["labels"] == 1))
+            complete.append(np.isin(wrong, stored).sum() == min(len(wrong), MOST_WRONG))
+        assert any(complete) or not complete
+
+
+def test_print_is_light_and_in_one_column(opened):
+    page = opened(1280, color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    body = "getComputedStyle(document.body)"
+    assert page.evaluate(f"{body}.backgroundColor") == "rgb(255, 255, 255)"
+    assert contrast(page.evaluate(f"{body}.color"), page.evaluate(f"{body}.backgroundColor")) > 7
+    assert page.evaluate(
+        "[...document.querySelectorAll('section > .columns')].every((e) => getComputedStyle(e).display === 'block')"
+    )
 
 
 def test_the_page_is_small(small_report):

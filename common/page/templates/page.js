@@ -296,7 +296,7 @@ class Explorer {
     this.marker.setAttribute("cy", y);
     const count = samples.indices.length;
     this.find(".about").textContent = count < this.scores.length
-      ? `${count} of ${this.scores.length} test samples can be looked at, the larger dots: first the wrong decisions, then a spread of the others.`
+      ? `${count} of ${this.scores.length} test samples can be looked at, the larger dots: wrong decisions of the run's threshold, at most 100, and a spread of the others.`
       : `All ${count} test samples can be looked at.`;
     this.say();
   }
@@ -323,6 +323,7 @@ class Explorer {
     const { learning } = this.explored, step = Number(this.find(".epochs").value), epoch = learning.epochs[step];
     const size = learning.shape.reduce((a, b) => a * b, 1), count = learning.indices.length;
     this.find(".of").textContent = learning.seed;
+    this.find(".how").textContent = `Each sample ${learning.kind === "image" ? "above" : "and, over it,"} its reconstruction`;
     this.find(".epoch").textContent = `${epoch} of ${learning.losses.length || epoch}${learning.losses.length ? `, loss ${shown(learning.losses[epoch - 1] ?? null)}` : ""}`;
     this.find(".epochs").setAttribute("aria-valuetext", `epoch ${epoch}`);
     this.find(".pairs").classList.toggle("wide", learning.shape.length > 1 && learning.shape[1] > 40 || learning.kind === "curve");
