@@ -127,29 +127,12 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     described = "Make a Jupyter notebook of an experiment, which runs it step by step."
     command = _command(subparsers, "notebook", commands, described)
     command.add_argument("experiment", help=", ".join(known))
-    protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {PUBLISHED})"
-    command.add_argument("--protocol", choices=PROTOCOLS, default=PUBLISHED, help=protocols)
-    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="the seed of the run (default: 0)")
-    file = "file to write (default: NAME.ipynb in this folder)"
-    command.add_argument("--out", type=_folder, metavar="FILE", help=file)
-    _add_switch(command, "--execute", "also run all its cells; needs the extra `notebook`")
-    _add_data_options(command)
+    _add_options_of_notebook(command)
     if chosen is not None:
         add_options(command, chosen.config)
 
     command = _command(subparsers, "report", commands, "Run what is missing, then write the report.")
-    _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
-    reported = "experiments to report (default: all)"
-    names: dict[str, Any] = {"nargs": "+", "action": "extend", "choices": tuple(known), "metavar": "NAME"}
-    command.add_argument("--experiments", **names, help=reported)
-    _add_switch(command, "--open", "open the page in the browser")
-    _add_switch(command, "--no-run", "run nothing; report only finished runs")
-    reference = (
-        "make what has changed of reports/reference, with all seeds, ablations and sweeps, and the tables of README.md"
-    )
-    _add_switch(command, "--reference", reference)
-    again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
-    _add_switch(command, "--judge-again", again)
+    _add_options_of_report(command, known)
 
     command = _command(
         subparsers, "compare", commands, "Compare our runs with the published numbers, or with a reference report."
@@ -190,6 +173,31 @@ def _add_options_of_run(command: argparse.ArgumentParser) -> None:
     _add_switch(command, "--detectors", DETECTORS_HELP)
     _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
     _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
+
+
+def _add_options_of_notebook(command: argparse.ArgumentParser) -> None:
+    protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {PUBLISHED})"
+    command.add_argument("--protocol", choices=PROTOCOLS, default=PUBLISHED, help=protocols)
+    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="the seed of the run (default: 0)")
+    file = "file to write (default: NAME.ipynb in this folder)"
+    command.add_argument("--out", type=_folder, metavar="FILE", help=file)
+    _add_switch(command, "--execute", "also run all its cells; needs the extra `notebook`")
+    _add_data_options(command)
+
+
+def _add_options_of_report(command: argparse.ArgumentParser, known: Known) -> None:
+    _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
+    reported = "experiments to report (default: all)"
+    names: dict[str, Any] = {"nargs": "+", "action": "extend", "choices": tuple(known), "metavar": "NAME"}
+    command.add_argument("--experiments", **names, help=reported)
+    _add_switch(command, "--open", "open the page in the browser")
+    _add_switch(command, "--no-run", "run nothing; report only finished runs")
+    reference = (
+        "make what has changed of reports/reference, with all seeds, ablations and sweeps, and the tables of README.md"
+    )
+    _add_switch(command, "--reference", reference)
+    again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
+    _add_switch(command, "--judge-again", again)
 
 
 def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str | None = None) -> None:
