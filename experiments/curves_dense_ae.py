@@ -1,7 +1,7 @@
 """Dense autoencoder on synthetic curves, and random forests trained on its residuals.
 
 Source: "Python-Anomalieerkennung mit Autoencodern in Python", a German translation of a Russian article, 2020,
-    https://habr.com/ru/articles/491552/ (document 000). Written in PyTorch.
+    https://habr.com/ru/articles/491552/. Written in PyTorch.
 
 Claim: Anomalies that are hard to see in the curves stand out in the residuals of an autoencoder trained on normal
     curves only. A random forest on the residuals finds more of them than any method on the curves. A random forest on
@@ -32,7 +32,8 @@ Protocols:
     1. Published: nothing leaks, because no scored curve was trained on. But all runs use the one data set that the
        source's seed gives. Held out: every run draws its own curves.
     2. Both: all three random forests are trained with labels, those on residuals with the labels of the test curves.
-       OneClassSVM and IsolationForest are trained without labels, on training curves that include anomalies.
+       OneClassSVM and IsolationForest are trained without labels, on training curves that include anomalies. The
+       part of anomalies that they expect (`nu`, `contamination`) is the true one.
     3. Published: no threshold is set on the reconstruction error. Held out: a fifth of the normal training curves is
        kept back from all methods, and the threshold is set by their errors, so that a further normal curve lies above
        it with a probability of at most 5 %.
@@ -60,13 +61,12 @@ from common.training.watch import Watch
 
 # Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
 EXAMPLE = 42
-# A forest flags a curve if more than this part of its trees votes for an anomaly.
-MAJORITY = 0.5
+MAJORITY = 0.5  # of the trees: a forest flags a curve if more of them vote for an anomaly
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """The published hyperparameters, each an option of the command line."""
+    """The published hyperparameters; the command line has an option for each."""
 
     normal_curves: int = option(2000, "number of normal curves, training and test together", minimum=10)
     anomalous_curves: int = option(200, "number of anomalous curves, training and test together", minimum=10)
@@ -258,7 +258,6 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     x, y = splits.x_test, splits.y_test
     metrics: dict[str, Metric] = {"curve.maximum": float(splits.examples[0].max())}
     forest_scores: dict[str, np.ndarray] = {}
-    # The methods on the curves themselves; an ablation leaves them out.
     if config.baselines:
         predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
         for method, flagged in predictions.items():
@@ -271,8 +270,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         slope, units = config.negative_slope, layer_units(config)
         model = pytorch.dense_autoencoder(config.points, units, negative_slope=slope, generator=generator)
 
-    # Train, on normal curves alone. After every epoch the source's test curves are scored, and `watch` keeps pictures
-    # of a few curves; both only look on.
+    # Train, on normal curves alone. What is called after every epoch only looks on: it keeps errors and pictures.
     reconstruct_curves = functools.partial(reconstruct_by, framework, model)
     watch = Watch(x, y, reconstruct_curves)
     test_errors = ErrorsByEpoch(splits.x_source_test, reconstruct_curves, watch)
@@ -284,13 +282,11 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         losses = pytorch.fit(model, normal, **steps, **rates, generator=generator)
     else:
         history = fit(model, normal, **steps, seed=seed)
-        batches = -(-len(normal) // config.batch_size)
-        # The source prints the sum over the batches of an epoch, not their mean.
+        batches = -(-len(normal) // config.batch_size)  # of an epoch; the source prints the sum of their losses
         losses = [batches * mean for mean in history["mean_of_batch_means"]]
     metrics |= by_epoch("loss", losses)
 
-    # Residuals. Those of the source's test curves, which the autoencoder has not seen, train the forests; those of the
-    # curves above are scored.
+    # Residuals: those of the source's test curves train the forests; those of the curves to be scored, `x`, are scored.
     test_residuals = splits.x_source_test - reconstruct_curves(splits.x_source_test)
     reconstructions = reconstruct_curves(x)
     residuals = x - reconstructions
@@ -432,9 +428,7 @@ def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
 def draw_reconstruction(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw a normal test curve and its reconstruction."""
     figure, axes = figures.canvas(columns=1, height=2.6)
-    _plot_curve(axes[0], arrays["test_example"][0], label="curve")
-    _plot_curve(axes[0], arrays["test_example_reconstruction"][0], label="reconstruction", linestyle="--")
-    axes[0].legend()
+    _plot_reconstruction(axes[0], arrays["test_example"][0], arrays["test_example_reconstruction"][0], "curve")
     return figures.CaptionedFigure("reconstruction", "A normal test curve and its reconstruction.", figure)
 
 
@@ -445,9 +439,7 @@ def draw_missed_anomaly(arrays: Arrays) -> figures.CaptionedFigure:
     if len(missed) == 0:
         axes[0].set_axis_off()
         return figures.CaptionedFigure("missed_anomaly", "In this run no anomaly was missed.", figure)
-    _plot_curve(axes[0], arrays["curves"][missed[0]], label="missed anomaly")
-    _plot_curve(axes[0], arrays["reconstructions"][missed[0]], label="reconstruction", linestyle="--")
-    axes[0].legend()
+    _plot_reconstruction(axes[0], arrays["curves"][missed[0]], arrays["reconstructions"][missed[0]], "missed anomaly")
     caption = f"The first of {len(missed)} anomalies that the forest on residuals missed, and its reconstruction."
     return figures.CaptionedFigure("missed_anomaly", caption, figure)
 
@@ -495,6 +487,12 @@ def draw_histograms(arrays: Arrays) -> figures.CaptionedFigure:
 def _plot_curve(axis: Any, curve: np.ndarray, title: str = "", **style: Any) -> None:
     axis.plot(np.linspace(0, 1, len(curve)), curve, **style)
     axis.set(title=title, xlabel="position")
+
+
+def _plot_reconstruction(axis: Any, curve: np.ndarray, reconstruction: np.ndarray, label: str) -> None:
+    _plot_curve(axis, curve, label=label)
+    _plot_curve(axis, reconstruction, label="reconstruction", linestyle="--")
+    axis.legend()
 
 
 EXPERIMENT = Experiment(

@@ -1,8 +1,8 @@
 """One-class SVM on the two-dimensional code of an autoencoder, compared with one on pixels: sandals and sneakers.
 
 Source: simple_ae.ipynb and only_one_class_svm.ipynb by tocom242242, and the article that explains the first notebook,
-    https://github.com/tocom242242/anomaly_detection/blob/main/fashion_mnist/simple_ae.ipynb (document 003). Written in
-    Keras and scikit-learn.
+    https://github.com/tocom242242/anomaly_detection/blob/main/fashion_mnist/simple_ae.ipynb. Written in Keras and
+    scikit-learn.
 
 Claim: A one-class SVM fitted on sandals separates sneakers from sandals better on the code of an autoencoder trained on
     the sandals, by an amount that changes from run to run, than on the pixels of Fashion-MNIST, where it hardly does.
@@ -60,7 +60,7 @@ EXAMPLE = 80
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """The published hyperparameters, each an option of the command line."""
+    """The published hyperparameters; the command line has an option for each."""
 
     normal: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
     anomaly: int | str = option(

@@ -1,7 +1,7 @@
 """Convolutional autoencoder on handwritten digits: trained on sevens; fives are the anomalies.
 
 Source: "Anomaly Detection", a lecture notebook by Seungchul Lee, Industrial AI Lab,
-    https://i-systems.github.io/teaching/DL/iNotes/14_Anomaly_Detection.html (document 001). Written in Keras.
+    https://i-systems.github.io/teaching/DL/iNotes/14_Anomaly_Detection.html. Written in Keras.
 
 Claim: An autoencoder trained on sevens only separates sevens from fives in two ways: in the plane of its two-number
     code, and by its reconstruction error, where fives lie above a threshold chosen by eye and sevens below it.
@@ -68,7 +68,7 @@ from common.training.watch import Watch
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """The published hyperparameters, each an option of the command line."""
+    """The published hyperparameters; the command line has an option for each."""
 
     normal: int = option(7, "digit that is normal and trained on", minimum=0, maximum=9)
     anomaly: int | str = option(

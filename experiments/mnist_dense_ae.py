@@ -1,7 +1,7 @@
 """Dense autoencoder on handwritten digits: trained on ones; nines are the anomalies.
 
-Source: "[PYTHON] Anomaly detection using MNIST by Autoencoder (PyTorch)", a translation of a Japanese article, 2020
-    (document 004), and the author's repository with the settings and an executed notebook,
+Source: "[PYTHON] Anomaly detection using MNIST by Autoencoder (PyTorch)", a translation of a Japanese article, 2020,
+    and the author's repository with the settings and an executed notebook,
     https://github.com/satolab12/anomaly-detection-using-autoencoder-PyTorch. Written in PyTorch.
 
 Claim: An autoencoder trained on ones only reconstructs ones well and nines badly, so the absolute difference between
@@ -71,7 +71,7 @@ SHOWN_OF_OTHER_DATA = 3
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """The published hyperparameters, each an option of the command line."""
+    """The published hyperparameters; the command line has an option for each."""
 
     normal: int = option(1, "digit that is normal and trained on", minimum=0, maximum=9)
     anomaly: int | str = option(

@@ -1,7 +1,7 @@
 """LSTM autoencoder with curve shifting on sheet breaks of a paper machine.
 
 Source: "LSTM Autoencoder for Anomaly Detection", a Korean blog post with its notebook, about 2020,
-    https://ilvnax24er.github.io/Anomaly-Detection (document 002). Written in Keras, after
+    https://ilvnax24er.github.io/Anomaly-Detection. Written in Keras, after
     https://towardsdatascience.com/lstm-autoencoder-for-extreme-rare-event-classification-in-keras-ce209a224cfb.
     Data: sheet breaks of a paper machine, handed out by ProcessMiner (Ranjan et al., https://arxiv.org/abs/1809.10717).
 
@@ -93,7 +93,7 @@ HEAD_START = np.datetime64("1999-05-01T00:00")
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
-    """The published hyperparameters, each an option of the command line."""
+    """The published hyperparameters; the command line has an option for each."""
 
     rows_before_break: int = option(5, "number of two-minute rows before a break labelled positive", minimum=1)
     timesteps: int = option(5, "number of rows of a window", minimum=1)
