@@ -43,6 +43,7 @@ class Card(NamedTuple):
         caption: what the picture shows.
         claim: the claim of the source in one sentence.
         answers: the answers.
+        samples: true if samples can be looked at in the section.
         warning: what a reader must know first; empty if nothing.
     """
 
@@ -52,6 +53,7 @@ class Card(NamedTuple):
     caption: str
     claim: str
     answers: list[Answer]
+    samples: bool = False
     warning: str = ""
 
 
@@ -60,7 +62,8 @@ def card(name: str, entry: ExperimentResults, explored: Mapping[str, Explorable]
     picture, caption = _picture(explored.get(HELD_OUT) or explored.get(PUBLISHED))
     warning = f"Not the real data: these runs saw {entry.stand_in}. Nothing is compared." if entry.stand_in else ""
     answers = [_reproduced(entry), _holds_up(entry), _needed(entry)]
-    return Card(name, entry.description.title, picture, caption, _sentence(entry.description.claim), answers, warning)
+    title, claim, samples = entry.description.title, _sentence(entry.description.claim), bool(picture)
+    return Card(name, title, picture, caption, claim, answers, samples, warning)
 
 
 def sweep_card(name: str, sweep: SweepResults, figures: Mapping[str, bytes]) -> Card:
@@ -84,7 +87,9 @@ def sweep_card(name: str, sweep: SweepResults, figures: Mapping[str, bytes]) -> 
     picture = figure(figures[shown.file], shown.caption) if shown and shown.file in figures else ""
     claim = "Each class in turn is the normal one, and each other class the anomaly."
     warning = f"Not the real data: these runs saw {sweep.stand_in}." if sweep.stand_in else ""
-    return Card(f"{name}-sweep", f"Every class in turn: {name}", picture, "AUROC of each pair", claim, answers, warning)
+    return Card(
+        f"{name}-sweep", f"Every class in turn: {name}", picture, "AUROC of each pair", claim, answers, warning=warning
+    )
 
 
 def _sentence(text: str) -> str:
@@ -105,16 +110,29 @@ def _reproduced(entry: ExperimentResults) -> Answer:
     closely = sum(mood(verdict) == "good" for verdict in judged)
     differing = sum(mood(verdict) == "bad" for verdict in judged)
     if not judged:
-        claims = [claim for claim in entry.comparison.claims if not claim.reading]
-        kept = sum(claim.holds == claim.n > 0 for claim in claims)
-        numbers = f"{kept} of {len(claims)} claims hold in every seed" if claims else ""
-        return Answer(question, "no verdict yet" if found else "no number printed", "", numbers)
+        return Answer(question, "no verdict yet" if found else "no number printed", "", _claims(entry))
     word = "yes" if closely == len(judged) else "no" if differing == len(judged) else "in part"
     loosely = len(judged) - closely - differing
     numbers = f"{closely} of {len(judged)} printed rows"
     numbers += f", {loosely} {verdicts.WITHIN_SPREAD}" if loosely else ""
     numbers += f", {differing} differ{'s' if differing == 1 else ''}" if differing else ""
+    numbers += f"; {claims}" if (claims := _claims(entry)) else ""
+    if any(group.provisional for group in entry.comparison.groups):
+        numbers += f"; provisional, since {entry.comparison.n_seeds} seeds are few"
     return Answer(question, word, "good" if word == "yes" else "bad" if differing else "", numbers, "published")
+
+
+def _claims(entry: ExperimentResults) -> str:
+    """Say in how many seeds the claims hold that the source makes in words or by a figure; empty without claims."""
+    claims = [claim for claim in entry.comparison.claims if claim.n]
+    if not claims:
+        return ""
+    weakest = min(claims, key=lambda claim: claim.holds / claim.n)
+    words = "the claim in words holds" if len(claims) == 1 else f"all {len(claims)} claims in words hold"
+    if weakest.holds < weakest.n:
+        words = f"{'the claim' if len(claims) == 1 else f'the weakest of {len(claims)} claims'} in words holds"
+        return f"{words} in {weakest.holds} of {weakest.n} seeds"
+    return f"{words} in every seed"
 
 
 def _holds_up(entry: ExperimentResults) -> Answer:

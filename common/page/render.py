@@ -13,7 +13,7 @@ from common.experiment import HELD_OUT, PUBLISHED
 from common.files import to_plain
 from common.page import cards, plots
 from common.page.text import TEMPLATES, Converter, fill, parts, terms
-from common.report import held_out, markdown
+from common.report import conclusions, held_out, markdown
 from common.report.explorable import Explorable
 from common.report.results import ExperimentResults, Results
 
@@ -122,7 +122,9 @@ def _section(name: str, entry: ExperimentResults, convert: Converter, explorable
     _, _, text = markdown.experiment(name, entry).partition("\n\n")
     found = {heading: convert(part) for heading, part in parts(text)}
     if PROTOCOLS in found:
-        found[PROTOCOLS], found[HELD_OUT_FIGURES] = _split_protocols(found[PROTOCOLS])
+        finding = conclusions.holds_up(entry)
+        leaking = finding is not None and finding.verdict == conclusions.FAILS
+        found[PROTOCOLS], found[HELD_OUT_FIGURES] = _split_protocols(found[PROTOCOLS], leaking)
     if SWEEP in found:
         found[SWEEP] = _fold("One class against all others, beside tables of papers", "<p>One class", found[SWEEP])
     if DETECTORS in found:
@@ -137,16 +139,20 @@ def _section(name: str, entry: ExperimentResults, convert: Converter, explorable
     )
 
 
-def _split_protocols(html: str) -> tuple[str, str]:
-    """Fold the description of the protocols, a list that comes first, and take the figures out.
+def _split_protocols(html: str, leaking: bool) -> tuple[str, str]:
+    """Fold the description of the protocols, and take the figures out.
+
+    Args:
+        html: the part on the held-out protocol.
+        leaking: true if a method does not hold up. Then the description, which names the leaks, is open at first.
 
     Returns:
         The text, and the figures with the words before them.
     """
     numbers = re.search(r"<p>(Decisions on the test samples|AUROC over the seeds)", html)
     text = re.sub(
-        r"^<ol>.*?</ol>\n",
-        lambda match: f"<details><summary>What the two protocols do</summary>\n{match[0]}</details>\n",
+        r"<p>(What the two protocols do):</p>\n(<ol>.*?</ol>\n)",
+        lambda match: f"<details{' open' * leaking}><summary>{match[1]}</summary>\n{match[2]}</details>\n",
         html,
         flags=re.DOTALL,
     )

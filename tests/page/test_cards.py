@@ -128,3 +128,29 @@ def test_rows_of_plots_hold_the_same_numbers_as_the_tables(reference):
             if drawn.plot:
                 within = [*drawn.plot.dots, *drawn.plot.band]
                 assert all(plots.MARGIN - 0.01 <= place <= plots.WIDTH - plots.MARGIN + 0.01 for place in within)
+
+
+@pytest.mark.parametrize(
+    ("holding", "words"),
+    [
+        ([20, 20], "; all 2 claims in words hold in every seed"),
+        ([20, 1, 3], "; the weakest of 3 claims in words holds in 1 of 20 seeds"),
+        ([20], "; the claim in words holds in every seed"),
+        ([0], "; the claim in words holds in 0 of 20 seeds"),
+        ([], ""),
+    ],
+)
+def test_the_weakest_claim_is_named(reference, holding, words):
+    entry = judged(reference["mnist_conv_ae"], verdicts.REPRODUCED)
+    claim = entry.comparison.claims[0]
+    claims = tuple(replace(claim, holds=holds, n=20) for holds in holding)
+    entry = replace(entry, comparison=replace(entry.comparison, claims=claims))
+    assert answers(entry)["Reproduced?"].numbers == f"1 of 1 printed rows{words}"
+
+
+def test_few_seeds_are_provisional(reference):
+    entry = judged(reference["curves_dense_ae"], verdicts.REPRODUCED)
+    assert "provisional" not in answers(entry)["Reproduced?"].numbers
+    groups = tuple(replace(group, provisional=True) for group in entry.comparison.groups)
+    few = replace(entry, comparison=replace(entry.comparison, groups=groups, n_seeds=5))
+    assert answers(few)["Reproduced?"].numbers.endswith("; provisional, since 5 seeds are few")

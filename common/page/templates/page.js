@@ -1,5 +1,8 @@
 "use strict";
 
+// What only works with this script is shown by it.
+for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
+
 // Figures enlarge.
 const dialog = document.querySelector("dialog");
 for (const figure of document.querySelectorAll(".figure")) {
