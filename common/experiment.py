@@ -49,6 +49,8 @@ class Splits:
             one event, are resampled together by the bootstrap. Default: each sample is its own group.
         test_classes: class of each test sample, shape `(samples,)`, if the data have classes. Where the anomalies are
             of several, all scores are also evaluated against each of them. Default: none.
+        value_range: lowest and highest value that the format of the samples allows, as for scaled pixels. Default:
+            unbounded.
     """
 
     x_train: NDArray[Any]
@@ -58,6 +60,7 @@ class Splits:
     held_back: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
     test_classes: NDArray[np.integer] | None = None
+    value_range: tuple[float, float] | None = None
 
 
 class Result(NamedTuple):

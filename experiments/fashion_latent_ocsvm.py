@@ -112,6 +112,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> FashionSpli
         x_test=_pixels(data.x_test[scored.indices]),
         y_test=scored.labels,
         test_classes=scored.classes,
+        value_range=(0.0, 1.0),
         code_size=LATENT_DIMENSIONS,
         held_back=held_back,
         examples=np.stack([images[min(EXAMPLE, len(images) - 1)] for images in of_each]),

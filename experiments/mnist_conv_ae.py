@@ -129,6 +129,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
         code_size=config.code_channels,
         held_back=held_back,
         test_classes=both.classes[scored],
+        value_range=(0.0, 1.0),
         x_test_all=x_test_all,
         y_test_all=y_test_all,
         scored=scored,

@@ -115,6 +115,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> DigitSplits
         x_test=flatten(data.x_test[scored.indices]),
         y_test=scored.labels,
         test_classes=scored.classes,
+        value_range=(-1.0, 1.0),
         code_size=config.units[-1],
         held_back=held_back,
         shown=find_shown(data.x_test, scored.indices) if config.normal == Config().normal else {},

@@ -47,7 +47,7 @@ def run_command(options: argparse.Namespace) -> int:
         configs += experiment.ablated().values()
     tasks = tasks_of(experiment, configs, seeds_of(options, [0]), options)
     if options.detectors:
-        tasks += detector_tasks(tasks)
+        tasks += detector_tasks(tasks, options.detectors)
     if options.dry_run:
         return print_plan(tasks, options.fresh)
     outcomes = execute(tasks, options, options.tensorboard)
@@ -76,7 +76,7 @@ def sweep_command(options: argparse.Namespace) -> int:
     require_classes(datasets.load(experiment.dataset, Source(options.data, options.data_dir)), experiment.sweep)
     tasks = tasks_of(experiment, [*experiment.swept().values()], seeds_of(options, SWEEP_SEEDS), options, HELD_OUT)
     if options.detectors:
-        tasks += detector_tasks(tasks)
+        tasks += detector_tasks(tasks, options.detectors)
     if options.dry_run:
         return print_plan(tasks, options.fresh)
     outcomes = execute(tasks, options)
@@ -208,17 +208,17 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
         ]
         tables.print_metrics(list(found.values()), shown)
         if options.detectors:
-            _print_standings(task)
+            _print_standings(task, options.detectors)
         print(f"records: {task.folder.parent}")
 
 
-def _print_standings(task: Task) -> None:
+def _print_standings(task: Task, detectors: Sequence[str]) -> None:
     """Print the ranking of all methods over all finished seeds with the settings of a task."""
     from common.cli import tables
     from common.comparison.standings import standings
 
     found = select(find_records(task.out, task.name), task.protocol, task.config.to_dict(), task.revision)
-    board = standings(task.experiment, task.protocol, found)
+    board = standings(task.experiment, task.protocol, found, detectors)
     if board:
         title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {board.reference}"
         tables.print_standings(title, board.rows)

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from common.config import add_options
 from common.data.datasets import MODES
+from common.detectors.detector import CLASSICAL_GROUP
+from common.detectors.registry import names_of
 from common.errors import ConfigError
 from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.files import REPORTS, folder_named
@@ -18,7 +20,10 @@ DESCRIPTION = (
     "Published autoencoder anomaly-detection experiments: run them, report, compare with the published numbers."
 )
 DRY_RUN_HELP = "only list which runs are missing and which are finished"
-DETECTORS_HELP = "also run the classical detectors on the same samples"
+DETECTORS_HELP = (
+    "also run detectors on the same samples: the classical ones, or those named after an equals sign, such as "
+    "=classical,announced or =vae,knn,pyod:ECOD"
+)
 OUT_HELP = "folder of runs and reports (default: reports/)"
 # Limits that are told in the help and in error messages. A list of more seeds would take more memory than runs do.
 LARGEST_SEED, MOST_SEEDS, MOST_JOBS = 999_999_999, 10_000, 9_999
@@ -56,6 +61,8 @@ def parse(arguments: list[str], commands: Mapping[str, Command], known: Known) -
     # to the front, since an option with several values, such as `--seeds 0 1`, would take it as one of them. So it is
     # for `sweep` and `notebook`.
     chosen = None
+    # The word after `--detectors` may be the experiment, so its value stands behind an equals sign.
+    arguments = [f"--detectors={CLASSICAL_GROUP}" if one == "--detectors" else one for one in arguments]
     if arguments[:1] in (["run"], ["sweep"], ["notebook"]):
         place = _place_of_experiment(arguments, known)
         if place is not None:
@@ -122,7 +129,7 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command.add_argument("experiment", help="an experiment on images")
     _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0-4)")
     _add_switch(command, "--dry-run", DRY_RUN_HELP)
-    _add_switch(command, "--detectors", DETECTORS_HELP)
+    _add_detectors(command)
 
     described = "Make a Jupyter notebook of an experiment, which runs it step by step."
     command = _command(subparsers, "notebook", commands, described)
@@ -170,7 +177,7 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command], descri
 def _add_options_of_run(command: argparse.ArgumentParser) -> None:
     _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
     _add_switch(command, "--dry-run", DRY_RUN_HELP)
-    _add_switch(command, "--detectors", DETECTORS_HELP)
+    _add_detectors(command)
     _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
     _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
 
@@ -221,6 +228,18 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     data = "real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)"
     command.add_argument("--data", choices=MODES, default="auto", help=data)
     _add_folder(command, "--data-dir", "folder to search for data first")
+
+
+def _add_detectors(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--detectors", type=_detectors, default=(), metavar="=NAMES", help=DETECTORS_HELP)
+
+
+def _detectors(text: str) -> tuple[str, ...]:
+    """Parse groups and names of detectors, separated by commas."""
+    try:
+        return names_of(filter(None, text.split(",")))
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _add_switch(command: argparse.ArgumentParser, flag: str, description: str) -> None:

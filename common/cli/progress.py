@@ -25,7 +25,7 @@ STATES = (DONE, "failed", "interrupted", "not started")
 class RunDisplay:
     """A `Listener` that shows the progress of runs: a bar for each on a terminal, otherwise a line.
 
-    The detectors, which are many and fast, share one line; only failures get their own.
+    The detectors that are not trained, which are many and fast, share one line; only failures get their own.
 
     Args:
         tasks: all runs and detectors.
@@ -40,7 +40,7 @@ class RunDisplay:
         self._ended: dict[Task, str] = {}
         self._progress = _progress(self._console) if self._console.is_terminal and not quiet else None
         self._bars: dict[Task, TaskID] = {}
-        self._announced: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def __enter__(self) -> RunDisplay:
         if self._progress:
@@ -54,7 +54,7 @@ class RunDisplay:
     def skipped(self, task: Task, record: Record) -> None:
         """Print that a run was finished before."""
         self._ended[task] = record.status
-        if task.detector is None or self._verbose:
+        if task.is_training or self._verbose:
             self._say(_what(task), f"finished before (in {duration(record.durations['total'])}), skipped", "dim")
 
     def damaged(self, task: Task, problem: str) -> None:
@@ -64,9 +64,9 @@ class RunDisplay:
     def started(self, task: Task) -> None:
         """Show a bar; its length is unknown until the first epoch has ended."""
         self._begun.add(task)
-        if task.detector is not None and (task.name, task.protocol) not in self._announced:
-            self._announced.add((task.name, task.protocol))
-            self._say(where(task), "the classical detectors", "dim")
+        if not task.is_training and task.seed is not None and (task.name, task.protocol) not in self._told:
+            self._told.add((task.name, task.protocol))
+            self._say(where(task), "the detectors", "dim")
         if self._progress:
             # Changed settings are only in the printed lines, since they would leave no room for the bar.
             short = " ".join(filter(None, [task.name, task.protocol * (task.protocol != PUBLISHED), task.detector]))
@@ -89,7 +89,7 @@ class RunDisplay:
         took = duration(record.durations["total"])
         if record.status != OK:
             self._say(_what(task), f"{record.status} after {took}: {record.error}", "red", always=True)
-        elif task.detector is None or self._verbose:
+        elif task.is_training or self._verbose:
             self._say(_what(task), f"ok in {took}", "green")
         if details and self._verbose:
             self._console.print(Text(details, "red"))

@@ -82,7 +82,7 @@ class Row:
         difference: mean AUROC less that of the reference, over the seeds that both have; `None` for the reference
             itself, or if there are no such seeds.
         difference_interval: likewise, of the difference.
-        p_value: two-sided p-value of no difference, after Holm's correction over the table.
+        p_value: two-sided p-value of no difference, after Holm's correction over the methods of its family.
         standing: `BETTER`, `WORSE`, `NOT_TOLD_APART` or `REFERENCE`, which follows from the p-value.
     """
 
@@ -106,6 +106,7 @@ def leaderboard(
     replicates: int = 2000,
     random_state: int = 0,
     students_t: bool = False,
+    families: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Rank methods by their mean AUROC over seeds, the best first.
 
@@ -117,6 +118,8 @@ def leaderboard(
         random_state: seed of the bootstrap. Default: 0.
         students_t: true if no two seeds share test samples, and there are two or more; then intervals and tests are
             Student's t over the seeds, for the interval of an AUROC corrected for skewness. Default: false.
+        families: family of tests of each method. Holm's correction is over each family by itself. Default: all methods
+            are one family.
 
     Raises:
         ValueError: the reference has no scores, a test set has only one class, scores are not finite, shapes differ, or
@@ -127,7 +130,11 @@ def leaderboard(
     drawn = None if students_t else _replicated_aurocs(seeds, replicates, random_state)
     seed_counts = _draw_counts(np.random.default_rng([random_state, 1]), len(seeds), replicates)
     rows = [_row(method, reference, points, drawn, seed_counts) for method in points]
-    adjusted = holm({row.method: row.p_value for row in rows if row.p_value is not None})
+    adjusted: dict[str, float] = {}
+    family_of = {row.method: (families or {}).get(row.method) for row in rows if row.p_value is not None}
+    for family in dict.fromkeys(family_of.values()):
+        members = [row for row in rows if row.method in family_of and family_of[row.method] == family]
+        adjusted |= holm({row.method: row.p_value for row in members if row.p_value is not None})
     rows = [_judged(row, adjusted[row.method]) if row.method in adjusted else row for row in rows]
     return sorted(rows, key=lambda row: (-row.auroc, row.method))
 

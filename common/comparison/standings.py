@@ -1,11 +1,12 @@
-"""Rank methods by their scores of the same test samples: those of the source, and the classical detectors.
+"""Rank methods by their scores of the same test samples: those of the source, and detectors.
 
 The source is the publication that an experiment reproduces. The first of its methods is the reference, with which all
-others are compared.
+others are compared. In a ranking without classical detectors the reference is the first method that learns without
+labels, as all detectors do, and the other methods of the source are left out.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from common.comparison.leaderboard import Row, Scored, leaderboard
 from common.comparison.prediction import MINIMUM_SEEDS
-from common.detectors.registry import DETECTORS
+from common.detectors.detector import CLASSICAL_GROUP
+from common.detectors.registry import GROUPS, can_score, detector_named
 from common.errors import RecordError
-from common.experiment import Experiment
-from common.files import kept
+from common.experiment import LABELS, Experiment
+from common.files import digest_of, kept
 from common.runs import records
 from common.runs.records import Record, seed_of
 from common.runs.selection import Selection
@@ -36,15 +38,19 @@ class Standing(Row):
     """A row of the leaderboard, completed with the kind of the method and its cost.
 
     Attributes:
-        ours: true for our rebuilt method of the source, false for a classical detector.
+        ours: true for our rebuilt method of the source, false for a detector.
         fit_seconds: median duration of fitting on one thread. For the reference, this is the training of the
             autoencoder that it uses; `None` for the other methods of the source.
         score_seconds: likewise, of scoring, and of all reconstructions.
+        group: group of the detector; empty for a method of the source.
+        collapsed: number of its trainings that collapsed, see `detectors.announced`; `None` for a method that cannot.
     """
 
     ours: bool
     fit_seconds: float | None
     score_seconds: float | None
+    group: str = ""
+    collapsed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,10 @@ class Evidence(NamedTuple):
     detectors: Mapping[str, Located]
 
 
-def standings(experiment: Experiment, protocol: str, selection: Selection) -> Standings | None:
-    """Rank the methods of the source and the detectors on the test samples of one protocol.
+def standings(
+    experiment: Experiment, protocol: str, selection: Selection, detectors: Sequence[str] = GROUPS[CLASSICAL_GROUP]
+) -> Standings | None:
+    """Rank the methods of the source and detectors on the test samples of one protocol.
 
     All rows must stand on the same seeds. So a seed is left out if it lacks a detector that another seed has. The
     ranking is cached beside the records, since the bootstrap takes seconds.
@@ -96,41 +104,60 @@ def standings(experiment: Experiment, protocol: str, selection: Selection) -> St
         experiment: the experiment.
         protocol: the protocol.
         selection: the selected records of this protocol; only the finished runs are used.
+        detectors: names of the detectors; those that cannot score these samples are left out. Default: the classical
+            ones.
 
     Returns:
         The ranking; `None` if no seed has all these detectors.
     """
     missing: dict[str, list[int]] = {}
     known_detectors: dict[Path, Record | str] = {}
+    names = [name for name in detectors if can_score(name, experiment)]
     evidence = {
-        seed: Evidence(run, _detectors_of(experiment, protocol, run, missing, known_detectors))
+        seed: Evidence(run, _detectors_of(experiment, protocol, run, names, missing, known_detectors))
         for seed, run in sorted(selection.runs.items())
     }
     known = {name for found in evidence.values() for name in found.detectors}
     complete = {seed: found for seed, found in evidence.items() if known and set(found.detectors) == known}
     if not complete:
         return None
-    path = next(iter(complete.values())).run[0].parent / "standings.json"
+    methods = _methods(experiment, detectors)
+    which = "" if methods == experiment.methods else f"-{digest_of(names)[:8]}"
+    path = next(iter(complete.values())).run[0].parent / f"standings{which}.json"
     damaged: dict[str, list[int]] = {}
-    key = _key(experiment, complete)
-    ranked = kept(path, key, lambda: _ranked(experiment, protocol, complete, damaged), Standings)
+    key = _key(experiment, methods, complete)
+    ranked = kept(path, key, lambda: _ranked(experiment, protocol, methods, complete, damaged), Standings)
     if damaged:  # Do not cache this ranking: the key would be the same after the files have been restored.
         with contextlib.suppress(OSError):
             path.unlink()
     return replace(ranked, missing={what: tuple(seeds) for what, seeds in (missing | damaged).items()})
 
 
+def _methods(experiment: Experiment, detectors: Sequence[str]) -> Mapping[str, str]:
+    """Choose the methods of the source that are ranked with these detectors, as in `Experiment.methods`."""
+    if any(detector_named(name).group == CLASSICAL_GROUP for name in detectors):
+        return experiment.methods
+    alike = {method: array for method, array in experiment.methods.items() if not method.endswith(LABELS)}
+    return dict([next(iter(alike.items()))]) if alike else experiment.methods
+
+
 def scores_of(experiment: Experiment, protocol: str, run: Located) -> Scored:
-    """Read the scores of all methods on the test samples of one run.
+    """Read the scores of the source's methods and the classical detectors on the test samples of one run.
 
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    return _scored(experiment, protocol, Evidence(run, _detectors_of(experiment, protocol, run, {}, {})))
+    detectors = _detectors_of(experiment, protocol, run, GROUPS[CLASSICAL_GROUP], {}, {})
+    return _scored(experiment, protocol, experiment.methods, Evidence(run, detectors))
 
 
 def _detectors_of(
-    experiment: Experiment, protocol: str, run: Located, missing: dict[str, list[int]], known: dict[Path, Record | str]
+    experiment: Experiment,
+    protocol: str,
+    run: Located,
+    names: Sequence[str],
+    missing: dict[str, list[int]],
+    known: dict[Path, Record | str],
 ) -> dict[str, Located]:
     """Find the detectors that were scored on the split of a run.
 
@@ -138,13 +165,15 @@ def _detectors_of(
         experiment: the experiment.
         protocol: the protocol.
         run: folder and record of the run.
+        names: names of the detectors.
         missing: receives the seed of the run for each detector that is missing, under its title and the reason.
         known: results of `_detector_record` by folder. A detector whose scores do not depend on the seed has one record
             for all seeds, which is read once.
     """
     found: dict[str, Located] = {}
     run_folder, run_record = run
-    for name, detector in DETECTORS.items():
+    for name in names:
+        detector = detector_named(name)
         seed = run_record.seed if varies_by_seed(experiment, protocol, name) else 0
         folder = records.seed_folder(records.detector_folder(run_folder.parent, name), seed)
         if folder not in known:
@@ -168,7 +197,7 @@ def _detector_record(folder: Path, revision: int) -> Record | str:
     return record.error or "run by another version of the code"
 
 
-def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
+def _key(experiment: Experiment, methods: Mapping[str, str], evidence: Mapping[int, Evidence]) -> list[Any]:
     """List everything that a ranking depends on, besides the protocol, which the path of the cache file contains."""
 
     def of_record(record: Record) -> list[Any]:
@@ -178,25 +207,31 @@ def _key(experiment: Experiment, evidence: Mapping[int, Evidence]) -> list[Any]:
         seed: [of_record(found.run[1]), {name: of_record(record) for name, (_, record) in found.detectors.items()}]
         for seed, found in evidence.items()
     }
-    titles = {name: detector.title for name, detector in DETECTORS.items()}
+    titles = {name: detector_named(name).title for found in evidence.values() for name in found.detectors}
     protocols = [list(experiment.split_by_seed), list(experiment.own_test_set)]
-    return [REVISION, list(experiment.methods.items()), protocols, titles, inputs]
+    return [REVISION, list(methods.items()), protocols, titles, inputs]
 
 
 def _ranked(
-    experiment: Experiment, protocol: str, evidence: Mapping[int, Evidence], damaged: dict[str, list[int]]
+    experiment: Experiment,
+    protocol: str,
+    methods: Mapping[str, str],
+    evidence: Mapping[int, Evidence],
+    damaged: dict[str, list[int]],
 ) -> Standings:
-    reference = next(iter(experiment.methods))
+    reference = next(iter(methods))
     scored: dict[int, Scored] = {}
     for seed, found in evidence.items():
         try:
-            scored[seed] = _scored(experiment, protocol, found)
+            scored[seed] = _scored(experiment, protocol, methods, found)
         except RecordError as error:
             damaged.setdefault(str(error), []).append(seed)
     if not scored:
         return Standings(reference, samples=0, prevalence=None, groups=0, seeds=(), rows=())
     ranked = [evidence[seed] for seed in scored]
-    made_by = {DETECTORS[name].title: [found.detectors[name][1] for found in ranked] for name in ranked[0].detectors}
+    detectors = {detector_named(name).title: name for name in ranked[0].detectors}
+    groups = {title: detector_named(name).group for title, name in detectors.items()}
+    made_by = {title: [found.detectors[name][1] for found in ranked] for title, name in detectors.items()}
     made_by[reference] = [found.run[1] for found in ranked]
     first = next(iter(scored.values()))
     students_t = protocol in experiment.own_test_set and len(scored) >= MINIMUM_SEEDS
@@ -207,24 +242,38 @@ def _ranked(
         groups=len(np.unique(first.groups)),
         seeds=tuple(sorted(scored)),
         rows=tuple(
-            _standing(row, row.method in experiment.methods, made_by.get(row.method, []))
-            for row in leaderboard(scored, reference, students_t=students_t)
+            _standing(row, groups.get(row.method, ""), made_by.get(row.method, []))
+            # The other methods of the source are of one family with the classical detectors.
+            for row in leaderboard(
+                scored,
+                reference,
+                students_t=students_t,
+                families={title: group for title, group in groups.items() if group != CLASSICAL_GROUP},
+            )
         ),
         own_test_set=students_t,
     )
 
 
-def _standing(row: Row, ours: bool, made_by: list[Record]) -> Standing:
-    """Add the median cost in the records that a row was made from, as far as they contain it."""
+def _standing(row: Row, group: str, made_by: list[Record]) -> Standing:
+    """Add what the records that a row was made from tell of cost and collapses; methods of the source have no group."""
 
     def median_of(part: str) -> float | None:
         seconds = [record.durations[part] for record in made_by if part in record.durations]
         return median(seconds) if seconds else None
 
-    return Standing(**vars(row), ours=ours, fit_seconds=median_of("fit"), score_seconds=median_of("score"))
+    collapses = [record.metrics["collapsed"] for record in made_by if "collapsed" in record.metrics]
+    return Standing(
+        **vars(row),
+        ours=not group,
+        fit_seconds=median_of("fit"),
+        score_seconds=median_of("score"),
+        group=group,
+        collapsed=sum(map(int, filter(None, collapses))) if collapses else None,
+    )
 
 
-def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
+def _scored(experiment: Experiment, protocol: str, methods: Mapping[str, str], found: Evidence) -> Scored:
     """Read the scores of all methods on the test samples of one seed.
 
     Raises:
@@ -232,7 +281,7 @@ def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
     """
     run, seed = records.read_arrays(*found.run), seed_of(found.run[1])
     labels = column(run, "labels", found.run[0])
-    scores = {method: column(run, array, found.run[0]) for method, array in experiment.methods.items() if array in run}
+    scores = {method: column(run, array, found.run[0]) for method, array in methods.items() if array in run}
     groups = None
     for name, (folder, record) in found.detectors.items():
         arrays = records.read_arrays(folder, record)
@@ -240,7 +289,7 @@ def _scored(experiment: Experiment, protocol: str, found: Evidence) -> Scored:
             raise RecordError(
                 f"{folder} was scored on other samples than the run of seed {seed}; run both with --fresh"
             )
-        scores[DETECTORS[name].title] = column(arrays, "scores", folder)
+        scores[detector_named(name).title] = column(arrays, "scores", folder)
         groups = column(arrays, "groups", folder)
     if groups is None:
         raise RecordError(f"no detector beside seed {seed} says which of its samples belong together")

@@ -1,13 +1,18 @@
 """The declaration of a detector: its estimator, its settings and its scoring function."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.metrics.scores import Metrics
+
 Scores = NDArray[np.float64]
+
+# The groups of detectors. Each is a family of tests of its own when methods are compared.
+CLASSICAL_GROUP, ANNOUNCED_GROUP, PYOD_GROUP = "classical", "announced", "pyod"
 
 
 class Training(NamedTuple):
@@ -16,13 +21,16 @@ class Training(NamedTuple):
     Attributes:
         x: training samples, flattened to shape `(samples, features)`.
         code_size: number of values in the autoencoder's code.
+        value_range: lowest and highest value that the format of the samples allows. Default: unbounded.
     """
 
     x: NDArray[np.floating]
     code_size: int
+    value_range: tuple[float, float] | None = None
 
 
-class Detection(NamedTuple):
+@dataclass(frozen=True)
+class Detection:
     """The scores of a detector and the cost of computing them.
 
     Attributes:
@@ -30,12 +38,17 @@ class Detection(NamedTuple):
         fit_seconds: seconds spent on fitting.
         score_seconds: seconds spent on scoring.
         fitted_on: number of training samples that the detector was fitted on.
+        metrics: what the estimator tells of its training, by name. Default: nothing.
+        arrays: for a trained detector, samples drawn from it, `drawn`, and the reconstructions of some test samples,
+            `reconstructed`, whose indices are in `reconstructed_samples`. Default: none.
     """
 
     scores: Scores
     fit_seconds: float
     score_seconds: float
     fitted_on: int
+    metrics: Metrics = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def _improbability(estimator: Any, x: NDArray[np.float64]) -> Scores:
@@ -53,6 +66,10 @@ class Detector:
         random: true if the scores depend on the seed even when the data are the same. Default: false.
         fit_limit: largest number of training samples to fit on. Default: all.
         revision: version number of the computation; raise it when the scores change. Default: 1.
+        group: `CLASSICAL_GROUP`, `ANNOUNCED_GROUP` or `PYOD_GROUP`. Default: the first.
+        trained: true for a network that is trained. Its runs show their progress, and its estimator can `draw(count)`
+            new samples and `reconstruct(x)` given ones. Default: false.
+        curves_only: true if it works on curves only. Default: false.
         note: settings other than scikit-learn's defaults, and why. Default: none.
         score: `score(estimator, x)` computes anomaly scores by the fitted estimator. Default: its negated
             `score_samples`.
@@ -63,5 +80,8 @@ class Detector:
     random: bool = False
     fit_limit: int | None = None
     revision: int = 1
+    group: str = CLASSICAL_GROUP
+    trained: bool = False
+    curves_only: bool = False
     note: str = ""
     score: Callable[[Any, NDArray[np.float64]], NDArray[np.floating]] = _improbability

@@ -1,20 +1,63 @@
-"""The registry of detectors, and the function that fits a detector and scores the test samples."""
+"""The registry of detectors, and the function that fits a detector and scores the test samples.
 
+A detector of the registry is known by its name; those of PyOD are made on request, by a name such as "pyod:ECOD".
+"""
+
+import functools
 import time
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.detectors import pyod
+from common.detectors.announced import ANNOUNCED
 from common.detectors.classical import CLASSICAL
-from common.detectors.detector import Detection, Detector, Training
+from common.detectors.detector import ANNOUNCED_GROUP, CLASSICAL_GROUP, Detection, Detector, Training
 from common.errors import ConfigError, DataError
-from common.experiment import Splits
+from common.experiment import Experiment, Splits
 from common.training.surroundings import THREADS
 
 SUB_SAMPLE_SEED = 0
 
-DETECTORS: dict[str, Detector] = {**CLASSICAL}
+# Number of test samples of each class that a trained detector keeps reconstructions of, and of samples drawn from it.
+RECONSTRUCTED, DRAWN = 4, 12
+
+DETECTORS: dict[str, Detector] = {**CLASSICAL, **ANNOUNCED}
+GROUPS = {CLASSICAL_GROUP: tuple(CLASSICAL), ANNOUNCED_GROUP: tuple(ANNOUNCED)}
+
+
+@functools.cache
+def detector_named(name: str) -> Detector:
+    """Look up a detector.
+
+    Raises:
+        ConfigError: there is none of this name, or it cannot be used here.
+    """
+    if name.startswith(pyod.PREFIX):
+        return pyod.detector(name)
+    if name not in DETECTORS:
+        raise ConfigError(f"There is no detector {name!r}. There are: {', '.join(DETECTORS)}, {pyod.PREFIX}NAME")
+    return DETECTORS[name]
+
+
+def names_of(chosen: Iterable[str]) -> tuple[str, ...]:
+    """List the detectors of some groups and names, each once.
+
+    Raises:
+        ConfigError: one is unknown, or cannot be used here.
+    """
+    names = [name for one in chosen for name in GROUPS.get(one, (one,))]
+    for name in names:
+        detector_named(name)
+    return tuple(dict.fromkeys(names))
+
+
+def can_score(name: str, experiment: Experiment) -> bool:
+    """Check if a detector works on the samples of an experiment; those without a data set are curves."""
+    return not detector_named(name).curves_only or experiment.dataset is None
 
 
 def detect(name: str, splits: Splits, seed: int) -> Detection:
@@ -24,8 +67,8 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
     the same scores.
 
     Args:
-        name: a key of `DETECTORS`.
-        splits: the splits of a run. Only `x_train` is fitted on, and no label is used.
+        name: name of the detector.
+        splits: the splits of a run. Only `x_train` is fitted on, and labels choose only which reconstructions are kept.
         seed: seed of the run; it changes the scores only of detectors marked as random.
 
     Raises:
@@ -35,9 +78,7 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
     """
     from threadpoolctl import threadpool_limits
 
-    if name not in DETECTORS:
-        raise ConfigError(f"There is no detector {name!r}. There are: {', '.join(DETECTORS)}")
-    detector = DETECTORS[name]
+    detector = detector_named(name)
     x_train, x_test = _samples(name, "training", splits.x_train), _samples(name, "test", splits.x_test)
     if x_train.shape[1] != x_test.shape[1]:
         raise ValueError(f"Training {x_train.shape} and test samples {x_test.shape} must agree in features")
@@ -45,7 +86,7 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
     samples = f"{len(x_fit)} training and {len(x_test)} test samples of {x_fit.shape[1]} features"
     try:
         # Build the estimator first: the thread limit affects only libraries that are already loaded.
-        estimator = detector.build(Training(x_train, splits.code_size), seed)
+        estimator = detector.build(Training(x_train, splits.code_size, splits.value_range), seed)
         with threadpool_limits(THREADS), warnings.catch_warnings():
             # UserWarnings are scikit-learn's `ConvergenceWarning` and LocalOutlierFactor's about too few neighbours,
             # RuntimeWarnings NumPy's overflows and divisions by zero. Deprecation warnings stay warnings.
@@ -60,7 +101,18 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
         raise DataError(f"The detector {name} fails on {samples}: {error}") from error
     if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
         raise DataError(f"The detector {name} gives no finite score to some of {samples}")
-    return Detection(scores, fitted - started, scored - fitted, len(x_fit))
+    arrays = _pictures(estimator, x_test, splits.y_test) if detector.trained else {}
+    return Detection(scores, fitted - started, scored - fitted, len(x_fit), getattr(estimator, "metrics", {}), arrays)
+
+
+def _pictures(estimator: Any, x_test: NDArray[np.float64], y_test: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Reconstruct the first test samples of each class, and draw new samples."""
+    first = np.concatenate([np.flatnonzero(np.asarray(y_test) == label)[:RECONSTRUCTED] for label in (0, 1)])
+    return {
+        "drawn": estimator.draw(DRAWN).astype(np.float32),
+        "reconstructed_samples": first,
+        "reconstructed": estimator.reconstruct(x_test[first]).astype(np.float32),
+    }
 
 
 def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:

@@ -224,7 +224,14 @@ def _killed_at_the_end() -> Iterator[None]:
 
 def _group(task: Task) -> Hashable:
     """Give the key of the tasks that a worker should compute after each other."""
-    return task.experiment, task.config, task.protocol, task.seed is None, task.detector is None
+    return (
+        task.experiment,
+        task.config,
+        task.protocol,
+        task.seed is None,
+        task.detector is None,
+        task.is_training and task.detector,
+    )
 
 
 def _groups(tasks: Sequence[Task]) -> dict[Hashable, list[Task]]:

@@ -81,7 +81,7 @@ def digest_folder(out: Path, experiment: str, protocol: str, digest: str) -> Pat
 
 def detector_folder(digest_folder: Path, detector: str) -> Path:
     """Give the folder of a detector that is fitted on the splits of the runs of one digest."""
-    return digest_folder / "detectors" / detector
+    return digest_folder / "detectors" / detector.replace(":", "-")  # a colon is no part of a name on every system
 
 
 def seed_folder(folder: Path, seed: int | None) -> Path:

@@ -10,7 +10,8 @@ from common.config import BaseConfig
 from common.data import datasets
 from common.data.datasets import AUTO, Source
 from common.data.stand_ins import is_stand_in, stand_in_of
-from common.detectors.registry import DETECTORS
+from common.detectors.detector import CLASSICAL_GROUP
+from common.detectors.registry import GROUPS, can_score, detector_named
 from common.errors import RecordError
 from common.experiment import Experiment
 from common.files import digest_of
@@ -59,6 +60,11 @@ class Task:
         return self.detector is None and self.seed is not None
 
     @property
+    def is_training(self) -> bool:
+        """True for a run, and for a detector that is trained as a network."""
+        return self.is_run or (self.detector is not None and detector_named(self.detector).trained)
+
+    @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that identify config, protocol, data and revision."""
         content = {"config": self.config.to_dict(), "protocol": self.protocol, "data": self.data}
@@ -77,7 +83,7 @@ class Task:
     @property
     def revision(self) -> int:
         """The revision of the code of the experiment or the detector."""
-        return self.experiment.revision if self.detector is None else DETECTORS[self.detector].revision
+        return self.experiment.revision if self.detector is None else detector_named(self.detector).revision
 
     @property
     def folder(self) -> Path:
@@ -101,19 +107,27 @@ class Task:
         return record if record.status == records.OK and record.revision == self.revision else None
 
 
-def detector_tasks(tasks: Iterable[Task]) -> list[Task]:
-    """List the detector tasks for the splits of some runs; a detector that does not depend on the seed occurs once."""
+def detector_tasks(tasks: Iterable[Task], names: Iterable[str] = GROUPS[CLASSICAL_GROUP]) -> list[Task]:
+    """List the detector tasks for the splits of some runs; a detector that does not depend on the seed occurs once.
+
+    Args:
+        tasks: the runs.
+        names: names of the detectors; those that cannot score the samples of an experiment are left out. Default: the
+            classical ones.
+    """
     wanted: dict[Task, None] = {}
     for task in tasks:
-        for name in DETECTORS:
-            seed = task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
-            wanted[replace(task, detector=name, seed=seed)] = None
-    return list(wanted)
+        for name in names:
+            if can_score(name, task.experiment):
+                seed = task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
+                wanted[replace(task, detector=name, seed=seed)] = None
+    # The trainings of a method follow each other, so that they share what was compiled.
+    return sorted(wanted, key=lambda task: task.detector or "" if task.is_training else "")
 
 
 def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool:
     """Check if the scores of a detector depend on the seed, by its own randomness or by that of the split."""
-    return DETECTORS[detector].random or protocol in experiment.split_by_seed
+    return detector_named(detector).random or protocol in experiment.split_by_seed
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 The result or failure of a task is returned as an `Outcome`. No record is read or written here; the caller does that.
 """
 
+import contextlib
 import functools
 import logging
 import multiprocessing
@@ -123,7 +124,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
             remove_deciding_variables()
             with stopwatch() as seconds, log_to(log_folder):
                 if task.detector is not None:
-                    result = _detect(task, memory, seconds)
+                    result = _detect(task, memory, seconds, epoch)
                 elif task.seed is None:
                     result = _once(task, memory)
                 else:
@@ -174,17 +175,23 @@ def _once(task: Task, memory: Memory) -> Result:
         return task.experiment.once(memory.split(task, 0), task.config)
 
 
-def _detect(task: Task, memory: Memory, seconds: dict[str, float]) -> Result:
+def _detect(task: Task, memory: Memory, seconds: dict[str, float], epoch: Epoch) -> Result:
     """Fit one detector on the split of a run, score the test samples, and compute metrics of the scores."""
     assert task.detector is not None and task.seed is not None
     splits = memory.split(task, task.seed)
-    detection = detect(task.detector, splits, task.seed)
+    with contextlib.ExitStack() as training:
+        if task.is_training:  # The others need no Keras, which takes seconds to start.
+            training.enter_context(seeded(task.seed))
+            training.enter_context(report_epochs_to(epoch))
+        detection = detect(task.detector, splits, task.seed)
     seconds |= {"fit": detection.fit_seconds, "score": detection.score_seconds}
     metrics = {**detection_metrics(splits.y_test, detection.scores), "fitted_on": detection.fitted_on}
+    metrics |= detection.metrics
     metrics |= metrics_by_class(splits.y_test, detection.scores, splits.test_classes)
     labels = np.asarray(splits.y_test, dtype=np.uint8)
     groups = np.arange(len(labels)) if splits.groups is None else splits.groups
-    return Result(metrics, {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups})
+    arrays = {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups, **detection.arrays}
+    return Result(metrics, arrays)
 
 
 # Functions for worker processes.

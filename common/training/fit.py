@@ -246,7 +246,7 @@ def _compile(model: Any, shape: tuple[int, ...], batch_size: int, parts: int, xl
     samples = tf.Variable(tf.zeros(shape))
     # A tf.function that creates variables is traced twice, so all variables are created beforehand.
     model.optimizer.build(model.trainable_variables)
-    model.compute_loss(samples[:1], samples[:1], samples[:1])
+    model.compute_loss(samples[:1], samples[:1], model(samples[:1], training=False))
     model.compute_metrics(samples[:1], samples[:1], samples[:1])
 
     def step(indices: Any) -> None:
