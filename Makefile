@@ -24,7 +24,7 @@ lint: .venv/.installed-dev  ## format, lint, types
 bench: .venv/.installed  ## speed against the notebooks' own way (and PyTorch, if installed) into benchmarks/README.md
 	$(RUN) benchmarks
 
-reference: .venv/.installed-pytorch  ## what has changed of reports/reference: 20 seeds and all ablations; and the tables in README.md
+reference: .venv/.installed-dev .venv/.installed-pytorch  ## what has changed of reports/reference: 20 seeds and all ablations; and the tables in README.md
 	$(RUN) experiments report --reference
 
 NOTEBOOKS := $(patsubst experiments/%.py,reports/reference/notebooks/%.ipynb,$(filter-out experiments/__%,$(wildcard experiments/*.py)))

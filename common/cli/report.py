@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from common import files
 from common.cli.execution import SWEEP_SEEDS, execute, exit_status, protocols_of, require_writable, seeds_of, tasks_of
 from common.cli.paper import show_digit
 from common.data.datasets import Source
+from common.detectors.detector import ANNOUNCED_GROUP
+from common.detectors.registry import GROUPS
 from common.errors import ConfigError, DataError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.runs import records
@@ -30,7 +32,8 @@ def report_command(options: argparse.Namespace) -> int:
     """Run what is missing, then write the report."""
     from common.page.write import readme_with_tables, write
     from common.report.collect import collect, judged_again
-    from common.report.results import require_complete
+    from common.report.further import SEEDS
+    from common.report.results import PARTS, SWEEP, require_complete
 
     names = options.known if options.reference else options.experiments or options.known
     experiments = [load_experiment(options.known[name]) for name in names]
@@ -43,20 +46,19 @@ def report_command(options: argparse.Namespace) -> int:
     if options.reference and options.open:
         raise ConfigError("the reference has no page to open; leave out --reference or --open")
     making = options.reference and not options.judge_again
-    taken_over = _taken_over(experiments, options, sweep=False) if making else []
-    sweeps_taken_over = _taken_over(experiments, options, sweep=True) if making else []
-    made = [one for one in experiments if one.name not in taken_over]
-    swept = [one for one in experiments if one.sweep and one.name not in sweeps_taken_over] if making else []
-    outcomes, problem = _run_for_report(made, swept, options)
+    taken_over = {part: _taken_over(experiments, options, part) if making else [] for part in PARTS}
+    made = {part: [one for one in experiments if one.name not in taken_over[part]] for part in PARTS}
+    made[SWEEP] = [one for one in made[SWEEP] if one.sweep] if making else []
+    outcomes, problem = _run_for_report(made, options)
     folder = REFERENCE if options.reference else options.out / "latest"
     require_writable(folder)
     if options.judge_again:
         report = judged_again(experiments, REFERENCE, options.out)
     else:
         protocols = protocols_of(options)
-        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, taken_over, sweeps_taken_over)
+        report = collect(experiments, options.out, REFERENCE, protocols, options.jobs, taken_over)
         if options.reference:
-            require_complete(report.results, made, swept, REFERENCE_SEEDS, SWEEP_SEEDS)
+            require_complete(report.results, made, REFERENCE_SEEDS, SWEEP_SEEDS, SEEDS)
             report = replace(report, results=replace(report.results, rebuilt=_rebuilt(options)))
     path = write(report, folder, page=not options.reference)
     if options.reference:
@@ -72,16 +74,16 @@ def report_command(options: argparse.Namespace) -> int:
     return exit_status(outcomes)
 
 
-def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, sweep: bool) -> list[str]:
-    """List the experiments whose part of the reference report stays: the unchanged ones, or all that are not named.
+def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, part: str) -> list[str]:
+    """List the experiments for which a part of the reference report stays: unchanged ones, or all that are not named.
 
     Args:
         experiments: the experiments.
         options: the options of the command.
-        sweep: true for their sweeps instead.
+        part: the part.
     """
     from common.report.collect import recipe
-    from common.report.results import commits_of, read_results
+    from common.report.results import MAIN, commits_of, part_of, read_results
 
     known = read_results(REFERENCE).experiments if (REFERENCE / "results.json").exists() else {}
     kept = []
@@ -89,13 +91,13 @@ def _taken_over(experiments: Sequence[Experiment], options: argparse.Namespace, 
         entry, (task, *_) = known.get(experiment.name), tasks_of(experiment, [experiment.config()], [0], options)
         if entry is None or options.fresh:
             continue
-        part = entry.sweep if sweep else entry
-        unchanged = part is not None and part.made_from == recipe(experiment, task.data, sweep)
+        known_part = part_of(entry, part)
+        unchanged = known_part is not None and known_part.made_from == recipe(experiment, task.data, part)
         if unchanged or (options.experiments and experiment.name not in options.experiments):
             kept.append(experiment.name)
-            if part is not None and not options.quiet:
-                state, what = "unchanged" if unchanged else "not made anew", " (sweep)" if sweep else ""
-                commits = ", ".join(commits_of(part))
+            if known_part is not None and not options.quiet:
+                state, what = "unchanged" if unchanged else "not made anew", "" if part == MAIN else f" ({part})"
+                commits = ", ".join(commits_of(known_part))
                 print(f"{experiment.name}{what}: {state}, taken over from the reference (made with commit {commits})")
     return kept
 
@@ -115,7 +117,7 @@ def _rebuilt(options: argparse.Namespace) -> Rebuilt:
 
 
 def _run_for_report(
-    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
+    made: Mapping[str, Sequence[Experiment]], options: argparse.Namespace
 ) -> tuple[list[records.Record], DataError | None]:
     """Run what is missing. An error of the data is returned, so that the runs on other data are reported first.
 
@@ -125,26 +127,37 @@ def _run_for_report(
     if options.no_run or options.judge_again:
         return [], None
     try:
-        return execute(_report_tasks(experiments, swept, options), options), None
+        return execute(_report_tasks(made, options), options), None
     except DataError as error:
         if options.reference:
             raise
         return [], error
 
 
-def _report_tasks(
-    experiments: Sequence[Experiment], swept: Sequence[Experiment], options: argparse.Namespace
-) -> list[Task]:
-    """List the tasks of a report: all seeds in all protocols, the detectors, sweeps, and ablations of the reference."""
+def _report_tasks(made: Mapping[str, Sequence[Experiment]], options: argparse.Namespace) -> list[Task]:
+    """List the tasks of a report: all seeds in all protocols, the detectors, and sweeps and ablations of the reference.
+
+    Args:
+        made: by part, the experiments for which it is made.
+        options: the options of the command.
+    """
+    from common.report import further
+    from common.report.results import FURTHER, MAIN, SWEEP
+
     seeds = REFERENCE_SEEDS if options.reference else seeds_of(options, [0, 1, 2])
     tasks = []
-    for experiment in experiments:
+    for experiment in made[MAIN]:
         runs = tasks_of(experiment, [experiment.config()], seeds, options)
         tasks += runs + detector_tasks(runs)
         if options.reference:
             ablated = tasks_of(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
             tasks += [task for task in ablated if task.protocol == PUBLISHED]
-    for experiment in swept:
+    for experiment in made[FURTHER]:
+        for protocol in protocols_of(options):
+            runs = tasks_of(experiment, [experiment.config()], seeds[: further.SEEDS[protocol]], options, protocol)
+            names = further.DETECTORS if options.reference else GROUPS[ANNOUNCED_GROUP]
+            tasks += runs + detector_tasks(runs, names)
+    for experiment in made[SWEEP]:
         runs = tasks_of(experiment, [*experiment.swept().values()], SWEEP_SEEDS, options, HELD_OUT)
         tasks += runs + detector_tasks(runs)
-    return tasks
+    return list(dict.fromkeys(tasks))

@@ -153,6 +153,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
         conditions: conditions that distinguish two modes of training.
         not_published: metrics of ours that the source does not give, with the reason.
         not_run: methods that the source names and that are not run, with the reason.
+        announced: what the source names as its next steps, by the title of the detector that runs it here.
         headline: the metric that the source is quoted for; `None` if it printed none.
     """
 
@@ -164,6 +165,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True):
     conditions: tuple[Claim, ...] = ()
     not_published: Mapping[str, str] = {}
     not_run: Mapping[str, str] = {}
+    announced: Mapping[str, str] = {}
     headline: str | None = None
 
     def __post_init__(self) -> None:

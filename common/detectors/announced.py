@@ -45,6 +45,8 @@ COLLAPSED, GENERATED = 0.1, 1000
 RECONSTRUCTION = 0.9
 # Inputs of the networks are clipped here, so that single precision does not overflow; what is scored is not clipped.
 LARGEST_INPUT = 1e6
+# So is the log variance of a code when samples are scored; training samples never come near.
+LARGEST_LOG_VARIANCE = 80.0
 
 _last = LastModel()
 
@@ -212,9 +214,10 @@ class VariationalAutoencoder:
         x = self._scaled(x)
         mean, log_variance, _ = map(np.asarray, self._model(_inputs(x)))
         condition = np.asarray(self._model.condition(_inputs(x)))
+        deviation = np.exp(np.clip(log_variance, -LARGEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE) / 2)
         draws, total = np.random.default_rng(self._seed), np.zeros(len(x))
         for _ in range(DRAWS):
-            code = mean + np.exp(log_variance / 2) * draws.standard_normal(mean.shape, np.float32)
+            code = mean + deviation * draws.standard_normal(mean.shape, np.float32)
             total += self.log_likelihood(x, self._outputs(code, condition))
         return total / DRAWS
 
@@ -277,18 +280,17 @@ class BidirectionalGan:
         build = functools.partial(_classes().BiGan, x.shape[1], self._code_size)
         adam = {"learning_rate": 2e-4, "beta_1": 0.5}
         self._model = _trained(("bigan", self._code_size), build, x, BIGAN_STEPS, self._seed, **adam)
-        generated = self._generate(GENERATED)
-        spread = float(np.sqrt(np.var(x, axis=0).mean()))
-        self._spread = float(np.sqrt(np.var(generated, axis=0).mean())) / spread if spread else None
+        self._spread = _spread(x)
         return self
 
     @property
     def metrics(self) -> Metrics:
         """The spread of generated samples, as a part of that of the training samples, and if this is a collapse."""
-        if self._spread is None:
+        if self._spread == 0:
             undefined = Undefined("all training samples are the same")
             return {"generated.spread": undefined, "collapsed": undefined}
-        return {"generated.spread": self._spread, "collapsed": int(self._spread < COLLAPSED)}
+        part = _spread(self._generate(GENERATED)) / self._spread
+        return {"generated.spread": part, "collapsed": int(part < COLLAPSED)}
 
     def score_samples(self, x: NDArray[np.float64]) -> Scores:
         """Compute the negated score, shape `(samples,)`."""
@@ -311,6 +313,11 @@ class BidirectionalGan:
     def _generate(self, count: int) -> NDArray[np.float32]:
         code = np.random.default_rng([self._seed, 1]).standard_normal((count, self._code_size), np.float32)
         return np.asarray(self._model.generator(code))
+
+
+def _spread(x: NDArray[np.floating]) -> float:
+    """Compute the root of the mean variance of the features."""
+    return float(np.sqrt(np.var(x, axis=0, dtype=float).mean()))
 
 
 _NETWORK = f"dense layers of {' and '.join(map(str, UNITS))} and mirrored; batches of {BATCH_SIZE}, last weights"

@@ -3,7 +3,8 @@
 Source: Zhao, Nasrullah and Li, PyOD: A Python toolbox for scalable outlier detection, JMLR 20, 2019.
 """
 
-import importlib
+import functools
+import importlib.util
 import inspect
 import pkgutil
 from typing import Any, Self
@@ -45,6 +46,12 @@ class _Seeded:
             np.random.set_state(state)
 
 
+def is_installed() -> bool:
+    """Check if PyOD can be imported."""
+    return importlib.util.find_spec("pyod") is not None
+
+
+@functools.cache
 def detector(name: str) -> Detector:
     """Make the entry of a detector of PyOD.
 

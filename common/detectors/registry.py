@@ -3,7 +3,6 @@
 A detector of the registry is known by its name; those of PyOD are made on request, by a name such as "pyod:ECOD".
 """
 
-import functools
 import time
 import warnings
 from collections.abc import Iterable
@@ -29,7 +28,6 @@ DETECTORS: dict[str, Detector] = {**CLASSICAL, **ANNOUNCED}
 GROUPS = {CLASSICAL_GROUP: tuple(CLASSICAL), ANNOUNCED_GROUP: tuple(ANNOUNCED)}
 
 
-@functools.cache
 def detector_named(name: str) -> Detector:
     """Look up a detector.
 

@@ -138,6 +138,12 @@ def leaderboard_rows(entry: ExperimentResults) -> list[Row]:
     return _aurocs([(row.method, row) for row in board.rows], board.reference_row) if board else []
 
 
+def further_rows(entry: ExperimentResults) -> list[Row]:
+    """Lay out the held-out AUROC of the methods beyond the classical detectors, as in `leaderboard_rows`."""
+    board = entry.further.boards.get(HELD_OUT) if entry.further else None
+    return _aurocs([(row.method, row) for row in board.rows], board.reference_row) if board else []
+
+
 def _aurocs(found: Sequence[tuple[str, Standing]], reference: Standing | None = None) -> list[Row]:
     """Lay out AUROCs on one axis, with a line at that of the reference method, or else at chance."""
     ends = [0.5, 1.0, *(end for _, row in found for end in row.auroc_interval)]

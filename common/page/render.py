@@ -24,6 +24,8 @@ FIGURES, PROTOCOLS, DETECTORS, SWEEP = (
     "Was an autoencoder needed?",
     "Was the choice of classes typical?",
 )
+# The heading of a part that is folded and has a plot.
+FURTHER = "Would an announced method have done better?"
 # The figures of the part on the held-out protocol, which stand with the others.
 HELD_OUT_FIGURES = "Figures, held out"
 PUBLISHED_PARTS = ("Published against ours", "Ours")
@@ -99,7 +101,7 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
         sections=sections,
         cards=shown,
         plots=plots,
-        headings={"protocols": PROTOCOLS, "detectors": DETECTORS, "sweep": SWEEP},
+        headings={"protocols": PROTOCOLS, "detectors": DETECTORS, "sweep": SWEEP, "further": FURTHER},
         how_to_read=converted(markdown.how_to_read()),
         how_to_read_protocols=converted(held_out.how_to_read()),
         verdicts=converted(markdown.verdict_table(results)),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from common import files
@@ -18,10 +19,11 @@ from common.comparison.leaderboard import REFERENCE
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE, Comparison
-from common.detectors.detector import Detector
-from common.detectors.registry import DETECTORS
+from common.config import BaseConfig
+from common.detectors.detector import CLASSICAL_GROUP, Detector
+from common.detectors.registry import DETECTORS, GROUPS, can_score, detector_named
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
-from common.report import figures, results
+from common.report import figures, further, results
 from common.report.explorable import Explorable, explorable
 from common.report.figures import Png
 from common.report.results import ExperimentResults, Results
@@ -55,8 +57,7 @@ def collect(
     reference: Path,
     protocols: Sequence[str] = PROTOCOLS,
     jobs: int = 1,
-    taken_over: Collection[str] = (),
-    sweeps_taken_over: Collection[str] = (),
+    taken_over: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -67,9 +68,8 @@ def collect(
             ablations that were not run here, and beside experiments on its data the rebuilt column of a paper.
         protocols: the protocols to report, "published" (always included) and "held_out". Default: both.
         jobs: number of processes that rank and draw side by side. Default: 1.
-        taken_over: names of experiments whose results and figures are those of the reference report, judged by the
-            published numbers and rules of today. Default: none.
-        sweeps_taken_over: names of experiments whose sweeps are those of the reference report. Default: none.
+        taken_over: by part (`results.PARTS`), names of the experiments for which it is that of the reference report,
+            judged by the published numbers and rules of today. Default: none.
     """
     read = results.judged(results.read_results(reference)) if (reference / "results.json").exists() else None
     known = read.experiments if read else {}
@@ -78,19 +78,22 @@ def collect(
     rebuilt = read.rebuilt if read else None
     if rebuilt and not any(one.dataset in rebuilt.data for one in experiments):
         rebuilt = None
-    collected_here = [one for one in experiments if one.name not in taken_over]
+    taken = {part: frozenset(taken_over.get(part, ())) for part in results.PARTS}
+    collected_here = [one for one in experiments if one.name not in taken[results.MAIN]]
 
     def collected() -> Report:
         parts = {
             one.name: _taken_over(one, known[one.name], reference, out)
-            if one.name in taken_over
+            if one.name in taken[results.MAIN]
             else _part(one, out, protocols, known.get(one.name))
             for one in experiments
         }
         for one in experiments:
-            if one.sweep and HELD_OUT in protocols:
-                entry = known[one.name] if one.name in sweeps_taken_over else None
-                parts[one.name] = _with_sweep(parts[one.name], one, out, entry, reference)
+            for part, add in ((results.SWEEP, _sweep), (results.FURTHER, _further)):
+                if one.name in taken[part]:
+                    parts[one.name] = _with_known(parts[one.name], part, known[one.name], reference)
+                elif HELD_OUT in protocols:
+                    parts[one.name] = add(parts[one.name], one, out, protocols)
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
             detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
@@ -121,24 +124,29 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
     """
     known = results.read_results(folder)
     reported = [one for one in experiments if one.name in known.experiments]
-    report = collect(reported, out, folder, taken_over=known.experiments, sweeps_taken_over=known.experiments)
+    report = collect(reported, out, folder, taken_over=dict.fromkeys(results.PARTS, known.experiments))
     kept = replace(report.results, detectors=known.detectors, detectors_not_run=known.detectors_not_run)
     return replace(report, results=kept)
 
 
-def recipe(experiment: Experiment, data: Mapping[str, str], sweep: bool = False) -> str:
-    """Compute a digest of everything that decides the results of an experiment in the reference report.
+def recipe(experiment: Experiment, data: Mapping[str, str], part: str = results.MAIN) -> str:
+    """Compute a digest of everything that decides a part of the results of an experiment in the reference report.
 
     Args:
         experiment: the experiment, with its config, its ablations and its revision.
         data: name of its data set and the sha256 digest, as in a record; empty if it reads none.
-        sweep: true for the results of its sweep instead. Default: false.
+        part: one of `results.PARTS`. Default: the runs.
     """
-    detectors = {name: (one.title, one.revision, _settings(one)) for name, one in DETECTORS.items()}
+    names = further.DETECTORS if part == results.FURTHER else GROUPS[CLASSICAL_GROUP]
+    known = {name: detector_named(name) for name in names if can_score(name, experiment)}
+    detectors = {name: (one.title, one.revision, _settings(one)) for name, one in known.items()}
     config, revision = experiment.config().to_dict(), experiment.revision
-    others = experiment.swept() if sweep else experiment.ablated()
-    changed = {str(label): config.to_dict() for label, config in others.items()}
+    others: dict[str, Mapping[Any, BaseConfig]]
+    others = {results.MAIN: experiment.ablated(), results.SWEEP: experiment.swept(), results.FURTHER: {}}
+    changed = {str(label): config.to_dict() for label, config in others[part].items()}
     versions = dict(environment.describe()["versions"])
+    if part != results.FURTHER:
+        versions.pop("pyod", None)
     if not any("pytorch" in settings.values() for settings in (config, *changed.values())):
         # Where no run uses PyTorch, it may be installed or not.
         versions.pop("torch", None)
@@ -273,6 +281,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         overview=noted(shown[PUBLISHED].overview),
         figures=noted(shown[PUBLISHED].figures),
         figure_seed=shown[PUBLISHED].seed,
+        announced=published.announced,
         made_from=recipe(experiment, main.data),
     )
     explored = {protocol: explorable(experiment, selection) for protocol, selection in selections.items()}
@@ -303,22 +312,44 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
     return _Part(entry, pngs | {path: figure.png for path, figure in overview.items()}, {}, published.not_run)
 
 
-def _with_sweep(
-    part: _Part, experiment: Experiment, out: Path, taken_over: ExperimentResults | None, folder: Path
-) -> _Part:
-    """Add the sweep that was run here to the part of an experiment, or that of the reference report if it is given."""
-    sweep = None if taken_over is None else taken_over.sweep
-    pngs = {figure.file: (folder / figure.file).read_bytes() for figure in sweep.figures} if sweep else {}
-    found = collect_sweep(experiment, [*find_records(out, experiment.name)]) if taken_over is None else None
-    if found is not None:
-        drawn = figures.heat_maps(found.sweep, found.pictures, _cache(experiment.name, out))
-        paths = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
-        pngs = {path: figure.png for path, figure in paths.items()}
-        sweep = results.SweepResults(
-            **{**vars(found.sweep), "made_from": recipe(experiment, found.sweep.data, sweep=True)},
-            figures=tuple(results.Figure(path, figure.caption) for path, figure in paths.items()),
-        )
+def _sweep(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str]) -> _Part:
+    """Add the sweep that was run here to the part of an experiment."""
+    found = collect_sweep(experiment, [*find_records(out, experiment.name)]) if experiment.sweep else None
+    if found is None:
+        return part
+    drawn = figures.heat_maps(found.sweep, found.pictures, _cache(experiment.name, out))
+    made_from = recipe(experiment, found.sweep.data, results.SWEEP)
+    shown, pngs = _as_files(experiment, drawn)
+    sweep = results.SweepResults(**{**vars(found.sweep), "made_from": made_from}, figures=shown)
     return replace(part, results=replace(part.results, sweep=sweep), figures={**part.figures, **pngs})
+
+
+def _further(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str]) -> _Part:
+    """Add the methods beyond the classical detectors that were run here to the part of an experiment."""
+    config, found = experiment.config().to_dict(), [*find_records(out, experiment.name)]
+    selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
+    collected = further.collect_further(experiment, selections, _cache(experiment.name, out))
+    if collected is None:
+        return part
+    made_from = recipe(experiment, collected.results.data, results.FURTHER) if further.is_complete() else ""
+    shown, pngs = _as_files(experiment, collected.figures)
+    known = replace(collected.results, figures=shown, made_from=made_from)
+    return replace(part, results=replace(part.results, further=known), figures={**part.figures, **pngs})
+
+
+def _as_files(experiment: Experiment, drawn: Iterable[Png]) -> tuple[tuple[results.Figure, ...], dict[str, bytes]]:
+    """Name the files of figures."""
+    paths = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
+    shown = tuple(results.Figure(path, figure.caption) for path, figure in paths.items())
+    return shown, {path: figure.png for path, figure in paths.items()}
+
+
+def _with_known(part: _Part, name: str, entry: ExperimentResults, folder: Path) -> _Part:
+    """Add the sweep or the further methods of a report to the part of an experiment."""
+    known = entry.sweep if name == results.SWEEP else entry.further
+    pngs = {figure.file: (folder / figure.file).read_bytes() for figure in known.figures} if known else {}
+    changed: Any = {"sweep" if name == results.SWEEP else "further": known}
+    return replace(part, results=replace(part.results, **changed), figures={**part.figures, **pngs})
 
 
 def _runs(published: Published, selection: Selection) -> results.Runs:

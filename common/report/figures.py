@@ -49,7 +49,7 @@ class Png:
     png: bytes
 
 
-def _kept(path: Path, inputs: Any, draw: Callable[[], list[CaptionedFigure]]) -> list[Png]:
+def kept(path: Path, inputs: Any, draw: Callable[[], list[CaptionedFigure]]) -> list[Png]:
     """Draw figures, or read them from their cache file.
 
     Args:
@@ -98,7 +98,7 @@ def overview(published: Published, comparison: Comparison, seeds: SeedMetrics, f
         for seed, metrics in seeds.items()
     }
     path = folder / "published_against_ours.json"
-    return _kept(path, [one_run, scales, printed], lambda: [published_against_ours(one_run, scales, printed)])
+    return kept(path, [one_run, scales, printed], lambda: [published_against_ours(one_run, scales, printed)])
 
 
 def of_one_run(
@@ -132,7 +132,7 @@ def of_one_run(
         try:
             code = hashlib.sha256(experiment.source_code()).hexdigest()
             inputs = [record.arrays_sha256, [function.__name__ for function in functions], code]
-            return _kept(folder / f"{protocol}.json", inputs, draw_all), seed
+            return kept(folder / f"{protocol}.json", inputs, draw_all), seed
         except (RecordError, LookupError, ValueError, TypeError):  # damaged arrays, or other ones than the figures need
             continue
     return [], None
@@ -162,7 +162,7 @@ def best_roc(
     # The scores of the detectors are not listed: if they change, so does the ranking.
     inputs = [selection.runs[seed][1].arrays_sha256, board.rows, seed]
     try:
-        return _kept(folder / f"{protocol}-roc.json", inputs, draw_curves)
+        return kept(folder / f"{protocol}-roc.json", inputs, draw_curves)
     except RecordError:
         return []
 
@@ -193,7 +193,7 @@ def heat_maps(sweep: Sweep, pictures: Mapping[int, NDArray[np.uint8]], folder: P
 
     shown = {str(one): picture.tolist() for one, picture in pictures.items()}
     inputs = [sweep.names, sweep.classes, sweep.normals, sweep.pair, sweep.aurocs, shown]
-    return _kept(folder / "sweep.json", inputs, draw)
+    return kept(folder / "sweep.json", inputs, draw)
 
 
 def _heat_map(

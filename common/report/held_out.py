@@ -88,7 +88,7 @@ def sections(entry: ExperimentResults) -> str:
         aurocs=_aurocs(entry, runs),
         board=board,
         detectors=conclusions.detector_sentence(entry),
-        leaderboard=_leaderboard(board) if board and board.rows else "",
+        leaderboard=leaderboard_table(board, board.rows) if board and board.rows else "",
         side_by_side=_side_by_side(entry),
     )
 
@@ -134,7 +134,8 @@ def _mean(found: Sequence[float]) -> str:
 # The detectors.
 
 
-def _leaderboard(board: Standings) -> str:
+def leaderboard_table(board: Standings, shown: Sequence[Standing]) -> str:
+    """Make the table of some rows of a ranking."""
     rows = [
         {
             "method": _name(row),
@@ -146,7 +147,7 @@ def _leaderboard(board: Standings) -> str:
             "fit, s": _seconds(row.fit_seconds),
             "score, s": _seconds(row.score_seconds),
         }
-        for row in board.rows
+        for row in shown
     ]
     return table([*rows[0]], [[*row.values()] for row in rows])
 
@@ -172,7 +173,8 @@ def _side_by_side(entry: ExperimentResults) -> str:
 
 
 def _name(row: Standing) -> str:
-    return f"**{row.method}**" if row.ours else row.method
+    collapsed = f" (collapsed in {row.collapsed} of {row.seeds} seeds)" if row.collapsed else ""
+    return f"**{row.method}**" if row.ours else f"{row.method}{collapsed}"
 
 
 def auroc(row: Standing) -> str:

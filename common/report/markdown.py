@@ -10,7 +10,7 @@ from common.comparison.associations import Associations
 from common.comparison.prediction import decimals_of
 from common.papers import isolation_forest
 from common.papers.isolation_forest import Rebuilt
-from common.report import held_out, sweeps
+from common.report import further, held_out, sweeps
 from common.report.conclusions import (
     Effect,
     deciding,
@@ -81,6 +81,7 @@ def experiment(name: str, entry: ExperimentResults) -> str:
         explanations=_explanations(entry),
         figure_seed=_figure_seed(entry),
         held_out=held_out.sections(entry),
+        further=further.section(entry),
         sweep=sweeps.section(entry.sweep),
     )
 

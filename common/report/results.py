@@ -134,6 +134,27 @@ class SweepResults(Sweep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FurtherResults:
+    """The methods beyond the classical detectors: those that authors announced, and those of PyOD.
+
+    Attributes:
+        boards: by protocol, the ranking of these methods and of the source's method that learns without labels.
+        data: name of the data set and its digest, or the name of its stand-in.
+        stand_in: name of the stand-in; `None` for real data.
+        commits: commits of the code that they were run with.
+        figures: figures drawn from the trained ones.
+        made_from: digest of everything that decides these results, as computed by `collect.recipe`.
+    """
+
+    boards: Mapping[str, Standings]
+    data: Mapping[str, str]
+    stand_in: str | None
+    commits: tuple[str, ...]
+    figures: tuple[Figure, ...] = ()
+    made_from: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentResults(ProtocolRuns):
     """The results of one experiment: its runs in the published protocol, and everything derived from all its runs.
 
@@ -155,6 +176,8 @@ class ExperimentResults(ProtocolRuns):
         made_from: digest of everything that decides these results, as computed by `collect.recipe`.
         sweep: the sweep over all classes; `None` if it was not run.
         outdated: true for results of an older revision of the experiment, which wait to be made anew.
+        further: the methods beyond the classical detectors; `None` if none was run.
+        announced: what the author of the source names as next steps, by the title of ours.
     """
 
     comparison: Comparison
@@ -174,6 +197,8 @@ class ExperimentResults(ProtocolRuns):
     made_from: str = ""
     sweep: SweepResults | None = None
     outdated: bool = False
+    further: FurtherResults | None = None
+    announced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_protocol(self) -> dict[str, ProtocolRuns]:
@@ -205,39 +230,49 @@ class Results:
     schema: int = SCHEMA
 
 
-def commits_of(part: ExperimentResults | SweepResults) -> list[str]:
+# The parts of what a reference report has of an experiment, each made by itself.
+MAIN, SWEEP, FURTHER = "runs", "sweep", "announced methods"
+PARTS = (MAIN, SWEEP, FURTHER)
+
+
+def part_of(entry: ExperimentResults, part: str) -> ExperimentResults | SweepResults | FurtherResults | None:
+    """Give a part of the results of an experiment; `None` if it was not run."""
+    return {MAIN: entry, SWEEP: entry.sweep, FURTHER: entry.further}[part]
+
+
+def commits_of(part: ExperimentResults | SweepResults | FurtherResults) -> list[str]:
     """List the commits that the runs of a part of a report were made with."""
-    if isinstance(part, SweepResults):
-        return [*part.commits]
-    return sorted({commit for one in part.environments for commit in one.commits})
+    if isinstance(part, ExperimentResults):
+        return sorted({commit for one in part.environments for commit in one.commits})
+    return [*part.commits]
 
 
 def require_complete(
     results: Results,
-    made: Iterable[Experiment],
-    swept: Iterable[Experiment],
+    made: Mapping[str, Iterable[Experiment]],
     seeds: Sequence[int],
     sweep_seeds: Sequence[int],
+    further_seeds: Mapping[str, int],
 ) -> None:
     """Check that new parts of a reference have all seeds, with all detectors, on real data.
 
     Args:
         results: the reference.
-        made: the experiments whose parts are new; they need both protocols.
-        swept: the experiments whose sweeps are new; they need all classes.
+        made: by part, the experiments for which it is new; runs need both protocols, sweeps all classes.
         seeds: seeds of the runs.
         sweep_seeds: seeds of the sweeps.
+        further_seeds: number of seeds of the methods beyond the classical detectors, by protocol.
 
     Raises:
         SuiteError: something is missing.
     """
     problems = {}
-    for name in (one.name for one in made):
+    for name in (one.name for one in made[MAIN]):
         entry = results.experiments[name]
         for protocol, runs in entry.by_protocol.items():
             found = runs.stand_in or _missing(seeds, runs.seeds, entry.standings.get(protocol))
             problems[f"{name} ({protocol})"] = found
-    for experiment in swept:
+    for experiment in made[SWEEP]:
         sweep = results.experiments[experiment.name].sweep
         place = f"{experiment.name} (sweep)"
         if sweep is None or sweep.normals != experiment.sweep:
@@ -245,6 +280,14 @@ def require_complete(
             continue
         lacking = [_missing(sweep_seeds, sweep.seeds, sweep.boards.get(normal)) for normal in sweep.normals]
         problems[place] = sweep.stand_in or "; ".join(filter(None, lacking))
+    for experiment in made[FURTHER]:
+        further = results.experiments[experiment.name].further
+        for protocol, count in further_seeds.items():
+            board = further.boards.get(protocol) if further else None
+            found = (further.stand_in if further else None) or _missing(
+                range(count), board.seeds if board else (), board
+            )
+            problems[f"{experiment.name} ({FURTHER}, {protocol})"] = found
     for place, problem in problems.items():
         if problem:
             raise SuiteError(f"the reference stays as it is: {place} is not complete ({problem})")
@@ -284,6 +327,7 @@ def _judged(name: str, entry: ExperimentResults) -> ExperimentResults:
         headline=published.headline,
         not_published=published.not_published,
         beside={group.name: group.beside for group in published.groups if group.beside},
+        announced=published.announced,
         variants=tuple(replace(one, comparison=verdicts_of(published, one)) for one in entry.variants),
     )
 

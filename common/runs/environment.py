@@ -11,7 +11,7 @@ from common.files import IS_CHECKOUT, ROOT
 from common.training import surroundings
 from common.training.keras import threads
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "torch")
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas", "torch", "pyod")
 # Environment variables with these beginnings choose between kernels that round differently, as other processors do.
 KERNELS = ("NPY_", "OPENBLAS_", "MKL_", "BLIS_", "ATEN_", "OMP_")
 

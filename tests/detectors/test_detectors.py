@@ -10,12 +10,13 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
+from common.detectors.classical import CLASSICAL
 from common.detectors.detector import Detector, Training
 from common.detectors.registry import DETECTORS, detect, fitted_rows
 from common.errors import ConfigError, DataError
 from common.experiment import Splits
 
-ALL = list(DETECTORS)
+ALL = list(CLASSICAL)
 REAL = [name for name in ALL if name != "random_score"]
 DETERMINISTIC = [name for name in ALL if not DETECTORS[name].random]
 

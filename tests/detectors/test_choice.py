@@ -1,0 +1,100 @@
+"""Which detectors are run: groups, names, those of PyOD, and those that suit the samples only."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from common.comparison.published import read_published
+from common.detectors import pyod
+from common.detectors.classical import CLASSICAL
+from common.detectors.detector import Detector
+from common.detectors.registry import DETECTORS, can_score, detect, detector_named, names_of
+from common.errors import ConfigError
+from common.experiment import Splits, load_experiment
+from experiments import EXPERIMENTS
+from tests.helpers.optional import package
+
+
+def test_groups_and_names_are_listed_once():
+    assert names_of(["classical"]) == tuple(CLASSICAL)
+    assert names_of(["vae", "knn", "vae"]) == ("vae", "knn")
+    assert set(names_of(["announced", "classical"])) == set(DETECTORS)
+    with pytest.raises(ConfigError, match="no detector 'nope'"):
+        names_of(["nope"])
+
+
+def test_a_cvae_needs_curves():
+    on = {name for name in EXPERIMENTS if can_score("cvae", load_experiment(EXPERIMENTS[name]))}
+    assert on == {"curves_dense_ae"}
+    assert all(can_score("vae", load_experiment(module)) for module in EXPERIMENTS.values())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_a_source_announces_is_run(name):
+    titles = {detector.title for detector in DETECTORS.values()}
+    assert set(read_published(name).announced) <= titles
+
+
+def test_a_method_is_added_by_one_entry(monkeypatch):
+    class Farthest:
+        def fit(self, x):
+            self.centre = x.mean(axis=0)
+            return self
+
+        def score_samples(self, x):
+            return -np.abs(x - self.centre).max(axis=1)
+
+    monkeypatch.setitem(DETECTORS, "farthest", Detector("largest deviation", lambda training, seed: Farthest()))
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    splits = Splits(x_train=x, x_test=np.vstack([x, 9 + x]), y_test=np.repeat([0, 1], 20), code_size=1)
+    scores = detect("farthest", splits, 0).scores
+    assert scores[:20].max() < scores[20:].min()
+
+
+def test_detectors_of_pyod_score_as_pyod_does():
+    package("pyod")
+    from pyod.models.ecod import ECOD
+
+    x = np.random.default_rng(0).normal(size=(100, 4))
+    splits = Splits(x_train=x, x_test=x[:10] + 3, y_test=np.arange(10) % 2, code_size=1)
+    np.testing.assert_array_equal(detect("pyod:ECOD", splits, 0).scores, ECOD().fit(x).decision_function(x[:10] + 3))
+    assert detector_named("pyod:ECOD").random is False
+    assert detector_named("pyod:IForest").random is True
+
+
+@pytest.mark.parametrize("name", ["pyod:IForest", "pyod:LODA"])
+def test_detectors_of_pyod_derive_from_the_seed_alone(name):
+    """LODA draws from NumPy's global generator, which is left as it was."""
+    package("pyod")
+    x = np.random.default_rng(0).normal(size=(100, 4))
+    splits = Splits(x_train=x, x_test=x[:10] + 3, y_test=np.arange(10) % 2, code_size=1)
+    first = detect(name, splits, 0).scores
+    np.random.seed(5)
+    state = np.random.get_state()[1].copy()
+    np.testing.assert_array_equal(detect(name, splits, 0).scores, first)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    assert not np.array_equal(detect(name, splits, 1).scores, first)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pyod:Nope", "no detector 'Nope'"),
+        ("pyod:ecod", "did you mean ECOD"),
+        ("pyod:LSCP", "needs settings of its own"),
+        ("pyod:TSOD", "no detector 'TSOD'"),
+        ("pyod:", "no detector ''"),
+    ],
+)
+def test_other_names_of_pyod_are_refused(name, message):
+    package("pyod")
+    with pytest.raises(ConfigError, match=message):
+        detector_named(name)
+
+
+def test_without_pyod_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyod", None)
+    pyod.detector.cache_clear()
+    with pytest.raises(ConfigError, match="pip install pyod"):
+        detector_named("pyod:ECOD")
