@@ -318,7 +318,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         metrics |= threshold_metrics("percentile", threshold, y, scores)
         decided += decisions("scores", y, scores, {"percentile": threshold})
 
-    # All that the figures need.
+    # All that is kept: for the figures, and for the page of the report.
     example = np.flatnonzero(splits.y_source_test == 0)[[10 % np.sum(splits.y_source_test == 0)]]
     arrays = {
         "examples": splits.examples.astype(np.float32),

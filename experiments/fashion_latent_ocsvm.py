@@ -240,7 +240,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     metrics |= printed_metrics("ocsvm_latent", y, scores, flagged)
     metrics |= latent_metrics(train_codes, test_codes, y)
 
-    # All that the figures need.
+    # All that is kept: for the figures, and for the page of the report.
     arrays = {
         "labels": y.astype(np.uint8),
         "scores_latent": scores,

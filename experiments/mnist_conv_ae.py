@@ -258,7 +258,7 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
         threshold = percentile_of_normals(held_back_errors, FALSE_POSITIVE_RATE, "normal training images kept back")
         metrics |= threshold_metrics(rule, threshold, labels, errors)
 
-    # All that the figures need.
+    # All that is kept: for the figures, and for the page of the report.
     arrays = {
         "samples": as_bytes(samples),
         "sample_labels": sample_labels,
@@ -286,7 +286,7 @@ def draw_samples(normal_train: np.ndarray, anomalous_test: np.ndarray) -> tuple[
     The source draws ten sevens and shows the sixth to the ninth.
 
     Args:
-        normal_train: all training sevens, shape `(images, 28, 28, 1)`.
+        normal_train: the training sevens, in the published protocol all of them, shape `(images, 28, 28, 1)`.
         anomalous_test: all test fives, shape `(images, 28, 28, 1)`.
 
     Returns:

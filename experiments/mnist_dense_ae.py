@@ -210,7 +210,7 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
     metrics["score.normal_median"] = float(np.median(scores[labels == 0]))
     metrics["score.anomaly_median"] = float(np.median(scores[labels == 1]))
 
-    # All that the figures need.
+    # All that is kept: for the figures, and for the page of the report.
     first = np.concatenate([np.flatnonzero(labels == label)[:SHOWN_OF_OTHER_DATA] for label in (0, 1)])
     shown = np.array([*splits.shown.values()]) if splits.shown else first
     arrays = {

@@ -14,10 +14,10 @@ Method: The table has a row about every two minutes with 61 sensors of a paper m
     breaks. Windows of five rows have the label of their last row. They are split at random, twice, into training,
     validation and test windows, and scaled by mean and standard deviation of the last rows of the normal training
     windows. The autoencoder is trained on the normal training windows until the error of the normal validation windows
-    stops falling. The score of a window is the squared error of its last row, averaged over the sensors. The threshold
-    is the break-even point of precision and recall on the validation windows; test windows strictly above it are
-    flagged. Windows overlap, and the random split puts overlapping windows into different parts: the source has this
-    leak.
+    has not fallen for five epochs, or for 200 epochs; the last weights are kept. The score of a window is the squared
+    error of its last row, averaged over the sensors. The threshold is the break-even point of precision and recall on
+    the validation windows; test windows strictly above it are flagged. Windows overlap, and the random split puts
+    overlapping windows into different parts: the source has this leak.
 
 Deviations:
     1. Keras 3 instead of TensorFlow 2's `tf.keras`. Every default that the source relied on is written out.
@@ -50,8 +50,8 @@ Protocols:
        positive when a break follows within ten minutes by the clock; five rows of the table may span hours.
     3. Published: the validation windows, which also share rows with test windows, decide when training stops and set
        the threshold. Held out: the same rules, applied to past rows only, and two more thresholds fitted on them:
-       `best_f1`, where F1 is highest, and `percentile`, which few normal windows exceed. `test_third_1` to `_3` are
-       AUROCs over successive thirds of the test period.
+       `best_f1`, where F1 is highest, and `percentile`, which at most 5 % of normal windows should exceed.
+       `test_third_1` to `_3` are AUROCs over successive thirds of the test period.
     4. Both: the scaler is fitted on training windows only.
 """
 
@@ -162,7 +162,7 @@ class WindowSplits(Splits):
 def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> WindowSplits:
     """Cut the table into windows, split them, and scale all of them by the normal training windows.
 
-    Published: two random splits of all windows, with the leaks listed in the module docstring. Held out: a split along
+    Published: two random splits of all windows, with the leaks listed under Protocols, above. Held out: a split along
     time.
     """
     from sklearn.preprocessing import StandardScaler
@@ -373,7 +373,7 @@ def run(autoencoder: Any, splits: WindowSplits, config: Config, seed: int) -> Re
     metrics |= break_even_metrics(point, splits.y_test, test_scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
 
-    # All that the figures need.
+    # All that is kept: for the figures, and for the page of the report.
     arrays = {
         **layer_arrays(autoencoder),
         "loss": np.array(history["loss"]),
@@ -492,7 +492,7 @@ def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
     figure, axes = figures.canvas(columns=1, height=3.2)
     figures.scores_by_index(axes[0], arrays["scores"], arrays["labels"], float(arrays["threshold"]))
     axes[0].set_yscale("log")
-    caption = "Reconstruction error of each test window by class; anomalies end within the ten minutes before a break."
+    caption = "Reconstruction error of each test window by class; anomalies are those before a break."
     return figures.CaptionedFigure("test_errors", caption, figure)
 
 

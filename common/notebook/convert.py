@@ -145,7 +145,7 @@ def _is_of_the_suite(node: ast.stmt) -> bool:
 def _run(module: Module, config: BaseConfig, protocol: str, seed: int, source: Source) -> Iterator[Cell]:
     """Give the run as steps, its figures, and the published numbers beside it."""
     experiment, (models, *_) = module.experiment, [argument.arg for argument in module.run.args.args]
-    told = 'Settings, data, model; then a step a cell. `protocol` may be "held_out" too (Protocols, above).'
+    told = 'A step a cell. For `protocol = "held_out"` (Protocols, above) run all cells again from that one on.'
     yield "markdown", f"## The run, step by step\n\n{told}"
     settings = ", ".join(f"{name}={getattr(config, name)!r}" for name in config.changes())
     folder = source.data_dir and str(source.data_dir)

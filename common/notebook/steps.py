@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from common import figures
-from common.comparison.verdicts import GroupResult, MemberResult
+from common.comparison.published import read_published
+from common.comparison.verdicts import EXACT, GroupResult, MemberResult
 from common.experiment import PUBLISHED
 from common.files import REPORTS
 from common.metrics.scores import Metric
-from common.report.conclusions import shortened
+from common.report.conclusions import shortened, spread_of
 from common.report.markdown import how_to_read
 from common.report.markup import number, plain, table
 from common.report.results import read_results
@@ -20,6 +21,8 @@ from common.training.keras import seeded
 from common.training.surroundings import remove_deciding_variables, require_defaults
 
 WIDTH = 30
+# Rows of more numbers are shown as one line if all are exact.
+MOST_EXACT = 10
 
 _run = contextlib.ExitStack()
 
@@ -82,18 +85,45 @@ def comparison(experiment: str, protocol: str, metrics: Mapping[str, Metric]) ->
 
     if protocol != PUBLISHED:
         return unprinted(name for name in values if ".epoch_" not in name)
-    rows = [
-        [f"`{member.metric}`", shortened(member.printed), number(values.get(member.metric), member.printed),
-         _spread(runs.values(member.metric), member.printed), f"{member.verdict}{_of_row(group, member)}"]
-        for group in entry.comparison.groups
-        if group.obtained != "context"
-        for member in group.members
-    ]  # fmt: skip
-    printed = table(["number", "published", "this run", seeds, "verdict over these seeds"], rows)
-    told = [f"- {claim.text}: in {claim.holds} of {claim.n} seeds." for claim in entry.comparison.claims]
-    parts = [printed, how_to_read(), "Numbers that the source does not give:", unprinted(entry.not_published)]
-    parts += ["The claims, as inequalities between such numbers:", "\n".join(told)] if told else []
+    rows = []
+    for group in entry.comparison.groups:
+        same = [member for member in group.members if member.verdict == EXACT]
+        if len(same) == len(group.members) > MOST_EXACT:
+            rows.append([group.title, f"all {len(same)} numbers", "-", "-", "-", "-", EXACT])
+        elif group.obtained != "context":
+            rows += [_row(group, member, values, runs.values(member.metric)) for member in group.members]
+    headings = [
+        "printed together",
+        "number",
+        "source",
+        "this run",
+        seeds,
+        "95 % interval of a run (tolerance)",
+        "verdict",
+    ]
+    tests = {claim.name: claim.holds for claim in read_published(experiment).claims}
+    told = [
+        f"- {claim.text} (`{' and '.join(tests[claim.name])}`): in {claim.holds} of {claim.n} seeds."
+        for claim in entry.comparison.claims
+    ]
+    parts = [table(headings, rows), how_to_read()]
+    parts += ["Numbers that the source does not give, or only in figures:", unprinted(entry.not_published)]
+    parts += ["The claims, as inequalities between numbers of a run:", "\n".join(told)] if told else []
     return "\n\n".join(parts)
+
+
+def _row(
+    group: GroupResult, member: MemberResult, values: Mapping[str, float | int | None], ours: list[float]
+) -> list[str]:
+    """Write the row of a number: the published one, that of this run, and those of the reference with their verdict."""
+    expected = spread_of(member, member.interval) if member.interval else "-"
+    if member.interval and member.tolerance is not None:
+        expected += f" (±{number(member.tolerance, member.printed)})"
+    printed = shortened(member.printed) + (" (from its code)" if group.obtained == "derived" else "")
+    return [
+        group.title, f"`{member.metric}`", printed, number(values.get(member.metric), member.printed),
+        _spread(ours, member.printed), expected, f"{member.verdict}{_of_row(group, member)}",
+    ]  # fmt: skip
 
 
 def _of_row(group: GroupResult, member: MemberResult) -> str:

@@ -110,10 +110,12 @@ def _reproduced(entry: ExperimentResults) -> Answer:
     closely = sum(mood(verdict) == "good" for verdict in judged)
     differing = sum(mood(verdict) == "bad" for verdict in judged)
     if not judged:
-        return Answer(question, "no verdict yet" if found else "no number printed", "", _claims(entry))
+        failing = any(2 * claim.holds < claim.n for claim in entry.comparison.claims)
+        word = "no verdict yet" if found else "not all claims" if failing else "no number printed"
+        return Answer(question, word, "bad" if failing else "", _claims(entry), "published")
     word = "yes" if closely == len(judged) else "no" if differing == len(judged) else "in part"
     loosely = len(judged) - closely - differing
-    numbers = f"{closely} of {len(judged)} printed rows"
+    numbers = f"{closely} of {len(judged)} printed rows agree closely"
     numbers += f", {loosely} {verdicts.WITHIN_SPREAD}" if loosely else ""
     numbers += f", {differing} differ{'s' if differing == 1 else ''}" if differing else ""
     numbers += f"; {claims}" if (claims := _claims(entry)) else ""
@@ -130,8 +132,8 @@ def _claims(entry: ExperimentResults) -> str:
     weakest = min(claims, key=lambda claim: claim.holds / claim.n)
     words = "the claim in words holds" if len(claims) == 1 else f"all {len(claims)} claims in words hold"
     if weakest.holds < weakest.n:
-        words = f"{'the claim' if len(claims) == 1 else f'the weakest of {len(claims)} claims'} in words holds"
-        return f"{words} in {weakest.holds} of {weakest.n} seeds"
+        words = "the claim" if len(claims) == 1 else f"the weakest of {len(claims)} claims in words"
+        return f"{words}, “{weakest.text}”, holds in {weakest.holds} of {weakest.n} seeds"
     return f"{words} in every seed"
 
 
@@ -139,7 +141,9 @@ def _holds_up(entry: ExperimentResults) -> Answer:
     question, finding = "Holds up without leaks?", conclusions.holds_up(entry)
     if finding is None:
         return Answer(question, "not run", "", "")
-    numbers = f"AUROC {finding.published.auroc:.3f} as published, {finding.held_out.auroc:.3f} held out"
+    numbers = (
+        f"AUROC of ours: {finding.published.auroc:.3f} in the source's protocol, {finding.held_out.auroc:.3f} held out"
+    )
     return Answer(question, finding.verdict, mood(finding.verdict), numbers, "held-out")
 
 
@@ -159,8 +163,11 @@ def _needed(entry: ExperimentResults) -> Answer:
     reference = board.reference_row if board else None
     if reference and conclusions.learns_from_labels(reference):
         numbers += "; it learns from labels, they do not"
+    numbers += ", held out"
     if reference and conclusions.at_chance(reference):
-        numbers += "; it is itself not shown to be better than chance"
+        above = len(conclusions.above_chance(rows))
+        numbers += "; it is itself not shown to be better than chance, "
+        numbers += f"{above or 'none'} of them {'is' if above == 1 else 'are'}"
     return Answer(question, word, {"yes": "good", "no": "bad"}.get(word, ""), numbers, "detectors")
 
 
@@ -174,7 +181,9 @@ def _picture(explored: Explorable | None) -> tuple[Any, str]:
     samples = explored.samples
     run = explored.runs[samples.seed]
     if samples.kind == FEATURES:
-        return _scores_in_order(run), "Score of each sample in the order of time; the ticks below are anomalies"
+        return _scores_in_order(
+            run
+        ), f"Highest scores of {BINS} successive parts of the time, held out, logarithmic; ticks: parts with anomalies"
     chosen = _typical(samples, run)
     inputs, outputs = _numbers(samples, samples.inputs)[chosen], _numbers(samples, samples.reconstructions)[chosen]
     which = " and ".join(name for name in ("a normal sample", "an anomaly")[: len(chosen)])

@@ -115,6 +115,8 @@ def _number(entry: ExperimentResults, group: GroupResult, member: MemberResult, 
     values = entry.values(member.metric)
     verdict = group.verdict if label == group.title else member.verdict
     said = f"published {conclusions.shortened(member.printed)}, ours {number(member.mean, member.printed)}"
+    if label == group.title:
+        said = f"{member.metric}: {said}"
     drawn = plot(member, values) if values and group.verdict != verdicts.STAND_IN else None
     return Row(label, drawn, said if drawn else "not compared", verdict, mood(verdict))
 
@@ -123,7 +125,7 @@ def protocol_rows(entry: ExperimentResults) -> list[Row]:
     """Lay out the AUROC of the source's methods in both protocols; empty unless both have a ranking."""
     boards = {protocol: entry.standings.get(protocol) for protocol in (PUBLISHED, HELD_OUT)}
     found = [
-        (f"{row.method}, {'as published' if protocol == PUBLISHED else 'held out'}", row)
+        (f"{row.method}, {'published protocol' if protocol == PUBLISHED else 'held out'}", row)
         for protocol, board in boards.items()
         if board
         for row in board.rows

@@ -141,7 +141,7 @@ def detector_sentence(entry: ExperimentResults) -> str:
     labels = " It learns from labels; no detector does." if learns_from_labels(reference) else ""
     above = above_chance(rows)
     if at_chance(reference):
-        labels += f" It is itself not shown to be better than chance; {_are(len(above))} of the detectors."
+        labels += f" It is itself not shown to be better than chance; of the detectors {_are(len(above))}."
     return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "") + labels
 
 

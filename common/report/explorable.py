@@ -84,11 +84,13 @@ class Explorable:
         runs: the scores by seed.
         samples: samples of the first of these seeds; `None` if its record holds none.
         learning: the course of its training; `None` if its record does not hold it.
+        method: the method of the source whose scores they are.
     """
 
     runs: Mapping[int, ScoredRun] = field(default_factory=dict)
     samples: Samples | None = None
     learning: Learning | None = None
+    method: str = ""
 
 
 def explorable(experiment: Experiment, selection: Selection) -> Explorable:
@@ -108,7 +110,8 @@ def explorable(experiment: Experiment, selection: Selection) -> Explorable:
         first = first or (seed, record, arrays)
     if first is None:
         return Explorable()
-    return Explorable(runs, _samples(first[0], first[2], kind), _learning(*first, kind))
+    method = next(iter(experiment.methods))
+    return Explorable(runs, _samples(first[0], first[2], kind), _learning(*first, kind), method)
 
 
 def _samples(seed: int, arrays: Mapping[str, NDArray[Any]], kind: str) -> Samples | None:

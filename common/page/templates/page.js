@@ -174,7 +174,7 @@ class Explorer {
     const limits = run.decisions.map(({ threshold }) => threshold).filter(Number.isFinite);
     const [first, last] = [Math.min(sorted[0], ...limits), Math.max(sorted[sorted.length - 1], ...limits)];
     // Errors that span orders of magnitude are told apart on a logarithmic scale.
-    this.logarithmic = first > 0 && last / first > 100;
+    this.logarithmic = first > 0 && last / first > 20;
     this.ends = [this.scaled(first), this.scaled(last)];
     this.find(".rules").replaceChildren(...run.decisions.map((decision) => {
       const button = written("button", `${decision.rule}: ${shown(decision.threshold)}`, { type: "button" });
@@ -307,7 +307,7 @@ class Explorer {
     const sample = this.samples.indices[this.picked], score = this.scores[sample];
     const flagged = score > this.threshold, wrong = this.isWrong(this.picked);
     this.find(".said").replaceChildren(
-      `Sample ${sample}, ${this.labels[sample] ? "an anomaly" : "normal"}. Score ${shown(score)}, `,
+      `Sample ${sample}, ${this.labels[sample] ? "an anomaly" : "normal"}. Score ${shown(score)} of the ${this.explored.method}, `,
       written("strong", `${flagged ? "flagged" : "not flagged"}, ${wrong ? "wrongly" : "rightly"}`, { class: wrong ? "bad" : "good" }), ".");
   }
   drawLearning() {
@@ -326,7 +326,7 @@ class Explorer {
     const { learning } = this.explored, step = Number(this.find(".epochs").value), epoch = learning.epochs[step];
     const size = learning.shape.reduce((a, b) => a * b, 1), count = learning.indices.length;
     this.find(".of").textContent = learning.seed;
-    this.find(".how").textContent = `Each sample ${learning.kind === "image" ? "above" : "and, over it,"} its reconstruction`;
+    this.find(".how").textContent = `Each sample ${learning.kind === "image" ? "above" : "and, over it,"} its reconstruction; first normal ones, then anomalies`;
     this.find(".epoch").textContent = `${epoch} of ${learning.losses.length || epoch}${learning.losses.length ? `, loss ${shown(learning.losses[epoch - 1] ?? null)}` : ""}`;
     this.find(".epochs").setAttribute("aria-valuetext", `epoch ${epoch}`);
     this.find(".pairs").classList.toggle("wide", learning.shape.length > 1 && learning.shape[1] > 40 || learning.kind === "curve");
