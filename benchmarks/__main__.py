@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pytorch, rows, table
+from benchmarks import announced, pytorch, rows, table
 from benchmarks.growth import FACTOR, GROWTHS
 from benchmarks.limit import limit_of
 from benchmarks.measure import Measurement, measure_growth, measure_limit, measure_row, run_in_children
@@ -69,8 +69,13 @@ def growth(options: argparse.Namespace) -> str:
     return table.growth_table(measured)
 
 
+def vae(options: argparse.Namespace) -> str:
+    """Measure the training of a VAE beside that of a plain autoencoder."""
+    return announced.table(options.repeats)
+
+
 SECTIONS: Mapping[str, Callable[[argparse.Namespace], str]] = {
-    function.__name__: function for function in (speed, seeds, limit, growth)
+    function.__name__: function for function in (speed, seeds, limit, growth, vae)
 }
 
 

@@ -20,6 +20,7 @@ Deviations:
 """
 
 import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -60,6 +61,10 @@ def _classes() -> SimpleNamespace:
     keras = start_keras()
     import tensorflow as tf
 
+    def normal(shape: Any, draws: Any) -> Any:
+        """Draw from a normal distribution; where XLA compiles it, the default algorithm is many times slower."""
+        return tf.random.stateless_normal(shape, keras.ops.cast(draws.next(), "int32"), alg="philox")
+
     class Vae(keras.Model):  # type: ignore[misc,name-defined]
         """A variational autoencoder; a conditional one if `conditional`.
 
@@ -77,8 +82,10 @@ def _classes() -> SimpleNamespace:
 
         def condition(self, x: Any) -> Any:
             """Give the condition, shape `(samples, 1)`, or nothing, shape `(samples, 0)`."""
+            if not self.conditional:
+                return x[:, :0]
             places = keras.ops.argmax(x, axis=1, keepdims=True) / max(x.shape[1] - 1, 1)
-            return keras.ops.cast(places, x.dtype)[:, : int(self.conditional)]
+            return keras.ops.cast(places, x.dtype)
 
         def call(self, x: Any, training: bool = False) -> Any:
             """Give mean and log variance of the code, and the outputs for a code drawn from them, or for its mean."""
@@ -86,8 +93,7 @@ def _classes() -> SimpleNamespace:
             mean, log_variance = keras.ops.split(self.encoder(keras.ops.concatenate([x, condition], axis=1)), 2, axis=1)
             code = mean
             if training:
-                noise = keras.random.normal(keras.ops.shape(mean), seed=self.draws)
-                code = mean + keras.ops.exp(log_variance / 2) * noise
+                code = mean + keras.ops.exp(log_variance / 2) * normal(keras.ops.shape(mean), self.draws)
             return mean, log_variance, self.decoder(keras.ops.concatenate([code, condition], axis=1))
 
         def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> Any:
@@ -116,7 +122,7 @@ def _classes() -> SimpleNamespace:
             """Give the discriminator's logits of each sample with its code, and of a generated one with its code."""
             code = keras.ops.zeros((keras.ops.shape(x)[0], self.code_size))
             if training:
-                code = keras.random.normal(keras.ops.shape(code), seed=self.draws)
+                code = normal(keras.ops.shape(code), self.draws)
             pairs = [(x, self.encoder(x)), (self.generator(code), code)]
             return [self.judge(self.hidden(keras.ops.concatenate(pair, axis=1))) for pair in pairs]
 
@@ -158,17 +164,15 @@ def _leaky_relu() -> Any:
     return start_keras().layers.LeakyReLU(negative_slope=0.2)
 
 
-def _trained(key: tuple[Any, ...], build: Any, x: NDArray[np.floating], steps: int, seed: int, **adam: float) -> Any:
+def _compiled(model: Any, features: int, **adam: float) -> Any:
+    model.compile(optimizer=start_keras().optimizers.Adam(**adam), jit_compile=True)
+    model(np.zeros((1, features), np.float32))  # builds the weights
+    return model
+
+
+def _trained(key: tuple[Any, ...], build: Callable[[], Any], x: NDArray[np.floating], steps: int, seed: int) -> Any:
     """Build a model, or give the last one of this key the state of a new one; then train it for about these steps."""
-    keras = start_keras()
-
-    def compiled() -> Any:
-        model = build()
-        model.compile(optimizer=keras.optimizers.Adam(**adam), jit_compile=True)
-        model(np.zeros((1, x.shape[1]), np.float32))
-        return model
-
-    model = _last.get((*key, x.shape[1]), compiled)
+    model = _last.get((*key, x.shape[1]), build)
     epochs = -(-steps // -(-len(x) // BATCH_SIZE))  # whole epochs
     fit(model, _inputs(x), epochs=epochs, batch_size=BATCH_SIZE, seed=seed)
     return model
@@ -176,6 +180,21 @@ def _trained(key: tuple[Any, ...], build: Any, x: NDArray[np.floating], steps: i
 
 def _inputs(x: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(np.clip(x, -LARGEST_INPUT, LARGEST_INPUT), np.float32)
+
+
+def compiled_vae(
+    features: int, code_size: int, bernoulli: bool = True, conditional: bool = False, scale: float = 1.0
+) -> Any:
+    """Build and compile a VAE.
+
+    Args:
+        features: number of features of a sample.
+        code_size: number of values in its code.
+        bernoulli: true for the likelihood of pixels from 0 to 1, false for a Gaussian one. Default: true.
+        conditional: true for a CVAE. Default: false.
+        scale: standard deviation of the Gaussian likelihood before training. Default: 1.
+    """
+    return _compiled(_classes().Vae(features, code_size, bernoulli, conditional, scale), features, learning_rate=1e-3)
 
 
 # The estimators.
@@ -204,8 +223,8 @@ class VariationalAutoencoder:
         spread = max(float(np.std(x)), SCALE_FLOOR)
         settings = x.shape[1], self._code_size, bernoulli, self._conditional
         key = ("vae", *settings)
-        build = functools.partial(_classes().Vae, *settings, spread)
-        self._model = _trained(key, build, x, VAE_STEPS, self._seed, learning_rate=1e-3)
+        build = functools.partial(compiled_vae, *settings, spread)
+        self._model = _trained(key, build, x, VAE_STEPS, self._seed)
         self._conditions = np.asarray(self._model.condition(_inputs(x)))
         return self
 
@@ -277,9 +296,12 @@ class BidirectionalGan:
         limits = x if self._range is None else np.repeat([self._range], x.shape[1], axis=0).T
         self._scaler = MinMaxScaler((-1, 1)).fit(limits)
         x = self._scaler.transform(x)
-        build = functools.partial(_classes().BiGan, x.shape[1], self._code_size)
-        adam = {"learning_rate": 2e-4, "beta_1": 0.5}
-        self._model = _trained(("bigan", self._code_size), build, x, BIGAN_STEPS, self._seed, **adam)
+
+        def build() -> Any:
+            gan = _classes().BiGan(x.shape[1], self._code_size)
+            return _compiled(gan, x.shape[1], learning_rate=2e-4, beta_1=0.5)
+
+        self._model = _trained(("bigan", self._code_size), build, x, BIGAN_STEPS, self._seed)
         self._spread = _spread(x)
         return self
 
