@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from common.config import add_options
 from common.data.datasets import MODES
-from common.detectors.detector import CLASSICAL_GROUP
+from common.detectors.detector import ANNOUNCED_GROUP, CLASSICAL_GROUP
 from common.detectors.registry import names_of
 from common.errors import ConfigError
 from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
@@ -197,6 +197,9 @@ def _add_options_of_report(command: argparse.ArgumentParser, known: Known) -> No
     reported = "experiments to report (default: all)"
     names: dict[str, Any] = {"nargs": "+", "action": "extend", "choices": tuple(known), "metavar": "NAME"}
     command.add_argument("--experiments", **names, help=reported)
+    both = f"{CLASSICAL_GROUP},{ANNOUNCED_GROUP}"
+    detectors = f"detectors to run on the same samples, those that are trained over few seeds (default: ={both})"
+    _add_detectors(command, detectors, names_of(both.split(",")))
     _add_switch(command, "--open", "open the page in the browser")
     _add_switch(command, "--no-run", "run nothing; report only finished runs")
     reference = (
@@ -230,8 +233,10 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     _add_folder(command, "--data-dir", "folder to search for data first")
 
 
-def _add_detectors(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--detectors", type=_detectors, default=(), metavar="=NAMES", help=DETECTORS_HELP)
+def _add_detectors(
+    command: argparse.ArgumentParser, described: str = DETECTORS_HELP, default: tuple[str, ...] = ()
+) -> None:
+    command.add_argument("--detectors", type=_detectors, default=default, metavar="=NAMES", help=described)
 
 
 def _detectors(text: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from common import files
 from common.cli.execution import SWEEP_SEEDS, execute, exit_status, protocols_of, require_writable, seeds_of, tasks_of
 from common.cli.paper import show_digit
 from common.data.datasets import Source
-from common.detectors.detector import ANNOUNCED_GROUP
-from common.detectors.registry import GROUPS
+from common.detectors.detector import CLASSICAL_GROUP
+from common.detectors.registry import detector_named, names_in
 from common.errors import ConfigError, DataError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.runs import records
@@ -145,18 +145,20 @@ def _report_tasks(made: Mapping[str, Sequence[Experiment]], options: argparse.Na
     from common.report.results import FURTHER, MAIN, SWEEP
 
     seeds = REFERENCE_SEEDS if options.reference else seeds_of(options, [0, 1, 2])
+    chosen = (*names_in(CLASSICAL_GROUP), *further.names()) if options.reference else options.detectors
+    classical = [name for name in chosen if detector_named(name).group == CLASSICAL_GROUP]
+    others = [name for name in chosen if name not in classical]
     tasks = []
     for experiment in made[MAIN]:
         runs = tasks_of(experiment, [experiment.config()], seeds, options)
-        tasks += runs + detector_tasks(runs)
+        tasks += runs + detector_tasks(runs, classical)
         if options.reference:
             ablated = tasks_of(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
             tasks += [task for task in ablated if task.protocol == PUBLISHED]
     for experiment in made[FURTHER]:
         for protocol in protocols_of(options):
             runs = tasks_of(experiment, [experiment.config()], seeds[: further.SEEDS[protocol]], options, protocol)
-            names = further.DETECTORS if options.reference else GROUPS[ANNOUNCED_GROUP]
-            tasks += runs + detector_tasks(runs, names)
+            tasks += runs + detector_tasks(runs, others)
     for experiment in made[SWEEP]:
         runs = tasks_of(experiment, [*experiment.swept().values()], SWEEP_SEEDS, options, HELD_OUT)
         tasks += runs + detector_tasks(runs)

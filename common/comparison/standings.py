@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from common.comparison.leaderboard import Row, Scored, leaderboard
 from common.comparison.prediction import MINIMUM_SEEDS
 from common.detectors.detector import CLASSICAL_GROUP
-from common.detectors.registry import GROUPS, can_score, detector_named
+from common.detectors.registry import can_score, detector_named, names_in
 from common.errors import RecordError
 from common.experiment import LABELS, Experiment
 from common.files import digest_of, kept
@@ -93,7 +93,7 @@ class Evidence(NamedTuple):
 
 
 def standings(
-    experiment: Experiment, protocol: str, selection: Selection, detectors: Sequence[str] = GROUPS[CLASSICAL_GROUP]
+    experiment: Experiment, protocol: str, selection: Selection, detectors: Sequence[str] | None = None
 ) -> Standings | None:
     """Rank the methods of the source and detectors on the test samples of one protocol.
 
@@ -112,6 +112,7 @@ def standings(
     """
     missing: dict[str, list[int]] = {}
     known_detectors: dict[Path, Record | str] = {}
+    detectors = names_in(CLASSICAL_GROUP) if detectors is None else detectors
     names = [name for name in detectors if can_score(name, experiment)]
     evidence = {
         seed: Evidence(run, _detectors_of(experiment, protocol, run, names, missing, known_detectors))
@@ -147,7 +148,7 @@ def scores_of(experiment: Experiment, protocol: str, run: Located) -> Scored:
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    detectors = _detectors_of(experiment, protocol, run, GROUPS[CLASSICAL_GROUP], {}, {})
+    detectors = _detectors_of(experiment, protocol, run, names_in(CLASSICAL_GROUP), {}, {})
     return _scored(experiment, protocol, experiment.methods, Evidence(run, detectors))
 
 

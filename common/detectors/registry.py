@@ -24,8 +24,10 @@ SUB_SAMPLE_SEED = 0
 # Number of test samples of each class that a trained detector keeps reconstructions of, and of samples drawn from it.
 RECONSTRUCTED, DRAWN = 4, 12
 
+# Groups that can be chosen by their name.
+GROUPS = (CLASSICAL_GROUP, ANNOUNCED_GROUP)
+
 DETECTORS: dict[str, Detector] = {**CLASSICAL, **ANNOUNCED}
-GROUPS = {CLASSICAL_GROUP: tuple(CLASSICAL), ANNOUNCED_GROUP: tuple(ANNOUNCED)}
 
 
 def detector_named(name: str) -> Detector:
@@ -41,13 +43,18 @@ def detector_named(name: str) -> Detector:
     return DETECTORS[name]
 
 
+def names_in(group: str) -> tuple[str, ...]:
+    """List the detectors of a group."""
+    return tuple(name for name, detector in DETECTORS.items() if detector.group == group)
+
+
 def names_of(chosen: Iterable[str]) -> tuple[str, ...]:
     """List the detectors of some groups and names, each once.
 
     Raises:
         ConfigError: one is unknown, or cannot be used here.
     """
-    names = [name for one in chosen for name in GROUPS.get(one, (one,))]
+    names = [name for one in chosen for name in (names_in(one) if one in GROUPS else [one])]
     for name in names:
         detector_named(name)
     return tuple(dict.fromkeys(names))

@@ -21,7 +21,7 @@ from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE, Comparison
 from common.config import BaseConfig
 from common.detectors.detector import CLASSICAL_GROUP, Detector
-from common.detectors.registry import DETECTORS, GROUPS, can_score, detector_named
+from common.detectors.registry import DETECTORS, can_score, detector_named, names_in
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
 from common.report import figures, further, results
 from common.report.explorable import Explorable, explorable
@@ -137,7 +137,7 @@ def recipe(experiment: Experiment, data: Mapping[str, str], part: str = results.
         data: name of its data set and the sha256 digest, as in a record; empty if it reads none.
         part: one of `results.PARTS`. Default: the runs.
     """
-    names = further.DETECTORS if part == results.FURTHER else GROUPS[CLASSICAL_GROUP]
+    names = further.names() if part == results.FURTHER else names_in(CLASSICAL_GROUP)
     known = {name: detector_named(name) for name in names if can_score(name, experiment)}
     detectors = {name: (one.title, one.revision, _settings(one)) for name, one in known.items()}
     config, revision = experiment.config().to_dict(), experiment.revision

@@ -12,9 +12,8 @@ from common import figures
 from common.comparison.leaderboard import BETTER, WORSE
 from common.comparison.standings import Standing, standings
 from common.detectors import pyod
-from common.detectors.announced import ANNOUNCED
 from common.detectors.detector import ANNOUNCED_GROUP, PYOD_GROUP
-from common.detectors.registry import can_score, detector_named
+from common.detectors.registry import can_score, detector_named, names_in
 from common.errors import RecordError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment
 from common.figures import CaptionedFigure
@@ -28,8 +27,11 @@ from common.runs.selection import Selection
 
 # Number of seeds by protocol, the first ones of a report: these methods take as long as a run each.
 SEEDS = {PUBLISHED: 3, HELD_OUT: 10}
-# Those of the reference report; other reports have them where they were run.
-DETECTORS = (*ANNOUNCED, *pyod.IN_REFERENCE)
+
+
+def names() -> tuple[str, ...]:
+    """List these methods of the reference report; other reports have those that were run."""
+    return (*names_in(ANNOUNCED_GROUP), *pyod.IN_REFERENCE)
 
 
 class Collected(NamedTuple):
@@ -54,8 +56,8 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
     boards = {}
     for protocol, found in located.items():
         # Only what was run here, so that a report without PyOD lacks nothing.
-        names = [name for name in DETECTORS if any(name in of_seed for of_seed in found.values())]
-        board = standings(experiment, protocol, selections[protocol], names) if names else None
+        run = [name for name in names() if any(name in of_seed for of_seed in found.values())]
+        board = standings(experiment, protocol, selections[protocol], run) if run else None
         if board is not None and board.rows:
             boards[protocol] = board
     if not boards:
@@ -82,9 +84,9 @@ Found = Mapping[str, tuple[Path, Record]]
 def _located(experiment: Experiment, protocol: str, selection: Selection) -> dict[int, Found]:
     """Find the finished records of these methods by seed and name."""
     found: dict[int, Found] = {}
-    names = [name for name in DETECTORS if _can_score_here(name, experiment)]
+    usable = [name for name in names() if _can_score_here(name, experiment)]
     for seed, (folder, _) in sorted(selection.runs.items()):
-        for name in names:
+        for name in usable:
             of_seed = seed if detector_named(name).random or protocol in experiment.split_by_seed else 0
             place = records.seed_folder(records.detector_folder(folder.parent, name), of_seed)
             try:
@@ -108,7 +110,10 @@ def _drawn(
     experiment: Experiment, selection: Selection | None, located: Mapping[int, Found], folder: Path
 ) -> Sequence[Png]:
     """Draw samples from the trained methods of the first seed, and for curves anomalies with their reconstructions."""
-    trained = {seed: {name: one for name, one in found.items() if name in ANNOUNCED} for seed, found in located.items()}
+    trained = {
+        seed: {name: one for name, one in found.items() if detector_named(name).trained}
+        for seed, found in located.items()
+    }
     seed = next((seed for seed, found in trained.items() if found), None)
     if selection is None or seed is None:
         return []

@@ -1,7 +1,7 @@
 """Tasks: the computations of the suite, each of which results in one record."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from common.data import datasets
 from common.data.datasets import AUTO, Source
 from common.data.stand_ins import is_stand_in, stand_in_of
 from common.detectors.detector import CLASSICAL_GROUP
-from common.detectors.registry import GROUPS, can_score, detector_named
+from common.detectors.registry import can_score, detector_named, names_in
 from common.errors import RecordError
 from common.experiment import Experiment
 from common.files import digest_of
@@ -107,7 +107,7 @@ class Task:
         return record if record.status == records.OK and record.revision == self.revision else None
 
 
-def detector_tasks(tasks: Iterable[Task], names: Iterable[str] = GROUPS[CLASSICAL_GROUP]) -> list[Task]:
+def detector_tasks(tasks: Iterable[Task], names: Sequence[str] | None = None) -> list[Task]:
     """List the detector tasks for the splits of some runs; a detector that does not depend on the seed occurs once.
 
     Args:
@@ -117,7 +117,7 @@ def detector_tasks(tasks: Iterable[Task], names: Iterable[str] = GROUPS[CLASSICA
     """
     wanted: dict[Task, None] = {}
     for task in tasks:
-        for name in names:
+        for name in names_in(CLASSICAL_GROUP) if names is None else names:
             if can_score(name, task.experiment):
                 seed = task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
                 wanted[replace(task, detector=name, seed=seed)] = None

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from common.cli.commands import COMMANDS
+from common.cli.options import parse
 from common.comparison.published import read_published
+from common.detectors.registry import names_in
 from common.files import ROOT
 from common.report.results import ExperimentResults, Results, as_json
 from common.runs import records, tasks
@@ -436,3 +439,24 @@ def test_a_tensorboard_log_lies_beside_the_record_and_changes_no_number(tmp_path
     assert list((found.folder / "tensorboard" / "train").glob("events.out.tfevents.*"))
     assert found.record.metrics == tiny_selection.metrics()[0]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--detectors", "curves_dense_ae"], names_in("classical")),
+        (["run", "curves_dense_ae", "--detectors"], names_in("classical")),
+        (["run", "curves_dense_ae", "--detectors=vae,knn"], ("vae", "knn")),
+        (["run", "curves_dense_ae", "--detectors=announced"], names_in("announced")),
+        (["run", "curves_dense_ae"], ()),
+        (["report"], (*names_in("classical"), *names_in("announced"))),
+        (["report", "--detectors"], names_in("classical")),
+    ],
+)
+def test_detectors_are_chosen_behind_an_equals_sign(arguments, expected):
+    assert parse(arguments, COMMANDS, EXPERIMENTS).detectors == expected
+
+
+def test_an_unknown_detector_is_named_with_those_there_are(capsys):
+    assert main(["run", "curves_dense_ae", "--detectors=nope"]) == 2
+    assert "There is no detector 'nope'. There are: random_score, " in capsys.readouterr().err

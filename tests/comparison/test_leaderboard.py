@@ -311,3 +311,17 @@ def test_intervals_over_seeds_cover_the_truth_where_the_noise_of_either_dominate
         low, high = skewed_mean_interval(aurocs(20))
         covered += low <= truth <= high
     assert 0.92 <= covered / trials <= 0.97
+
+
+def test_holms_correction_is_over_each_family_by_itself():
+    seeds = {seed: noisy(seed, {"ours": 2, "a": 1, "b": 1.4, "c": 1.2}) for seed in range(3)}
+    together = by_method(leaderboard(seeds, "ours"))
+    apart = by_method(leaderboard(seeds, "ours", families={"c": "another"}))
+    alone = by_method(leaderboard({seed: without(scored, "a", "b") for seed, scored in seeds.items()}, "ours"))
+    pair = by_method(leaderboard({seed: without(scored, "c") for seed, scored in seeds.items()}, "ours"))
+    assert apart["c"].p_value == alone["c"].p_value < together["c"].p_value
+    assert [apart[name].p_value for name in "ab"] == [pair[name].p_value for name in "ab"]
+
+
+def without(scored, *methods):
+    return replace(scored, scores={name: values for name, values in scored.scores.items() if name not in methods})

@@ -68,7 +68,7 @@ def test_the_other_experiments_of_a_report_are_finished_first(isolated, capsys, 
     put(isolated / "data", {TABLE: text(small_table(99))})
     names = ["--experiments", "rare_event_lstm_ae", "curves_dense_ae", "--protocol", "published", "--jobs", "1"]
     places = ["--data", "real", "--data-dir", str(isolated / "data"), "--out", str(isolated / "out")]
-    assert main(["report", *names, *places, "--seeds", "0"]) == 2
+    assert main(["report", *names, *places, "--seeds", "0", "--detectors=classical"]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1 and str(isolated / "data" / TABLE) in printed.err
     assert [found.record.status for found in find_records(isolated / "out", "curves_dense_ae")] == ["ok"]

@@ -134,9 +134,9 @@ def test_rows_of_plots_hold_the_same_numbers_as_the_tables(reference):
     ("holding", "words"),
     [
         ([20, 20], "; all 2 claims in words hold in every seed"),
-        ([20, 1, 3], "; the weakest of 3 claims in words holds in 1 of 20 seeds"),
+        ([20, 1, 3], "; the weakest of 3 claims in words, “{}”, holds in 1 of 20 seeds"),
         ([20], "; the claim in words holds in every seed"),
-        ([0], "; the claim in words holds in 0 of 20 seeds"),
+        ([0], "; the claim, “{}”, holds in 0 of 20 seeds"),
         ([], ""),
     ],
 )
@@ -145,7 +145,7 @@ def test_the_weakest_claim_is_named(reference, holding, words):
     claim = reference["mnist_conv_ae"].comparison.claims[0]
     claims = tuple(replace(claim, holds=holds, n=20) for holds in holding)
     entry = replace(entry, comparison=replace(entry.comparison, claims=claims))
-    assert answers(entry)["Reproduced?"].numbers == f"1 of 1 printed rows{words}"
+    assert answers(entry)["Reproduced?"].numbers == f"1 of 1 printed rows agree closely{words.format(claim.text)}"
 
 
 def test_few_seeds_are_provisional(reference):

@@ -11,6 +11,7 @@ from common.cli.commands import COMMANDS
 from common.cli.options import parse
 from common.comparison.published import read_published
 from common.comparison.verdicts import ClaimResult, Comparison, ConditionalResult, GroupResult, MemberResult
+from common.detectors.classical import CLASSICAL
 from common.detectors.registry import DETECTORS
 from common.errors import SuiteError
 from common.experiment import PROTOCOLS, load_experiment
@@ -20,7 +21,18 @@ from common.report import conclusions, held_out, markdown
 from common.report import figures as report_figures
 from common.report import markup as wording
 from common.report.collect import _relative_to, collect, describe, recipe
-from common.report.results import Ablation, Description, ExperimentResults, Results, as_json, judged, read_results
+from common.report.results import (
+    MAIN,
+    PARTS,
+    SWEEP,
+    Ablation,
+    Description,
+    ExperimentResults,
+    Results,
+    as_json,
+    judged,
+    read_results,
+)
 from common.runs import environment, records
 from common.runs.tasks import Task
 from experiments import EXPERIMENTS, curves_dense_ae, fashion_latent_ocsvm
@@ -260,7 +272,7 @@ def test_the_reference_was_made_by_this_code_over_twenty_seeds_or_says_that_it_w
             board = entry.standings[protocol]
             assert not board.missing
             detectors = {row.method for row in board.rows if not row.ours}
-            assert detectors == {detector.title for detector in DETECTORS.values()}
+            assert detectors == {detector.title for detector in CLASSICAL.values()}
         assert {variant.label for variant in entry.variants} == set(experiment.ablations)
 
 
@@ -331,7 +343,7 @@ def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
 def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
     name = "curves_dense_ae"
     experiment = load_experiment(EXPERIMENTS[name])
-    report = collect([experiment], tmp_path, REFERENCE, taken_over=[name])
+    report = collect([experiment], tmp_path, REFERENCE, taken_over={part: [name] for part in PARTS})
     committed = judged(read_results(REFERENCE)).experiments[name]
     assert report.results.experiments[name] == committed
     of_runs = [figure.file for runs in committed.by_protocol.values() for figure in runs.figures]
@@ -339,9 +351,9 @@ def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
     assert report.figures.keys() == {*of_runs, *(figure.file for figure in committed.overview)}
 
 
-def taken_over(*arguments, sweep=False):
+def taken_over(*arguments, part=MAIN):
     options = parse(["report", "--reference", *arguments], COMMANDS, EXPERIMENTS)
-    return command._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, sweep)
+    return command._taken_over([load_experiment(module) for module in EXPERIMENTS.values()], options, part)
 
 
 def test_pytorch_decides_only_where_a_run_uses_it(monkeypatch):
@@ -359,8 +371,8 @@ def test_a_sweep_is_made_with_its_experiment_and_only_if_that_is_named(reference
     monkeypatch.setattr(command, "REFERENCE", reference)
     monkeypatch.setattr(Task, "data", property(lambda task: {}))
     others = [name for name in EXPERIMENTS if name != "mnist_conv_ae"]
-    assert taken_over("--experiments", "mnist_conv_ae", sweep=True) == others
-    assert taken_over("--experiments", "curves_dense_ae", sweep=True)[:1] == ["mnist_conv_ae"]
+    assert taken_over("--experiments", "mnist_conv_ae", part=SWEEP) == others
+    assert taken_over("--experiments", "curves_dense_ae", part=SWEEP)[:1] == ["mnist_conv_ae"]
 
 
 def test_the_reference_is_made_anew_where_something_has_changed(reference, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from common.files import from_plain, to_plain
 from common.report import figures, sweeps
 from common.report.collect import collect
 from common.report.markdown import report as as_markdown
-from common.report.results import Results, SweepResults, require_complete
+from common.report.results import FURTHER, MAIN, SWEEP, Results, SweepResults, require_complete
 from common.runs import records
 from common.runs.selection import find_records
 from experiments import mnist_dense_ae as dense
@@ -137,7 +137,8 @@ def test_a_sweep_without_detectors_or_with_a_class_missing_is_shown_as_far_as_it
 def test_a_reference_wants_every_class_seed_and_detector(swept, tmp_path):
     experiment, out, _ = swept
     results = collect([experiment], out, tmp_path / "no reference").results
-    require_complete(results, [], [experiment], [], [0, 1])
+    made = {MAIN: [], SWEEP: [experiment], FURTHER: []}
+    require_complete(results, made, [], [0, 1], {})
     for problem, seeds, classes in (("seeds 2 missing", [0, 1, 2], CLASSES), ("not all classes", [0], (*CLASSES, 7))):
         with pytest.raises(SuiteError, match=problem):
-            require_complete(results, [], [replace(experiment, sweep=classes)], [], seeds)
+            require_complete(results, made | {SWEEP: [replace(experiment, sweep=classes)]}, [], seeds, {})

@@ -15,7 +15,7 @@ import pytest
 
 from common.data import datasets
 from common.data.datasets import Source
-from common.detectors.registry import DETECTORS
+from common.detectors.classical import CLASSICAL
 from common.errors import ConfigError
 from common.files import ROOT
 from common.runs import executors, records, runner, tasks
@@ -227,7 +227,7 @@ def test_trainings_on_a_cluster_give_the_same_bytes_as_here(tmp_path, listener, 
         return [*runs, *detector_tasks(runs[:1])]
 
     there = compared(tasks_below, tmp_path, listener, cluster)
-    assert [record.error for record in there] == [None] * (2 + len(DETECTORS))
+    assert [record.error for record in there] == [None] * (2 + len(CLASSICAL))
 
 
 @pytest.mark.slow
