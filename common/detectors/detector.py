@@ -11,6 +11,8 @@ from common.metrics.scores import Metrics
 
 Scores = NDArray[np.float64]
 
+SUB_SAMPLE_SEED = 0
+
 # The groups of detectors. Each is a family of tests of its own when methods are compared.
 CLASSICAL_GROUP, ANNOUNCED_GROUP, PYOD_GROUP = "classical", "announced", "pyod"
 
@@ -85,3 +87,18 @@ class Detector:
     curves_only: bool = False
     note: str = ""
     score: Callable[[Any, NDArray[np.float64]], NDArray[np.floating]] = _improbability
+
+
+def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:
+    """Select the training samples that a detector is fitted on: all of them, or a fixed random subset.
+
+    Args:
+        samples: number of training samples.
+        limit: largest number of samples to select; `None` for all.
+
+    Returns:
+        Ascending indices of the selected samples.
+    """
+    if limit is None or samples <= limit:
+        return np.arange(samples)
+    return np.sort(np.random.default_rng(SUB_SAMPLE_SEED).choice(samples, limit, replace=False))

@@ -7,41 +7,70 @@ import functools
 import importlib.util
 import inspect
 import pkgutil
+import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.detectors.detector import PYOD_GROUP, Detector, Scores, Training
+from common.detectors.detector import PYOD_GROUP, Detector, Scores, Training, fitted_rows
 from common.errors import ConfigError
 
 # Written before the name of a detector on the command line.
 PREFIX = "pyod:"
 # Those that the reference report has.
 IN_REFERENCE = (f"{PREFIX}ECOD", f"{PREFIX}COPOD")
+# Test samples that are scored alone as well, to see if a score depends on the samples beside it.
+PROBED = 5
+ALONE_FIT_LIMIT = 500
+_NOTE = (
+    f"defaults of PyOD; a detector whose score depends on the other scored samples gets each alone, beside at most "
+    f"{ALONE_FIT_LIMIT} training samples"
+)
 # Beginnings of the names of modules without detectors, or with detectors of graphs, series and sounds.
 _OTHER = ("_", "base", "audio", "combination", "embedding", "gaal_base", "pyg_", "sklearn_base", "thresholds", "ts_")
 
 
-class _Seeded:
-    """A detector of PyOD, with the seed of the run; some draw from NumPy's global generator only."""
+class _Inductive:
+    """A detector of PyOD whose score of a sample depends on the training samples and the seed alone.
+
+    Some detectors draw from NumPy's global generator only; it is seeded, and left as it was. Some, ECOD and COPOD among
+    them, rank samples among the training samples and all that are scored with them. Then each sample is scored alone,
+    with at most `ALONE_FIT_LIMIT` training samples, since each of these scores costs as much as a fit.
+    """
 
     def __init__(self, detector: type[Any], seed: int) -> None:
         takes_seed = "random_state" in inspect.signature(detector).parameters
-        self._seed, self._detector = seed, detector(random_state=seed) if takes_seed else detector()
+        self._class, self._seed, self._settings = detector, seed, {"random_state": seed} if takes_seed else {}
+        self.metrics: dict[str, int] = {}
 
     def fit(self, x: NDArray[np.float64]) -> Self:
+        self._x, self._detector = x, self._class(**self._settings)
         self._apply("fit", x)
         return self
 
     def score_samples(self, x: NDArray[np.float64]) -> Scores:
-        return np.asarray(-self._apply("decision_function", x))
+        together = self._apply("decision_function", x)
+        probed = np.unique(np.linspace(0, len(x) - 1, PROBED).astype(int))
+        if np.allclose([self._alone(x[place]) for place in probed], together[probed], rtol=1e-9, atol=1e-12):
+            return np.asarray(-together)
+        x_fit = self._x[fitted_rows(len(self._x), ALONE_FIT_LIMIT)]
+        self._detector = self._class(**self._settings)
+        self._apply("fit", x_fit)
+        self.metrics = {"scored_alone": 1, "fitted_on": len(x_fit)}
+        return -np.array([self._alone(sample) for sample in x])
+
+    def _alone(self, sample: NDArray[np.float64]) -> float:
+        return float(self._apply("decision_function", sample[np.newaxis])[0])
 
     def _apply(self, method: str, x: NDArray[np.float64]) -> Any:
         state = np.random.get_state()
         np.random.seed(self._seed % 2**32)
         try:
-            return getattr(self._detector, method)(x)
+            with warnings.catch_warnings():
+                # A feature that is constant has no skewness; PyOD takes it as zero.
+                warnings.filterwarnings("ignore", "Precision loss occurred in moment calculation")
+                return getattr(self._detector, method)(x)
         finally:
             np.random.set_state(state)
 
@@ -63,12 +92,12 @@ def detector(name: str) -> Detector:
     """
     found = _class(name.removeprefix(PREFIX))
 
-    def build(training: Training, seed: int) -> _Seeded:
-        return _Seeded(found, seed)
+    def build(training: Training, seed: int) -> _Inductive:
+        return _Inductive(found, seed)
 
     takes_seed = "random_state" in inspect.signature(found).parameters
     title = f"{found.__name__} (PyOD)"
-    return Detector(title, build, group=PYOD_GROUP, random=takes_seed, note="defaults of PyOD")
+    return Detector(title, build, group=PYOD_GROUP, random=takes_seed, note=_NOTE)
 
 
 def _class(name: str) -> Any:

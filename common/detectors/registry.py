@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from common.detectors import pyod
 from common.detectors.announced import ANNOUNCED
 from common.detectors.classical import CLASSICAL
-from common.detectors.detector import ANNOUNCED_GROUP, CLASSICAL_GROUP, Detection, Detector, Training
+from common.detectors.detector import ANNOUNCED_GROUP, CLASSICAL_GROUP, Detection, Detector, Training, fitted_rows
 from common.errors import ConfigError, DataError
 from common.experiment import Experiment, Splits
 from common.training.surroundings import THREADS
-
-SUB_SAMPLE_SEED = 0
 
 # Number of test samples of each class that a trained detector keeps reconstructions of, and of samples drawn from it.
 RECONSTRUCTED, DRAWN = 4, 12
@@ -118,21 +116,6 @@ def _pictures(estimator: Any, x_test: NDArray[np.float64], y_test: NDArray[Any])
         "reconstructed_samples": first,
         "reconstructed": estimator.reconstruct(x_test[first]).astype(np.float32),
     }
-
-
-def fitted_rows(samples: int, limit: int | None) -> NDArray[np.int_]:
-    """Select the training samples that a detector is fitted on: all of them, or a fixed random subset.
-
-    Args:
-        samples: number of training samples.
-        limit: largest number of samples to select; `None` for all.
-
-    Returns:
-        Ascending indices of the selected samples.
-    """
-    if limit is None or samples <= limit:
-        return np.arange(samples)
-    return np.sort(np.random.default_rng(SUB_SAMPLE_SEED).choice(samples, limit, replace=False))
 
 
 def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
     located = {protocol: _located(experiment, protocol, selection) for protocol, selection in selections.items()}
     boards = {}
     for protocol, found in located.items():
-        # Only what was run here, so that a report without PyOD lacks nothing.
+        # Only what was run here, finished or not, so that a report without PyOD lacks nothing.
         run = [name for name in names() if any(name in of_seed for of_seed in found.values())]
         board = standings(experiment, protocol, selections[protocol], run) if run else None
         if board is not None and board.rows:
@@ -82,7 +82,7 @@ Found = Mapping[str, tuple[Path, Record]]
 
 
 def _located(experiment: Experiment, protocol: str, selection: Selection) -> dict[int, Found]:
-    """Find the finished records of these methods by seed and name."""
+    """Find the records of these methods by seed and name, those of failed ones included."""
     found: dict[int, Found] = {}
     usable = [name for name in names() if _can_score_here(name, experiment)]
     for seed, (folder, _) in sorted(selection.runs.items()):
@@ -93,8 +93,7 @@ def _located(experiment: Experiment, protocol: str, selection: Selection) -> dic
                 record = records.read_record(place)
             except RecordError:
                 continue
-            if record.status == records.OK:
-                found[seed] = {**found.get(seed, {}), name: (place, record)}
+            found[seed] = {**found.get(seed, {}), name: (place, record)}
     return found
 
 
@@ -111,7 +110,7 @@ def _drawn(
 ) -> Sequence[Png]:
     """Draw samples from the trained methods of the first seed, and for curves anomalies with their reconstructions."""
     trained = {
-        seed: {name: one for name, one in found.items() if detector_named(name).trained}
+        seed: {name: one for name, one in found.items() if detector_named(name).trained and one[1].status == records.OK}
         for seed, found in located.items()
     }
     seed = next((seed for seed, found in trained.items() if found), None)

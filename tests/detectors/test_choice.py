@@ -1,6 +1,7 @@
 """Which detectors are run: groups, names, those of PyOD, and those that suit the samples only."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,12 +56,30 @@ def test_a_method_is_added_by_one_entry(monkeypatch):
 def test_detectors_of_pyod_score_as_pyod_does():
     package("pyod")
     from pyod.models.ecod import ECOD
+    from pyod.models.knn import KNN
 
     x = np.random.default_rng(0).normal(size=(100, 4))
     splits = Splits(x_train=x, x_test=x[:10] + 3, y_test=np.arange(10) % 2, code_size=1)
-    np.testing.assert_array_equal(detect("pyod:ECOD", splits, 0).scores, ECOD().fit(x).decision_function(x[:10] + 3))
+    # ECOD ranks all samples that are scored together, so each is scored alone.
+    expected = [ECOD().fit(x).decision_function(sample[None])[0] for sample in x[:10] + 3]
+    found = detect("pyod:ECOD", splits, 0)
+    np.testing.assert_array_equal(found.scores, expected)
+    assert found.metrics == {"scored_alone": 1, "fitted_on": 100}
+    together = detect("pyod:KNN", splits, 0)
+    np.testing.assert_array_equal(together.scores, KNN().fit(x).decision_function(x[:10] + 3))
+    assert together.metrics == {}
     assert detector_named("pyod:ECOD").random is False
     assert detector_named("pyod:IForest").random is True
+
+
+@pytest.mark.parametrize("name", ["pyod:ECOD", "pyod:COPOD", "pyod:HBOS"])
+def test_a_scored_sample_changes_no_score_of_another(name):
+    package("pyod")
+    x = np.random.default_rng(0).normal(size=(100, 4))
+    x[:, 0] = -1  # a constant feature, as the border of images is
+    splits = Splits(x_train=x, x_test=x[:10] + 3, y_test=np.arange(10) % 2, code_size=1)
+    others = replace(splits, x_test=np.vstack([splits.x_test[:5], 100 + x[:5]]))
+    np.testing.assert_array_equal(detect(name, splits, 0).scores[:5], detect(name, others, 0).scores[:5])
 
 
 @pytest.mark.parametrize("name", ["pyod:IForest", "pyod:LODA"])
