@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from common import figures
@@ -23,6 +23,8 @@ from common.training.surroundings import remove_deciding_variables, require_defa
 WIDTH = 30
 # Rows of more numbers are shown as one line if all are exact.
 MOST_EXACT = 10
+# A claim of more inequalities is shown with their number.
+MOST_INEQUALITIES = 5
 
 _run = contextlib.ExitStack()
 
@@ -103,7 +105,7 @@ def comparison(experiment: str, protocol: str, metrics: Mapping[str, Metric]) ->
     ]
     tests = {claim.name: claim.holds for claim in read_published(experiment).claims}
     told = [
-        f"- {claim.text} (`{' and '.join(tests[claim.name])}`): in {claim.holds} of {claim.n} seeds."
+        f"- {claim.text} ({_in_words(tests[claim.name])}): in {claim.holds} of {claim.n} seeds."
         for claim in entry.comparison.claims
     ]
     parts = [table(headings, rows), how_to_read()]
@@ -124,6 +126,11 @@ def _row(
         group.title, f"`{member.metric}`", printed, number(values.get(member.metric), member.printed),
         _spread(ours, member.printed), expected, f"{member.verdict}{_of_row(group, member)}",
     ]  # fmt: skip
+
+
+def _in_words(inequalities: Sequence[str]) -> str:
+    few = len(inequalities) <= MOST_INEQUALITIES
+    return f"`{' and '.join(inequalities)}`" if few else f"{len(inequalities)} inequalities"
 
 
 def _of_row(group: GroupResult, member: MemberResult) -> str:

@@ -208,7 +208,7 @@ def sentences(entry: ExperimentResults) -> list[str]:
 
 def _sentence(row: Standing, words: str | None, reference: str) -> str:
     standing = _STANDINGS.get(row.standing, "not told apart from")
-    by = f"by {change(row.difference, row.difference_interval)}"
+    by = f"with a difference of {change(row.difference, row.difference_interval)}"
     collapsed = f" It collapsed in {row.collapsed} of {row.seeds} seeds." if row.collapsed else ""
     if words is None:
         return f"{row.method}, announced by authors of other sources, is {standing} the {reference}, {by}.{collapsed}"

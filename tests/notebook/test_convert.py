@@ -182,7 +182,18 @@ def test_the_cells_give_the_metrics_of_the_run(name, protocol, tmp_path, shown, 
     assert undefined == record.undefined
     assert "] loss" in capsys.readouterr().out
     assert len(shown) == 1 + len(experiment.figures if protocol == PUBLISHED else experiment.held_out_figures)
-    assert shown[-1].startswith("| number |")
+    assert shown[-1].startswith("| printed together | number |" if protocol == PUBLISHED else "| number |")
+
+
+def test_rows_of_exact_numbers_are_one_line_and_claims_say_what_is_tested():
+    text = called.comparison("rare_event_lstm_ae", PUBLISHED, {})
+    assert "| Table: the first five rows after the curve shift | all 100 numbers | - | - | - | - | exact |" in text
+    assert text.count("| `head.") == 0
+    row = next(line for line in text.splitlines() if "`break_even.recall`" in line)
+    assert row.count(" to ") == 2 and "(±" in row
+    assert "(`break_even.test.anomaly.precision > data.test_positive_rate`): in 20 of 20 seeds." in text
+    assert "(18 inequalities): in " not in text
+    assert "(17 inequalities): in " in called.comparison("mnist_dense_ae", PUBLISHED, {})
 
 
 def test_a_kernel_gives_the_metrics_of_the_run_byte_for_byte(tmp_path):

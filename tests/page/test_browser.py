@@ -80,7 +80,8 @@ def said(root):
     """What the page says of the picked sample: its number, its class, its score, and whether it is flagged."""
     text = root.locator(".said").inner_text()
     number, label, score, flagged, right = re.fullmatch(
-        r"Sample (\d+), (an anomaly|normal)\. Score (\S+), (not flagged|flagged), (rightly|wrongly)\.", text
+        r"Sample (\d+), (an anomaly|normal)\. Score (\S+) of the [^.]*, (not flagged|flagged), (rightly|wrongly)\.",
+        text,
     ).groups()
     return int(number), int(label == "an anomaly"), float(score), flagged == "flagged", right == "rightly"
 
