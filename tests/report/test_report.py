@@ -347,6 +347,7 @@ def test_a_part_that_is_taken_over_keeps_its_results_and_figures(tmp_path):
     committed = judged(read_results(REFERENCE)).experiments[name]
     assert report.results.experiments[name] == committed
     of_runs = [figure.file for runs in committed.by_protocol.values() for figure in runs.figures]
+    of_runs += [figure.file for figure in committed.further.figures]
     assert of_runs and all(report.figures[file] == (REFERENCE / file).read_bytes() for file in of_runs)
     assert report.figures.keys() == {*of_runs, *(figure.file for figure in committed.overview)}
 
