@@ -132,8 +132,8 @@ def _claims(entry: ExperimentResults) -> str:
     weakest = min(claims, key=lambda claim: claim.holds / claim.n)
     words = "the claim in words holds" if len(claims) == 1 else f"all {len(claims)} claims in words hold"
     if weakest.holds < weakest.n:
-        words = "the claim" if len(claims) == 1 else f"the weakest of {len(claims)} claims in words"
-        return f"{words}, “{weakest.text}”, holds in {weakest.holds} of {weakest.n} seeds"
+        which = "the claim" if len(claims) == 1 else f"the weakest of {len(claims)} claims, “{weakest.text}”,"
+        return f"{which} holds in {weakest.holds} of {weakest.n} seeds"
     return f"{words} in every seed"
 
 

@@ -116,7 +116,7 @@ def _number(entry: ExperimentResults, group: GroupResult, member: MemberResult, 
     verdict = group.verdict if label == group.title else member.verdict
     said = f"published {conclusions.shortened(member.printed)}, ours {number(member.mean, member.printed)}"
     if label == group.title:
-        said = f"{member.metric}: {said}"
+        label = f"{label}: {member.metric}"
     drawn = plot(member, values) if values and group.verdict != verdicts.STAND_IN else None
     return Row(label, drawn, said if drawn else "not compared", verdict, mood(verdict))
 

@@ -134,9 +134,9 @@ def test_rows_of_plots_hold_the_same_numbers_as_the_tables(reference):
     ("holding", "words"),
     [
         ([20, 20], "; all 2 claims in words hold in every seed"),
-        ([20, 1, 3], "; the weakest of 3 claims in words, “{}”, holds in 1 of 20 seeds"),
+        ([20, 1, 3], "; the weakest of 3 claims, “{}”, holds in 1 of 20 seeds"),
         ([20], "; the claim in words holds in every seed"),
-        ([0], "; the claim, “{}”, holds in 0 of 20 seeds"),
+        ([0], "; the claim holds in 0 of 20 seeds"),
         ([], ""),
     ],
 )
