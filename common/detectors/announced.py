@@ -21,7 +21,6 @@ Deviations:
 
 import functools
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -36,10 +35,10 @@ from common.training.reuse import LastModel
 UNITS = (256, 128)
 BATCH_SIZE = 128
 VAE_STEPS, BIGAN_STEPS = 6000, 4000
-# Draws of the code that a score of the VAE is averaged over.
-DRAWS = 20
 # Smallest standard deviation of the Gaussian likelihood, in the units of the samples.
 SCALE_FLOOR = 1e-3
+# Draws of the code that a score of the VAE is averaged over.
+DRAWS = 20
 # A GAN has collapsed if what it generates varies less than this part of the spread of the training samples.
 COLLAPSED, GENERATED = 0.1, 1000
 # Part of the reconstruction in the score of the BiGAN; the rest is that of the discriminator.
@@ -50,118 +49,6 @@ LARGEST_INPUT = 1e6
 LARGEST_LOG_VARIANCE = 80.0
 
 _last = LastModel()
-
-
-# The models. Keras is imported when the first one is built.
-
-
-@functools.cache
-def _classes() -> SimpleNamespace:
-    """Define the Keras models."""
-    keras = start_keras()
-    import tensorflow as tf
-
-    def normal(shape: Any, draws: Any) -> Any:
-        """Draw from a normal distribution; where XLA compiles it, the default algorithm is many times slower."""
-        return tf.random.stateless_normal(shape, keras.ops.cast(draws.next(), "int32"), alg="philox")
-
-    class Vae(keras.Model):  # type: ignore[misc,name-defined]
-        """A variational autoencoder; a conditional one if `conditional`.
-
-        The condition is the position of a sample's largest value, 0 for the first and 1 for the last feature. Encoder
-        and decoder get it as one more input.
-        """
-
-        def __init__(self, features: int, code_size: int, bernoulli: bool, conditional: bool, scale: float) -> None:
-            super().__init__(name="vae")
-            self.encoder = _dense(features + conditional, UNITS, 2 * code_size, _relu)
-            self.decoder = _dense(code_size + conditional, UNITS[::-1], features, _relu)
-            self.conditional, self.bernoulli, self.draws = conditional, bernoulli, keras.random.SeedGenerator()
-            start = keras.initializers.Constant(np.log(scale))
-            self.log_scale = self.add_weight(name="log_scale", initializer=start, trainable=not bernoulli)
-
-        def condition(self, x: Any) -> Any:
-            """Give the condition, shape `(samples, 1)`, or nothing, shape `(samples, 0)`."""
-            if not self.conditional:
-                return x[:, :0]
-            places = keras.ops.argmax(x, axis=1, keepdims=True) / max(x.shape[1] - 1, 1)
-            return keras.ops.cast(places, x.dtype)
-
-        def call(self, x: Any, training: bool = False) -> Any:
-            """Give mean and log variance of the code, and the outputs for a code drawn from them, or for its mean."""
-            condition = self.condition(x)
-            mean, log_variance = keras.ops.split(self.encoder(keras.ops.concatenate([x, condition], axis=1)), 2, axis=1)
-            code = mean
-            if training:
-                code = mean + keras.ops.exp(log_variance / 2) * normal(keras.ops.shape(mean), self.draws)
-            return mean, log_variance, self.decoder(keras.ops.concatenate([code, condition], axis=1))
-
-        def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> Any:
-            """Compute the negative evidence lower bound, a mean over the samples."""
-            mean, log_variance, outputs = y_pred
-            if self.bernoulli:
-                improbable = keras.ops.softplus(outputs) - x * outputs
-            else:
-                scale = keras.ops.maximum(keras.ops.exp(self.log_scale), SCALE_FLOOR)
-                improbable = keras.ops.square((x - outputs) / scale) / 2 + keras.ops.log(scale * np.sqrt(2 * np.pi))
-            divergence = (keras.ops.exp(log_variance) + keras.ops.square(mean) - 1 - log_variance) / 2
-            return keras.ops.mean(keras.ops.sum(improbable, axis=1) + keras.ops.sum(divergence, axis=1))
-
-    class BiGan(keras.Model):  # type: ignore[misc,name-defined]
-        """A bidirectional GAN: the discriminator tells pairs of sample and code, of the encoder from the generator."""
-
-        def __init__(self, features: int, code_size: int) -> None:
-            super().__init__(name="bigan")
-            self.encoder = _dense(features, UNITS, code_size, _leaky_relu)
-            self.generator = _dense(code_size, UNITS[::-1], features, _leaky_relu, "tanh")
-            self.hidden = _dense(features + code_size, UNITS[:-1], UNITS[-1], _leaky_relu, _leaky_relu())
-            self.judge = _dense(UNITS[-1], (), 1, _leaky_relu)
-            self.code_size, self.draws = code_size, keras.random.SeedGenerator()
-
-        def call(self, x: Any, training: bool = False) -> Any:
-            """Give the discriminator's logits of each sample with its code, and of a generated one with its code."""
-            code = keras.ops.zeros((keras.ops.shape(x)[0], self.code_size))
-            if training:
-                code = normal(keras.ops.shape(code), self.draws)
-            pairs = [(x, self.encoder(x)), (self.generator(code), code)]
-            return [self.judge(self.hidden(keras.ops.concatenate(pair, axis=1))) for pair in pairs]
-
-        def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> Any:
-            """Compute the cross-entropy of the discriminator, a mean over the samples."""
-            given, generated = y_pred
-            return keras.ops.mean(keras.ops.softplus(-given) + keras.ops.softplus(generated))
-
-        def train_step(self, data: Any) -> Any:
-            """Update the discriminator to tell the pairs apart, and encoder and generator to mislead it."""
-            x, _ = data
-            with tf.GradientTape(persistent=True) as tape:
-                given, generated = self(x, training=True)
-                loss = self.compute_loss(x, x, (given, generated))
-                misled = self.compute_loss(x, x, (generated, given))
-            telling = [*self.hidden.trainable_variables, *self.judge.trainable_variables]
-            misleading = [*self.encoder.trainable_variables, *self.generator.trainable_variables]
-            gradients = [*tape.gradient(loss, telling), *tape.gradient(misled, misleading)]
-            self.optimizer.apply(gradients, [*telling, *misleading])
-            (tracker,) = (metric for metric in self.metrics if metric.name == "loss")
-            tracker.update_state(loss, sample_weight=keras.ops.shape(x)[0])
-            return self.get_metrics_result()
-
-    return SimpleNamespace(Vae=Vae, BiGan=BiGan)
-
-
-def _dense(inputs: int, units: tuple[int, ...], outputs: int, activation: Any, last: Any = None) -> Any:
-    """Build dense layers: hidden ones of these units with an activation, and one of the outputs."""
-    keras = start_keras()
-    hidden = [keras.layers.Dense(width, activation=activation()) for width in units]
-    return keras.Sequential([keras.Input((inputs,)), *hidden, keras.layers.Dense(outputs, activation=last)])
-
-
-def _relu() -> Any:
-    return start_keras().layers.ReLU()
-
-
-def _leaky_relu() -> Any:
-    return start_keras().layers.LeakyReLU(negative_slope=0.2)
 
 
 def _compiled(model: Any, features: int, **adam: float) -> Any:
@@ -194,7 +81,15 @@ def compiled_vae(
         conditional: true for a CVAE. Default: false.
         scale: standard deviation of the Gaussian likelihood before training. Default: 1.
     """
-    return _compiled(_classes().Vae(features, code_size, bernoulli, conditional, scale), features, learning_rate=1e-3)
+    from common.detectors.networks import Vae
+
+    return _compiled(Vae(features, code_size, bernoulli, conditional, scale), features, learning_rate=1e-3)
+
+
+def _compiled_bigan(features: int, code_size: int) -> Any:
+    from common.detectors.networks import BiGan
+
+    return _compiled(BiGan(features, code_size), features, learning_rate=2e-4, beta_1=0.5)
 
 
 # The estimators.
@@ -296,11 +191,7 @@ class BidirectionalGan:
         limits = x if self._range is None else np.repeat([self._range], x.shape[1], axis=0).T
         self._scaler = MinMaxScaler((-1, 1)).fit(limits)
         x = self._scaler.transform(x)
-
-        def build() -> Any:
-            gan = _classes().BiGan(x.shape[1], self._code_size)
-            return _compiled(gan, x.shape[1], learning_rate=2e-4, beta_1=0.5)
-
+        build = functools.partial(_compiled_bigan, x.shape[1], self._code_size)
         self._model = _trained(("bigan", self._code_size), build, x, BIGAN_STEPS, self._seed)
         self._spread = _spread(x)
         return self
