@@ -223,30 +223,15 @@ def layer_units(config: Config) -> list[int]:
     return [*config.units, *reversed(config.units[:-1]), config.points]
 
 
-class ErrorsByEpoch:
-    """Function to call after every epoch, which keeps the errors of the source's test curves, and calls `watch`.
-
-    Args:
-        curves: the test curves, shape `(curves, points)`.
-        reconstruct_curves: reconstructs curves with the model in training.
-        watch: another function to call after every epoch.
-    """
-
-    def __init__(
-        self, curves: np.ndarray, reconstruct_curves: Callable[[np.ndarray], np.ndarray], watch: Callable[[], None]
-    ) -> None:
-        self._curves, self._reconstruct, self._watch = curves.astype(np.float32), reconstruct_curves, watch
-        self.by_epoch: list[np.ndarray] = []
-
-    def __call__(self) -> None:
-        """Compute the errors, shape `(curves,)`, and add them to `by_epoch`."""
-        self.by_epoch.append(reconstruction_error(self._curves, self._reconstruct(self._curves)))
-        self._watch()
-
-
 def reconstruct_by(framework: Callable[[Any, np.ndarray], np.ndarray], model: Any, curves: np.ndarray) -> np.ndarray:
     """Reconstruct curves in single precision, with a model and the function of its framework."""
     return framework(model, curves.astype(np.float32))
+
+
+def keep_errors(errors: list[Any], curves: np.ndarray, reconstruct_curves: Callable[..., Any], watch: Watch) -> None:
+    """Append the reconstruction errors of curves, shape `(curves,)`, to `errors`, and call `watch`."""
+    errors.append(reconstruction_error(curves, reconstruct_curves(curves)))
+    watch()
 
 
 # The run.
@@ -273,9 +258,11 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     # Train, on normal curves alone. What is called after every epoch only looks on: it keeps errors and pictures.
     reconstruct_curves = functools.partial(reconstruct_by, framework, model)
     watch = Watch(x, y, reconstruct_curves)
-    test_errors = ErrorsByEpoch(splits.x_source_test, reconstruct_curves, watch)
+    test_errors: list[np.ndarray] = []
+    source_test = splits.x_source_test.astype(np.float32)
+    look = functools.partial(keep_errors, test_errors, source_test, reconstruct_curves, watch)
     normal = splits.x_train.astype(np.float32)
-    steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "on_epoch_end": test_errors}
+    steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "on_epoch_end": look}
 
     if config.framework == "pytorch":
         rates: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
@@ -334,7 +321,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
         "forest_histogram_flagged": histogram_flagged,
         "losses": np.array(losses),
         "test_labels": splits.y_source_test,
-        "test_errors_by_epoch": np.stack(test_errors.by_epoch),
+        "test_errors_by_epoch": np.stack(test_errors),
         "test_example": splits.x_source_test[example],
         "test_example_reconstruction": reconstruct_curves(splits.x_source_test[example]),
         "test_histograms": test_histograms,
