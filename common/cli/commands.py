@@ -215,13 +215,16 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
 def _print_standings(task: Task, detectors: Sequence[str]) -> None:
     """Print the ranking of all methods over all finished seeds with the settings of a task."""
     from common.cli import tables
-    from common.comparison.standings import standings
+    from common.comparison.standings import detectors_beside, standings, unfinished
 
     found = select(find_records(task.out, task.name), task.protocol, task.config.to_dict(), task.revision)
     board = standings(task.experiment, task.protocol, found, detectors)
     if board:
         title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {board.reference}"
         tables.print_standings(title, board.rows)
+    beside = detectors_beside(task.experiment, task.protocol, found.runs, detectors)
+    for what, seeds in unfinished(beside).items():
+        print(f"left out: {what} (seeds {', '.join(map(str, seeds))})")
 
 
 def _select(experiment: Experiment, options: argparse.Namespace) -> Selection:

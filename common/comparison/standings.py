@@ -6,6 +6,7 @@ labels, as all detectors do, and the other methods of the source are left out.
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from common.comparison.leaderboard import Row, Scored, leaderboard
 from common.comparison.prediction import MINIMUM_SEEDS
+from common.comparison.verdicts import NOT_RUN
 from common.detectors.detector import CLASSICAL_GROUP
 from common.detectors.registry import can_score, detector_named, names_in
 from common.errors import RecordError
@@ -104,26 +106,22 @@ def standings(
         experiment: the experiment.
         protocol: the protocol.
         selection: the selected records of this protocol; only the finished runs are used.
-        detectors: names of the detectors; those that cannot score these samples are left out. Default: the classical
-            ones.
+        detectors: names of the detectors; those that cannot score these samples, or were run for no seed, are left out.
+            Default: the classical ones.
 
     Returns:
         The ranking; `None` if no seed has all these detectors.
     """
-    missing: dict[str, list[int]] = {}
-    known_detectors: dict[Path, Record | str] = {}
-    detectors = names_in(CLASSICAL_GROUP) if detectors is None else detectors
-    names = [name for name in detectors if can_score(name, experiment)]
-    evidence = {
-        seed: Evidence(run, _detectors_of(experiment, protocol, run, names, missing, known_detectors))
-        for seed, run in sorted(selection.runs.items())
-    }
+    classical = [name for name in names_in(CLASSICAL_GROUP) if can_score(name, experiment)]
+    names = classical if detectors is None else [name for name in detectors if can_score(name, experiment)]
+    beside = detectors_beside(experiment, protocol, selection.runs, names)
+    evidence = {seed: Evidence(run, finished(beside[seed])) for seed, run in sorted(selection.runs.items())}
     known = {name for found in evidence.values() for name in found.detectors}
     complete = {seed: found for seed, found in evidence.items() if known and set(found.detectors) == known}
     if not complete:
         return None
-    methods = _methods(experiment, detectors)
-    which = "" if methods == experiment.methods else f"-{digest_of(names)[:8]}"
+    methods = _methods(experiment, names)
+    which = "" if names == classical else f"-{digest_of(names)[:8]}"
     path = next(iter(complete.values())).run[0].parent / f"standings{which}.json"
     damaged: dict[str, list[int]] = {}
     key = _key(experiment, methods, complete)
@@ -131,7 +129,8 @@ def standings(
     if damaged:  # Do not cache this ranking: the key would be the same after the files have been restored.
         with contextlib.suppress(OSError):
             path.unlink()
-    return replace(ranked, missing={what: tuple(seeds) for what, seeds in (missing | damaged).items()})
+    missing = {what: tuple(seeds) for what, seeds in (unfinished(beside) | damaged).items()}
+    return replace(ranked, missing=missing)
 
 
 def _methods(experiment: Experiment, detectors: Sequence[str]) -> Mapping[str, str]:
@@ -148,53 +147,61 @@ def scores_of(experiment: Experiment, protocol: str, run: Located) -> Scored:
     Raises:
         RecordError: arrays are damaged, or a detector saw other samples than the run.
     """
-    detectors = _detectors_of(experiment, protocol, run, names_in(CLASSICAL_GROUP), {}, {})
-    return _scored(experiment, protocol, experiment.methods, Evidence(run, detectors))
+    (beside,) = detectors_beside(experiment, protocol, {0: run}, names_in(CLASSICAL_GROUP)).values()
+    return _scored(experiment, protocol, experiment.methods, Evidence(run, finished(beside)))
 
 
-def _detectors_of(
-    experiment: Experiment,
-    protocol: str,
-    run: Located,
-    names: Sequence[str],
-    missing: dict[str, list[int]],
-    known: dict[Path, Record | str],
-) -> dict[str, Located]:
-    """Find the detectors that were scored on the split of a run.
+def detectors_beside(
+    experiment: Experiment, protocol: str, runs: Mapping[int, Located], names: Sequence[str]
+) -> dict[int, dict[str, Located | str]]:
+    """Find the detectors that were scored on the splits of some runs.
 
     Args:
         experiment: the experiment.
-        protocol: the protocol.
-        run: folder and record of the run.
+        protocol: the protocol of the runs.
+        runs: folder and record of each run by seed.
         names: names of the detectors.
-        missing: receives the seed of the run for each detector that is missing, under its title and the reason.
-        known: results of `_detector_record` by folder. A detector whose scores do not depend on the seed has one record
-            for all seeds, which is read once.
+
+    Returns:
+        By seed and name, the folder and the record of a finished detector, or the reason why it cannot be used.
+        Detectors that were run for none of these seeds are left out.
     """
-    found: dict[str, Located] = {}
-    run_folder, run_record = run
-    for name in names:
-        detector = detector_named(name)
-        seed = run_record.seed if varies_by_seed(experiment, protocol, name) else 0
-        folder = records.seed_folder(records.detector_folder(run_folder.parent, name), seed)
-        if folder not in known:
-            known[folder] = _detector_record(folder, detector.revision)
-        record = known[folder]
-        if isinstance(record, Record):
-            found[name] = folder, record
-        else:
-            missing.setdefault(f"{detector.title}: {record}", []).append(seed_of(run_record))
+    # A detector whose scores do not depend on the seed has one record for all seeds, which is read once.
+    read = functools.cache(_detector_record)
+    found: dict[int, dict[str, Located | str]] = {}
+    for seed, (folder, record) in sorted(runs.items()):
+        found[seed] = {}
+        for name in names:
+            of_seed = record.seed if varies_by_seed(experiment, protocol, name) else 0
+            place = records.seed_folder(records.detector_folder(folder.parent, name), of_seed)
+            found[seed][name] = read(place, detector_named(name).revision)
+    run_here = {name for beside in found.values() for name, one in beside.items() if one != NOT_RUN}
+    return {seed: {name: beside[name] for name in names if name in run_here} for seed, beside in found.items()}
+
+
+def unfinished(beside: Mapping[int, Mapping[str, Located | str]]) -> dict[str, list[int]]:
+    """List the detectors that cannot be used, by title and reason, with the seeds."""
+    found: dict[str, list[int]] = {}
+    for seed, detectors in beside.items():
+        for name, one in detectors.items():
+            if isinstance(one, str):
+                found.setdefault(f"{detector_named(name).title}: {one}", []).append(seed)
     return found
 
 
-def _detector_record(folder: Path, revision: int) -> Record | str:
+def finished(beside: Mapping[str, Located | str]) -> dict[str, Located]:
+    """Select the detectors that can be used, of those beside one run."""
+    return {name: one for name, one in beside.items() if not isinstance(one, str)}
+
+
+def _detector_record(folder: Path, revision: int) -> Located | str:
     """Read the record of a detector, or give the reason why there is no finished one of this revision."""
     try:
         record = records.read_record(folder)
     except RecordError as error:
-        return str(error) if (folder / records.RECORD).exists() else "not run"
+        return str(error) if (folder / records.RECORD).exists() else NOT_RUN
     if record.status == records.OK and record.revision == revision:
-        return record
+        return folder, record
     return record.error or "run by another version of the code"
 
 

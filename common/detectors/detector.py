@@ -41,8 +41,8 @@ class Detection:
         score_seconds: seconds spent on scoring.
         fitted_on: number of training samples that the detector was fitted on.
         metrics: what the estimator tells of its training, by name. Default: nothing.
-        arrays: for a trained detector, samples drawn from it, `drawn`, and the reconstructions of some test samples,
-            `reconstructed`, whose indices are in `reconstructed_samples`. Default: none.
+        arrays: samples drawn from the detector, `drawn`, and its reconstructions of some test samples, `reconstructed`,
+            whose indices are in `reconstructed_samples`; each only where the estimator can. Default: none.
     """
 
     scores: Scores
@@ -64,13 +64,13 @@ class Detector:
 
     Attributes:
         title: name of the detector in tables.
-        build: `build(training, seed)` makes the unfitted estimator or pipeline.
+        build: `build(training, seed)` makes the unfitted estimator or pipeline. An estimator with `draw(count)` or
+            `reconstruct(x)` also gives samples for the figures, as arrays of shape `(samples, features)`.
         random: true if the scores depend on the seed even when the data are the same. Default: false.
         fit_limit: largest number of training samples to fit on. Default: all.
         revision: version number of the computation; raise it when the scores change. Default: 1.
         group: `CLASSICAL_GROUP`, `ANNOUNCED_GROUP` or `PYOD_GROUP`. Default: the first.
-        trained: true for a network that is trained. Its runs show their progress, and its estimator can `draw(count)`
-            new samples and `reconstruct(x)` given ones. Default: false.
+        trained: true for a network that is trained, so that its runs show their progress. Default: false.
         curves_only: true if it works on curves only. Default: false.
         note: settings other than scikit-learn's defaults, and why. Default: none.
         score: `score(estimator, x)` computes anomaly scores by the fitted estimator. Default: its negated

@@ -104,18 +104,20 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
         raise DataError(f"The detector {name} fails on {samples}: {error}") from error
     if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
         raise DataError(f"The detector {name} gives no finite score to some of {samples}")
-    arrays = _pictures(estimator, x_test, splits.y_test) if detector.trained else {}
+    arrays = _pictures(estimator, x_test, splits.y_test)
     return Detection(scores, fitted - started, scored - fitted, len(x_fit), getattr(estimator, "metrics", {}), arrays)
 
 
 def _pictures(estimator: Any, x_test: NDArray[np.float64], y_test: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Reconstruct the first test samples of each class, and draw new samples."""
-    first = np.concatenate([np.flatnonzero(np.asarray(y_test) == label)[:RECONSTRUCTED] for label in (0, 1)])
-    return {
-        "drawn": estimator.draw(DRAWN).astype(np.float32),
-        "reconstructed_samples": first,
-        "reconstructed": estimator.reconstruct(x_test[first]).astype(np.float32),
-    }
+    """Draw new samples and reconstruct the first test samples of each class, as far as the estimator can."""
+    pictures = {}
+    if hasattr(estimator, "draw"):
+        pictures["drawn"] = estimator.draw(DRAWN).astype(np.float32)
+    if hasattr(estimator, "reconstruct"):
+        first = np.concatenate([np.flatnonzero(np.asarray(y_test) == label)[:RECONSTRUCTED] for label in (0, 1)])
+        pictures["reconstructed_samples"] = first
+        pictures["reconstructed"] = estimator.reconstruct(x_test[first]).astype(np.float32)
+    return pictures
 
 
 def _samples(name: str, part: str, x: NDArray[np.floating]) -> NDArray[np.float64]:

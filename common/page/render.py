@@ -25,7 +25,7 @@ FIGURES, PROTOCOLS, DETECTORS, SWEEP = (
     "Was the choice of classes typical?",
 )
 # The heading of a part that is folded and has a plot.
-FURTHER = "Would an announced method have done better?"
+FURTHER = "Would a further method have done better?"
 # The figures of the part on the held-out protocol, which stand with the others.
 HELD_OUT_FIGURES = "Figures, held out"
 PUBLISHED_PARTS = ("Published against ours", "Ours")

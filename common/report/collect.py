@@ -230,6 +230,7 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
     _shown(experiment, published, protocol, selection, out, results.verdicts_of(published, _runs(published, selection)))
+    further.collect_further(experiment, {protocol: selection}, _cache(experiment.name, out))
 
 
 def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference: ExperimentResults | None) -> _Part:
@@ -331,7 +332,7 @@ def _further(part: _Part, experiment: Experiment, out: Path, protocols: Sequence
     collected = further.collect_further(experiment, selections, _cache(experiment.name, out))
     if collected is None:
         return part
-    made_from = recipe(experiment, collected.results.data, results.FURTHER) if further.is_complete() else ""
+    made_from = recipe(experiment, collected.results.data, results.FURTHER) if collected.as_in_reference else ""
     shown, pngs = _as_files(experiment, collected.figures)
     known = replace(collected.results, figures=shown, made_from=made_from)
     return replace(part, results=replace(part.results, further=known), figures={**part.figures, **pngs})

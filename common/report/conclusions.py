@@ -132,10 +132,11 @@ def detector_sentence(entry: ExperimentResults) -> str:
     if any(row.standing == verdicts.NEXT_REFERENCE for row in rows):
         return f"Which of {len(rows)} detectors are better or worse than {method} comes {verdicts.NEXT_REFERENCE}."
     better = [row for row in rows if row.standing == BETTER]
+    count = f"{len(rows)} detector{'s' if len(rows) > 1 else ''}"
     if better:
-        first = f"Of {len(rows)} detectors {_are(len(better))} better than {method}; the highest is {_named(better[0])}"
+        first = f"Of {count} {_are(len(better))} better than {method}; the highest is {_named(better[0])}"
     else:
-        first = f"None of {len(rows)} detectors is shown to be better than {method}; the highest is {_named(rows[0])}"
+        first = f"Of {count} none is shown to be better than {method}; the highest is {_named(rows[0])}"
     counts = {text: sum(row.standing == standing for row in rows) for standing, text in _STANDINGS.items()}
     rest = ", ".join(f"{_are(count)} {text}" for text, count in counts.items() if count)
     labels = " It learns from labels; no detector does." if learns_from_labels(reference) else ""
@@ -154,7 +155,7 @@ _STANDINGS = {WORSE: "worse", NOT_TOLD_APART: "not told apart from it"}
 
 
 def _are(count: int) -> str:
-    return f"{count} is" if count == 1 else f"{count} are"
+    return f"{count or 'none'} {'are' if count > 1 else 'is'}"
 
 
 def _named(row: Standing) -> str:

@@ -1,7 +1,7 @@
 """The section of the report on methods beyond the classical detectors: those that authors announced, and PyOD's."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from common import figures
 from common.comparison.leaderboard import BETTER, WORSE
-from common.comparison.standings import Standing, standings
+from common.comparison.standings import Located, Standing, detectors_beside, finished, standings
 from common.detectors import pyod
 from common.detectors.detector import ANNOUNCED_GROUP, PYOD_GROUP
 from common.detectors.registry import can_score, detector_named, names_in
-from common.errors import RecordError
+from common.errors import ConfigError, RecordError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment
 from common.figures import CaptionedFigure
 from common.report.figures import Png, kept
@@ -22,7 +22,6 @@ from common.report.held_out import auroc, change, leaderboard_table
 from common.report.markup import filled
 from common.report.results import ExperimentResults, FurtherResults
 from common.runs import records
-from common.runs.records import Record
 from common.runs.selection import Selection
 
 # Number of seeds by protocol, the first ones of a report: these methods take as long as a run each.
@@ -35,10 +34,17 @@ def names() -> tuple[str, ...]:
 
 
 class Collected(NamedTuple):
-    """The rankings of one experiment and what else a report tells of them, with the figures."""
+    """The rankings of one experiment and what else a report tells of them, with the figures.
+
+    Attributes:
+        results: the results, without the digest that `collect.recipe` computes.
+        figures: the figures.
+        as_in_reference: true if these are the methods of the reference report, no more and no fewer.
+    """
 
     results: FurtherResults
     figures: Sequence[Png]
+    as_in_reference: bool
 
 
 def collect_further(experiment: Experiment, selections: Mapping[str, Selection], folder: Path) -> Collected | None:
@@ -50,88 +56,81 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
         folder: folder of the cache files of its figures.
 
     Returns:
-        The results without the digest that `collect.recipe` computes; `None` if no such method was run.
+        The results; `None` if no such method was run.
     """
-    located = {protocol: _located(experiment, protocol, selection) for protocol, selection in selections.items()}
-    boards = {}
-    for protocol, found in located.items():
-        # Only what was run here, finished or not, so that a report without PyOD lacks nothing.
-        run = [name for name in names() if any(name in of_seed for of_seed in found.values())]
-        board = standings(experiment, protocol, selections[protocol], run) if run else None
+    expected = [name for name in names() if _can_score_here(name, experiment)]
+    boards, records_of, known = {}, {}, set()
+    for protocol, selection in selections.items():
+        run_here = [name for name in (*names(), *_pyod_run(selection)) if _can_score_here(name, experiment)]
+        found = dict.fromkeys(run_here)
+        board = standings(experiment, protocol, selection, list(found))
         if board is not None and board.rows:
             boards[protocol] = board
+            records_of[protocol] = detectors_beside(experiment, protocol, selection.runs, list(found))
+            known |= {name for beside in records_of[protocol].values() for name in beside}
     if not boards:
         return None
-    used = [found[1] for protocol in boards for of_seed in located[protocol].values() for found in of_seed.values()]
+    used = [one for found in records_of.values() for beside in found.values() for one in finished(beside).values()]
     any_run = next(iter(selections.values()))
     results = FurtherResults(
         boards=boards,
         data=any_run.data,
         stand_in=any_run.stand_in,
-        commits=tuple(sorted({str(record.environment.get("commit") or "unknown") for record in used})),
+        commits=tuple(sorted({str(record.environment.get("commit") or "unknown") for _, record in used})),
     )
-    return Collected(results, _drawn(experiment, selections.get(HELD_OUT), located.get(HELD_OUT, {}), folder))
+    drawn = _drawn(experiment, selections[HELD_OUT], records_of[HELD_OUT], folder) if HELD_OUT in boards else []
+    return Collected(results, drawn, known == set(expected) and pyod.is_installed())
 
 
-def is_complete() -> bool:
-    """Check if all methods of the reference report can be run here."""
-    return pyod.is_installed()
-
-
-Found = Mapping[str, tuple[Path, Record]]
-
-
-def _located(experiment: Experiment, protocol: str, selection: Selection) -> dict[int, Found]:
-    """Find the records of these methods by seed and name, those of failed ones included."""
-    found: dict[int, Found] = {}
-    usable = [name for name in names() if _can_score_here(name, experiment)]
-    for seed, (folder, _) in sorted(selection.runs.items()):
-        for name in usable:
-            of_seed = seed if detector_named(name).random or protocol in experiment.split_by_seed else 0
-            place = records.seed_folder(records.detector_folder(folder.parent, name), of_seed)
-            try:
-                record = records.read_record(place)
-            except RecordError:
-                continue
-            found[seed] = {**found.get(seed, {}), name: (place, record)}
-    return found
+def _pyod_run(selection: Selection) -> Sequence[str]:
+    """List the detectors of PyOD that have records beside the runs of a selection."""
+    prefix = records.detector_folder(Path(), pyod.PREFIX)
+    found = [path for folder, _ in selection.runs.values() for path in folder.parent.glob(f"{prefix}*")]
+    return [pyod.PREFIX + path.name.removeprefix(prefix.name) for path in sorted(found)]
 
 
 def _can_score_here(name: str, experiment: Experiment) -> bool:
     """Check if a method works on the samples of an experiment, and its library is installed."""
-    return (not name.startswith(pyod.PREFIX) or pyod.is_installed()) and can_score(name, experiment)
+    try:
+        return can_score(name, experiment)
+    except ConfigError:
+        return False
 
 
 # The figures.
 
 
 def _drawn(
-    experiment: Experiment, selection: Selection | None, located: Mapping[int, Found], folder: Path
+    experiment: Experiment, selection: Selection, beside: Mapping[int, Mapping[str, Located | str]], folder: Path
 ) -> Sequence[Png]:
     """Draw samples from the trained methods of the first seed, and for curves anomalies with their reconstructions."""
     trained = {
-        seed: {name: one for name, one in found.items() if detector_named(name).trained and one[1].status == records.OK}
-        for seed, found in located.items()
+        seed: {name: one for name, one in finished(found).items() if detector_named(name).trained}
+        for seed, found in beside.items()
     }
     seed = next((seed for seed, found in trained.items() if found), None)
-    if selection is None or seed is None:
+    if seed is None:
         return []
     run, found = selection.runs[seed], trained[seed]
 
     def draw() -> list[CaptionedFigure]:
         arrays = {detector_named(name).title: records.read_arrays(*one) for name, one in found.items()}
-        features = next(iter(arrays.values()))["drawn"].shape[1]
-        side = round(features**0.5)
-        if experiment.dataset is None:
-            return [_curves(arrays, seed), _anomalies(arrays, records.read_arrays(*run), seed)]
-        if side * side == features:
-            return [_images(arrays, side, seed)]
-        return []  # Windows of many sensors are no picture.
+        drawn, reconstructed = (
+            {title: of_method for title, of_method in arrays.items() if part in of_method}
+            for part in ("drawn", "reconstructed")
+        )
+        found_figures = []
+        if drawn and experiment.dataset is None:
+            found_figures.append(_curves(drawn, seed))
+        elif drawn and (side := _side(drawn)):
+            found_figures.append(_images(drawn, side, seed))
+        if reconstructed and experiment.dataset is None:
+            found_figures.append(_anomalies(reconstructed, records.read_arrays(*run), seed))
+        return found_figures
 
-    inputs = [run[1].arrays_sha256, {name: record.arrays_sha256 for name, (_, record) in found.items()}]
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     try:
-        return kept(folder / "further.json", [inputs, code], draw)
+        inputs = [run[1].arrays_sha256, {name: record.arrays_sha256 for name, (_, record) in found.items()}]
+        return kept(folder / "further.json", inputs, draw)
     except (RecordError, LookupError, ValueError):  # damaged arrays, or other ones than the figures need
         return []
 
@@ -143,6 +142,12 @@ def _curves(arrays: Mapping[str, Mapping[str, NDArray[Any]]], seed: int) -> Capt
         axis.set(title=title, xlabel="position")
     caption = f"Curves drawn from the trained methods of seed {seed}, held out; the training curves have one peak."
     return CaptionedFigure("drawn_by_announced", caption, figure)
+
+
+def _side(arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> int | None:
+    """Give the width of square images; `None` for what is no picture, such as windows of many sensors."""
+    features = next(iter(arrays.values()))["drawn"].shape[1]
+    return side if (side := math.isqrt(features)) ** 2 == features else None
 
 
 def _images(arrays: Mapping[str, Mapping[str, NDArray[Any]]], side: int, seed: int) -> CaptionedFigure:
@@ -180,7 +185,6 @@ def _anomalies(
 
 _ANSWERS = {BETTER: "it would have helped", WORSE: "it would not have helped"}
 _STANDINGS = {BETTER: "better than", WORSE: "worse than"}
-_TITLES = {ANNOUNCED_GROUP: "Announced by authors of the sources", PYOD_GROUP: "From the collection PyOD"}
 _PROTOCOLS = {HELD_OUT: "held out", PUBLISHED: "published protocol"}
 
 
@@ -188,22 +192,34 @@ def section(entry: ExperimentResults) -> str:
     """Write the section on these methods; empty if none was run."""
     if entry.further is None:
         return ""
+    kinds: dict[str, Callable[[Standing], bool]] = {
+        "Announced by the author of the source": lambda row: row.method in entry.announced,
+        "Other trained methods": lambda row: row.group == ANNOUNCED_GROUP and row.method not in entry.announced,
+        "From the collection PyOD": lambda row: row.group == PYOD_GROUP,
+    }
     tables = []
-    for group, title in _TITLES.items():
+    for title, belongs in kinds.items():
         for protocol, words in _PROTOCOLS.items():
             board = entry.further.boards.get(protocol)
-            rows = [row for row in board.rows if row.ours or row.group == group] if board else []
-            if board and any(row.group for row in rows):
+            if board and any(map(belongs, board.rows)):
+                rows = [row for row in board.rows if row.ours or belongs(row)]
                 tables.append((f"{title}, {words}", board, leaderboard_table(board, rows)))
-    return filled("further.md.jinja", sentences=sentences(entry), tables=tables, figures=entry.further.figures)
+    return filled(
+        "further.md.jinja",
+        sentences=sentences(entry),
+        tables=tables,
+        missing={_PROTOCOLS[protocol]: board.missing for protocol, board in entry.further.boards.items()},
+        figures=entry.further.figures,
+    )
 
 
 def sentences(entry: ExperimentResults) -> list[str]:
-    """Say for each trained method, held out, if it would have helped, by how much, and who announced it."""
+    """Say for each trained method, held out, if it is better than the source's; for an announced one, if it helps."""
     board = entry.further.boards.get(HELD_OUT) if entry.further else None
-    rows = [row for row in board.rows if row.group == ANNOUNCED_GROUP] if board else []
-    assert board is not None or not rows
-    return [_sentence(row, entry.announced.get(row.method), board.reference) for row in rows if board]
+    if board is None:
+        return []
+    rows = [row for row in board.rows if row.group == ANNOUNCED_GROUP]
+    return [_sentence(row, entry.announced.get(row.method), board.reference) for row in rows]
 
 
 def _sentence(row: Standing, words: str | None, reference: str) -> str:
@@ -211,7 +227,7 @@ def _sentence(row: Standing, words: str | None, reference: str) -> str:
     by = f"with a difference of {change(row.difference, row.difference_interval)}"
     collapsed = f" It collapsed in {row.collapsed} of {row.seeds} seeds." if row.collapsed else ""
     if words is None:
-        return f"{row.method}, announced by authors of other sources, is {standing} the {reference}, {by}.{collapsed}"
+        return f"{row.method}, which this author does not name, is {standing} the {reference}, {by}.{collapsed}"
     name = row.method if words == row.method else f"{words} (here {row.method})"
     answer = _ANSWERS.get(row.standing, "it is not shown that it would have helped")
     return (

@@ -1,6 +1,8 @@
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +13,8 @@ import pytest
 from common.cli.commands import COMMANDS
 from common.cli.options import parse
 from common.comparison.published import read_published
-from common.detectors.registry import names_in
+from common.detectors.detector import Detector
+from common.detectors.registry import DETECTORS, names_in
 from common.files import ROOT
 from common.report.results import ExperimentResults, Results, as_json
 from common.runs import records, tasks
@@ -310,6 +313,25 @@ def test_both_protocols_and_the_detectors_beside_them(tiny_both, capsys):
     runs = [Task(curves_dense_ae.EXPERIMENT, TINY, protocol, seed, tiny_both)
             for protocol in ("published", "held_out") for seed in (0, 1)]  # fmt: skip
     assert f"0 to run, {len(runs) + len(detector_tasks(runs))} cached" in capsys.readouterr().out
+
+
+def test_a_chosen_detector_that_failed_is_named_below_the_ranking(tiny_both, tmp_path, capsys, monkeypatch):
+    def fail(training, seed):
+        raise ValueError("it has no such setting")
+
+    monkeypatch.setitem(DETECTORS, "broken", Detector("broken detector", fail))
+    shutil.copytree(tiny_both, tmp_path / "out")
+    arguments = ["run", "curves_dense_ae", "--protocol", "held_out", "--seeds", "0-1", "--jobs", "1", *TINY_OPTIONS]
+    arguments += ["--out", str(tmp_path / "out")]
+    assert main([*arguments, "--detectors=knn,broken"]) == 1
+    text = capsys.readouterr().out
+    left_out = [line for line in text.splitlines() if line.startswith("left out: ")]
+    assert [re.search(r"broken detector: .*it has no such setting \(seeds (\d)\)$", one)[1] for one in left_out] == [
+        "0",
+        "1",
+    ]
+    assert main([*arguments, "--detectors=broken"]) == 1
+    assert "left out: broken detector" in capsys.readouterr().out
 
 
 def test_a_failed_run_gives_status_1_and_says_why(tmp_path, capsys, monkeypatch):

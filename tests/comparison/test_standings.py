@@ -114,6 +114,13 @@ def test_a_seed_that_lacks_a_detector_which_others_have_is_left_out_with_its_rea
     assert found.seeds == (0,) and {row.seeds for row in found.rows} == {1}
 
 
+def test_a_detector_that_was_not_chosen_is_not_missing(tiny_both, tmp_path):
+    selection = copied(tiny_both, tmp_path)
+    shutil.rmtree(selection.runs[0][0].parent / "detectors" / "knn")
+    found = standings(CURVES, "held_out", selection)
+    assert not found.missing and "k-nearest-neighbour distance" not in {row.method for row in found.rows}
+
+
 def test_a_damaged_run_is_missing_until_it_is_whole_again(tiny_both, tmp_path, table):
     selection = copied(tiny_both, tmp_path)
     (selection.runs[1][0].parent / "standings.json").unlink(missing_ok=True)

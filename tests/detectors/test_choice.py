@@ -1,5 +1,6 @@
 """Which detectors are run: groups, names, those of PyOD, and those that suit the samples only."""
 
+import re
 import sys
 from dataclasses import replace
 
@@ -7,18 +8,20 @@ import numpy as np
 import pytest
 
 from common.comparison.published import read_published
-from common.detectors import pyod
+from common.detectors import announced, pyod
 from common.detectors.classical import CLASSICAL
-from common.detectors.detector import Detector
+from common.detectors.detector import Detector, Training
 from common.detectors.registry import DETECTORS, can_score, detect, detector_named, names_of
 from common.errors import ConfigError
 from common.experiment import Splits, load_experiment
+from common.files import ROOT
+from common.training.keras import seeded
 from experiments import EXPERIMENTS
 from tests.helpers.optional import package
 
 
 def test_groups_and_names_are_listed_once():
-    assert names_of(["classical"]) == tuple(CLASSICAL)
+    assert set(names_of(["classical"])) == set(CLASSICAL)
     assert names_of(["vae", "knn", "vae"]) == ("vae", "knn")
     assert set(names_of(["announced", "classical"])) == set(DETECTORS)
     with pytest.raises(ConfigError, match="no detector 'nope'"):
@@ -49,8 +52,41 @@ def test_a_method_is_added_by_one_entry(monkeypatch):
     monkeypatch.setitem(DETECTORS, "farthest", Detector("largest deviation", lambda training, seed: Farthest()))
     x = np.random.default_rng(0).normal(size=(20, 3))
     splits = Splits(x_train=x, x_test=np.vstack([x, 9 + x]), y_test=np.repeat([0, 1], 20), code_size=1)
-    scores = detect("farthest", splits, 0).scores
-    assert scores[:20].max() < scores[20:].min()
+    detection = detect("farthest", splits, 0)
+    assert detection.scores[:20].max() < detection.scores[20:].min()
+    assert detection.arrays == {}
+
+
+def test_a_network_need_not_draw_or_reconstruct(monkeypatch):
+    class Mean:
+        def fit(self, x):
+            self.mean = x.mean(axis=0)
+            return self
+
+        def score_samples(self, x):
+            return -np.square(x - self.mean).sum(axis=1)
+
+        def reconstruct(self, x):
+            return np.tile(self.mean, (len(x), 1))
+
+    monkeypatch.setitem(DETECTORS, "mean", Detector("mean", lambda training, seed: Mean(), trained=True))
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    arrays = detect("mean", Splits(x_train=x, x_test=x, y_test=np.repeat([0, 1], 10), code_size=1), 0).arrays
+    assert set(arrays) == {"reconstructed", "reconstructed_samples"} and arrays["reconstructed"].shape == (8, 3)
+
+
+def test_the_network_of_the_readme_can_be_added_as_it_stands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "ANNOUNCED[" in block]
+    there = {**vars(announced), "ANNOUNCED": {}}
+    exec(code, there)
+    detector = there["ANNOUNCED"]["small_ae"]
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    with seeded(0):
+        estimator = detector.build(Training(x, 2), 0).fit(x)
+    scores = detector.score(estimator, np.vstack([x, 9 + x]))
+    assert scores[:40].max() < scores[40:].min()
+    assert estimator.reconstruct(x).shape == x.shape
 
 
 def test_detectors_of_pyod_score_as_pyod_does():

@@ -134,7 +134,7 @@ def test_the_detectors_are_counted_by_how_they_stand():
     ]
     sentence = conclusions.detector_sentence(entry(detectors=rows))
     assert sentence.startswith(
-        f"None of 2 detectors is shown to be better than the {SOURCE} (AUROC 0.900); the highest is d with 0.900."
+        f"Of 2 detectors none is shown to be better than the {SOURCE} (AUROC 0.900); the highest is d with 0.900."
     )
 
 

@@ -1,5 +1,6 @@
 """The section on announced methods: run by the command line on tiny curves, ranked, drawn and told."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,21 @@ def test_any_choice_is_ranked_in_one_table(made):
     assert {"VAE", "k-nearest-neighbour distance"} <= {row.method for row in board.rows}
 
 
+def test_any_detector_of_pyod_that_was_run_is_shown(made, tmp_path):
+    tiny, _, out = made
+    assert entry_of(made).further.made_from
+    tasks = [Task(CURVES, TINY, "held_out", seed, out) for seed in (0, 1)]
+    folder = detector_tasks(tasks, ["pyod:HBOS"])[0].folder.parent
+    runner.execute(detector_tasks(tasks, ["pyod:HBOS"]), Silent())
+    try:
+        found = collect([tiny], out, tmp_path).results.experiments["curves_dense_ae"].further
+    finally:
+        shutil.rmtree(folder)
+    assert {"HBOS (PyOD)", "ECOD (PyOD)"} <= {row.method for row in found.boards["held_out"].rows}
+    # The reference has those of its list only, so this part is not the same as that of a reference.
+    assert not found.made_from
+
+
 def test_every_training_keeps_its_record_and_its_pictures(made):
     _, report, _ = made
     pictures = [figure.file for figure in entry_of(made).further.figures]
@@ -100,7 +116,7 @@ def test_the_answer_follows_from_the_standing(made, standing, told):
     assert len(sentences) == 3 and all(told in sentence for sentence in sentences)
     assert all(sentence.endswith("It collapsed in 1 of 2 seeds.") for sentence in sentences)
     others = further.sentences(replace(changed, announced={}))
-    assert all("announced by authors of other sources, is " in sentence for sentence in others)
+    assert all("which this author does not name, is " in sentence for sentence in others)
     assert further.sentences(replace(entry, further=None)) == [] and further.section(replace(entry, further=None)) == ""
 
 
