@@ -47,6 +47,7 @@ def load_splits(experiment: Experiment, config: Any, seed: int = 0) -> Splits:
 def problem_of(experiment: Experiment, config: Any, splits: Any, seed: int = 0) -> Problem:
     """Make a problem of the training samples of some splits and, if there are any, the normal validation samples."""
     validation = None
-    if hasattr(splits, "x_validation"):
-        validation = splits.x_validation[splits.y_validation == 0].astype(np.float32)
+    if hasattr(splits, "parts"):
+        part = splits.parts["validation"]
+        validation = part.x[part.y == 0].astype(np.float32)
     return Problem(experiment, config, splits.x_train.astype(np.float32), validation, seed)

@@ -207,6 +207,75 @@ def model_graph(axis: Any, names: NDArray[Any], shapes: NDArray[Any], parameters
 # Figures along time.
 
 
+# Whole figures, from the arrays of a run.
+
+
+def layers(arrays: Arrays) -> CaptionedFigure:
+    """Draw the layers of the autoencoder, from input to output.
+
+    Args:
+        arrays: arrays of a run, including those of `training.fit.layer_arrays`.
+    """
+    figure, axes = canvas(columns=1, height=4.2)
+    model_graph(axes[0], arrays["layer_names"], arrays["layer_shapes"], arrays["layer_parameters"])
+    caption = f"The layers of the autoencoder: {arrays['layer_parameters'].sum():,} parameters."
+    return CaptionedFigure("model", caption, figure)
+
+
+def losses(arrays: Arrays) -> CaptionedFigure:
+    """Plot `loss` and `validation_loss` by epoch."""
+    figure, axes = canvas(columns=1, height=2.8)
+    epochs = np.arange(1, len(arrays["loss"]) + 1)
+    axes[0].plot(epochs, arrays["loss"], label="training")
+    axes[0].plot(epochs, arrays["validation_loss"], label="validation")
+    axes[0].set(xlabel="epoch", ylabel="loss")
+    axes[0].legend()
+    caption = f"Loss on the normal training and validation samples, over the {len(epochs)} epochs trained."
+    return CaptionedFigure("loss", caption, figure)
+
+
+def precision_and_recall(arrays: Arrays) -> CaptionedFigure:
+    """Plot precision and recall of `validation_scores` over the threshold, shifted by one as in the sources."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, limits = precision_recall_curve(arrays["validation_labels"], arrays["validation_scores"])
+    figure, axes = canvas(columns=1, height=2.8)
+    axes[0].plot(limits, precision[1:], label="precision")
+    axes[0].plot(limits, recall[1:], label="recall")
+    axes[0].axvline(float(arrays["threshold"]), label="threshold", **THRESHOLD_LINE)
+    axes[0].set(xlabel="threshold", ylabel="precision, recall", xscale="log")
+    axes[0].legend()
+    caption = (
+        "Precision and recall on the validation samples over the threshold. As in the source, each threshold is shown "
+        "with the precision and recall of the next higher threshold."
+    )
+    return CaptionedFigure("precision_and_recall", caption, figure)
+
+
+def errors_by_index(arrays: Arrays) -> CaptionedFigure:
+    """Plot the `scores` of the test samples by class, with the threshold."""
+    figure, axes = canvas(columns=1, height=3.2)
+    scores_by_index(axes[0], arrays["scores"], arrays["labels"], float(arrays["threshold"]))
+    axes[0].set_yscale("log")
+    caption = "Reconstruction error of each scored sample by class; anomalies are those before a break."
+    return CaptionedFigure("test_errors", caption, figure)
+
+
+def confusion(arrays: Arrays) -> CaptionedFigure:
+    """Draw the confusion matrix of the `scores` at the threshold."""
+    figure, axes = canvas(columns=1, height=3.2)
+    flagged = (arrays["scores"] > arrays["threshold"]).astype(int)
+    confusion_matrix(axes[0], arrays["labels"], flagged)
+    return CaptionedFigure("confusion_matrix", "Scored samples by true and predicted class at the threshold.", figure)
+
+
+def roc(arrays: Arrays) -> CaptionedFigure:
+    """Draw the ROC curve of the `scores`."""
+    figure, axes = canvas(columns=1, height=3.6)
+    roc_curves(axes[0], arrays["labels"], {"autoencoder": arrays["scores"]})
+    return CaptionedFigure("roc", "ROC curve of the scored samples' reconstruction errors.", figure)
+
+
 def errors_by_time(arrays: Arrays) -> CaptionedFigure:
     """Plot reconstruction errors along time: normal samples of all parts, test samples before a break, and the breaks.
 
@@ -226,11 +295,11 @@ def errors_by_time(arrays: Arrays) -> CaptionedFigure:
     for number, moment in enumerate(breaks.astype("datetime64[s]")):
         label = "break" if number == 0 else None
         axes[0].axvline(moment, color="black", linewidth=0.6, alpha=0.5, zorder=0, label=label)
-    axes[0].axhline(float(arrays["threshold"]), label="break-even threshold", **THRESHOLD_LINE)
+    axes[0].axhline(float(arrays["threshold"]), label="threshold", **THRESHOLD_LINE)
     axes[0].set(xlabel="time", ylabel="reconstruction error", yscale="log")
     axes[0].legend(markerscale=3, loc="lower right", fontsize="small")
     caption = (
-        "Reconstruction errors along time: training, validation and test windows, and the breaks of the test period."
+        "Reconstruction errors along time: training, validation and test samples, and the breaks of the test period."
     )
     return CaptionedFigure("errors_by_time", caption, figure)
 
@@ -252,8 +321,8 @@ def sensors_by_time(arrays: Arrays) -> CaptionedFigure:
     axes[0].legend(markerscale=3, fontsize="small")
     named = " and ".join(f"x{number}" for number in numbers)
     caption = (
-        f"What moves the errors: {named}, largest in the error of normal windows of validation or test, as last rows "
-        "of windows, in standard deviations of the training windows."
+        f"What moves the errors: {named}, largest in the error of normal samples of validation or test, as last rows "
+        "of samples, in standard deviations of the training samples."
     )
     return CaptionedFigure("sensors_by_time", caption, figure)
 

@@ -6,7 +6,7 @@ import pytest
 from common import figures
 from common.comparison.published import read_published
 from common.comparison.verdicts import judge_group
-from common.data import datasets
+from common.data import datasets, windows
 from common.data.datasets import Source
 from common.errors import SuiteError
 from common.metrics.scores import Undefined
@@ -45,36 +45,46 @@ def run(splits, config):
 
 
 def test_windows_and_labels_are_those_of_a_slow_loop(data):
-    made, _ = rare.split_at_random(rare.features_of(data), TINY, seed=0)
-    table = data
-    breaks = set(np.flatnonzero(table["y"]))
-    rows = [row for row in range(len(table)) if row not in breaks]
+    splits = rare.split(data, TINY, "published", seed=0)
+    breaks = set(np.flatnonzero(data["y"]))
+    rows = [row for row in range(len(data)) if row not in breaks]
     features = [f"x{number}" for number in range(1, 62) if number not in (28, 61)]
-    values = table[features].to_numpy()
-    assert made.x.shape == (len(rows) - 6, 5, 59)
-    for window in (0, 1, 100, len(made.x) - 1):
-        of_window = rows[window + 2 : window + 7]
-        np.testing.assert_array_equal(made.x[window], values[of_window])
-        assert made.y[window] == any(of_window[-1] + ahead in breaks for ahead in range(1, 6))
+    values = data[features].to_numpy()
+    expected = {}
+    for start in range(2, len(rows) - 4):
+        of_window = rows[start : start + 5]
+        expected[of_window[-1]] = of_window, any(of_window[-1] + ahead in breaks for ahead in range(1, 6))
+    found = {}
+    for part in ("train", "validation", "test"):
+        x, y, window_rows = splits.parts[part]
+        unscaled = splits.scaler.inverse_transform(x.reshape(-1, 59)).reshape(x.shape)
+        np.testing.assert_allclose(unscaled, values[window_rows], atol=1e-9)
+        found |= {row[-1]: (row.tolist(), bool(label)) for row, label in zip(window_rows, y, strict=True)}
+    normal_of_training = {row for row, (_, positive) in expected.items() if not positive}
+    assert all(expected[row] == window for row, window in found.items())
+    assert normal_of_training <= set(found)
 
 
 def test_the_seed_varies_the_split_and_nothing_else_does(data, splits):
     again, other = (rare.split(data, TINY, "published", seed) for seed in (0, 1))
-    for part in ("x_train", "x_validation", "y_validation", "x_test", "y_test"):
-        assert np.array_equal(getattr(splits, part), getattr(again, part))
+    for part in ("train", "validation", "test"):
+        for ours, theirs in zip(splits.parts[part], again.parts[part], strict=True):
+            assert np.array_equal(ours, theirs)
     assert not np.array_equal(splits.x_test, other.x_test)
 
 
 def test_every_window_is_scaled_once_by_the_normal_training_windows(data, splits):
     from sklearn.model_selection import train_test_split
 
-    made, _ = rare.split_at_random(rare.features_of(data), TINY, seed=0)
-    parts = train_test_split(made.x, made.y, test_size=0.2, random_state=0)
+    table = rare.features_of(data)
+    shifted = windows.curve_shift(table.breaks, 5)
+    made = windows.windows(table.features[shifted.rows], 5, first=2)
+    parts = train_test_split(made, shifted.labels[6:], test_size=0.2, random_state=0)
     x_train, x_validation, y_train, _ = train_test_split(parts[0], parts[2], test_size=0.2, random_state=0)
     last = x_train[y_train == 0][:, 4]
     mean, deviation = last.mean(axis=0), last.std(axis=0)
     np.testing.assert_allclose(splits.x_train, (x_train[y_train == 0] - mean) / deviation, atol=1e-9)
-    np.testing.assert_allclose(splits.x_validation, (x_validation - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(splits.parts["validation"].x, (x_validation - mean) / deviation, atol=1e-9)
     np.testing.assert_allclose(splits.x_test, (parts[1] - mean) / deviation, atol=1e-9)
 
 
@@ -85,9 +95,8 @@ def test_the_real_table_gives_every_exact_number():
         pytest.skip(f"the paper machine's table is not here: {error}")
     splits = rare.split(data, FULL, "published", seed=0)
     metrics, _ = flatten(splits.metrics | rare.read_head(splits, FULL).metrics)
-    made, _ = rare.split_at_random(rare.features_of(data), FULL, seed=0)
-    assert made.x.shape == (18268, 5, 59)
-    assert made.y.sum() == 601
+    shifted = windows.curve_shift(splits.table.breaks, FULL.rows_before_break)
+    assert shifted.labels[6:].sum() == 601
     groups = [group for group in read_published("rare_event_lstm_ae").groups if group.obtained == "exact"]
     assert [judge_group(group, {0: metrics}).verdict for group in groups] == ["exact"] * 4
 
@@ -200,7 +209,7 @@ def test_the_score_is_the_error_of_the_last_row_alone(splits):
         model = rare.build_autoencoder(TINY, (5, 59))
     outputs = model.predict(splits.x_test.astype(np.float32), verbose=0)
     expected = [np.mean((x[4] - output[4]) ** 2) for x, output in zip(splits.x_test, outputs, strict=True)]
-    np.testing.assert_allclose(rare.last_step_errors(model, splits.x_test).mean(axis=1), expected, rtol=1e-5)
+    np.testing.assert_allclose(rare.last_row_errors(model, splits.x_test).mean(axis=1), expected, rtol=1e-5)
 
 
 def test_training_stops_early_and_keeps_the_last_weights(splits):
@@ -228,7 +237,7 @@ def test_every_figure_of_the_source_is_drawn_from_small_saved_arrays(result, tmp
 
 
 def test_the_model_graph_has_a_box_for_every_layer(result):
-    figure = rare.draw_model(result.arrays)
+    figure = figures.layers(result.arrays)
     words = [text.get_text() for text in figure.figure.axes[0].texts]
     assert [text.split()[0] for text in words] == result.arrays["layer_names"].tolist()
     assert "output 4" in words[2] and "208 parameters" in words[2]

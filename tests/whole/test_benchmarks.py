@@ -330,16 +330,17 @@ def paper_machine(rows=60):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_windows_and_the_same_scaling(seed):
     sheet, config = paper_machine(), rare_event_lstm_ae.Config()
-    made, _ = rare_event_lstm_ae.split_at_random(rare_event_lstm_ae.features_of(sheet), config, seed)
     expected = rare_event_lstm_ae.split(sheet, config, "published", seed)
     x, y = notebooks.make_windows(*notebooks.shift_labels(sheet))
-    np.testing.assert_array_equal(x, made.x)
-    np.testing.assert_array_equal(y, made.y)
+    shifted = curve_shift(sheet["y"].to_numpy(), config.rows_before_break)
+    np.testing.assert_array_equal(x, windows(expected.table.features[shifted.rows], 5, first=2))
+    np.testing.assert_array_equal(y, shifted.labels[6:])
     *parts, normal_validation = notebooks.split_and_scale(x, y, seed)
-    wanted = (expected.x_train, expected.x_validation, expected.y_validation, expected.x_test, expected.y_test)
+    _, validation, test = expected.parts.values()
+    wanted = (expected.x_train, validation.x, validation.y, test.x, test.y)
     for found, part in zip(parts, wanted, strict=True):
         np.testing.assert_allclose(found, part, rtol=1e-12)
-    np.testing.assert_allclose(normal_validation, expected.x_validation[expected.y_validation == 0], rtol=1e-12)
+    np.testing.assert_allclose(normal_validation, validation.x[validation.y == 0], rtol=1e-12)
 
 
 def test_the_same_windows_from_any_length():

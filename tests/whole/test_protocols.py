@@ -163,7 +163,7 @@ def forward(split):
 
 
 def test_no_row_of_a_test_window_occurs_in_training_or_validation_and_time_runs_forward(forward):
-    train, validation, test = (forward.rows[name] for name in ("train", "validation", "test"))
+    train, validation, test = (forward.parts[name].rows for name in ("train", "validation", "test"))
     assert not set(test.ravel()) & (set(train.ravel()) | set(validation.ravel()))
     assert not set(validation.ravel()) & set(train.ravel())
     assert train.max() < validation.min() <= validation.max() < test.min()
@@ -171,25 +171,26 @@ def test_no_row_of_a_test_window_occurs_in_training_or_validation_and_time_runs_
 
 def test_in_the_published_protocol_nearly_every_test_window_shares_rows_with_training(split):
     splits = split("rare_event_lstm_ae", PUBLISHED)
-    trained = set(splits.rows["train"].ravel())
-    assert np.mean([bool(trained & set(window)) for window in splits.rows["test"]]) > 0.9
+    trained = set(splits.parts["train"].rows.ravel())
+    assert np.mean([bool(trained & set(window)) for window in splits.parts["test"].rows]) > 0.9
 
 
 def test_no_window_spans_a_gap_or_a_break(forward):
-    for rows in forward.rows.values():
+    for part in forward.parts.values():
+        rows = part.rows
         assert (np.diff(forward.table.times[rows], axis=1) == STEP).all()
         assert not forward.table.breaks[rows].any()
 
 
 def test_no_run_up_to_a_break_is_cut_by_a_boundary(forward):
     breaks = np.flatnonzero(forward.table.breaks)
-    for first in (forward.rows["validation"].min(), forward.rows["test"].min()):
+    for first in (forward.parts["validation"].rows.min(), forward.parts["test"].rows.min()):
         # A window begins no earlier than its part does, and every break's run-up lies on one side.
         assert not any(event - CONFIGS["rare_event_lstm_ae"].rows_before_break < first - 1 < event for event in breaks)
 
 
 def test_the_scaler_knows_the_training_rows_alone(forward):
-    rows = forward.rows["train"][:, -1]
+    rows = forward.parts["train"].rows[:, -1]
     np.testing.assert_allclose(forward.scaler.mean_, forward.table.features[rows].mean(axis=0))
     np.testing.assert_allclose(forward.scaler.scale_, forward.table.features[rows].std(axis=0))
     assert forward.scaler.n_samples_seen_ == len(rows)
@@ -198,8 +199,9 @@ def test_the_scaler_knows_the_training_rows_alone(forward):
 def test_a_window_is_positive_when_a_break_follows_within_ten_minutes_by_the_clock(forward):
     table = forward.table
     of_breaks = table.times[table.breaks == 1]
-    for name, labels in (("test", forward.y_test), ("validation", forward.y_validation)):
-        for row, label in zip(forward.rows[name][:, -1], labels, strict=True):
+    for name in ("validation", "test"):
+        _, labels, rows = forward.parts[name]
+        for row, label in zip(rows[:, -1], labels, strict=True):
             ahead = of_breaks - table.times[row]
             assert label == ((ahead > np.timedelta64(0)) & (ahead <= np.timedelta64(10, "m"))).any()
 
@@ -207,7 +209,7 @@ def test_a_window_is_positive_when_a_break_follows_within_ten_minutes_by_the_clo
 def test_the_windows_of_one_run_up_are_resampled_together(forward):
     groups = forward.groups
     breaks = np.flatnonzero(forward.table.breaks)
-    for last, group in zip(forward.rows["test"][:, -1], groups, strict=True):
+    for last, group in zip(forward.parts["test"].rows[:, -1], groups, strict=True):
         assert group == np.sum(breaks < last)
 
 
@@ -219,7 +221,9 @@ def test_a_table_without_breaks_in_every_part_is_refused(data):
 
 
 def test_drift_metrics_survive_a_test_period_without_a_break(forward):
-    quiet = replace(forward, y_test=np.zeros_like(forward.y_test))
+    none = np.zeros_like(forward.y_test)
+    parts = {**forward.parts, "test": forward.parts["test"]._replace(y=none)}
+    quiet = replace(forward, y_test=none, parts=parts)
     config = replace(CONFIGS["rare_event_lstm_ae"], epochs=1)
     with seeded(0):
         models = rare.build_autoencoder(config, forward.x_train.shape[1:])
