@@ -99,14 +99,20 @@ def compare_command(options: argparse.Namespace) -> int:
 
 def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -> int:
     from common.cli import tables
+    from common.comparison.prediction import with_ablations
     from common.comparison.verdicts import DIFFERS, compare
 
     comparisons = []
     for name in names:
-        selection = _select(load_experiment(options.known[name]), options)
-        comparison = compare(
-            read_published(name), selection.metrics(), sorted(selection.failed), bool(selection.stand_in)
-        )
+        experiment, published = load_experiment(options.known[name]), read_published(name)
+        found, config = [*find_records(options.out, name)], experiment.config().to_dict()
+        selection = select(found, PUBLISHED, config, experiment.revision)
+        others = {
+            title: select(found, PUBLISHED, ablation.to_dict(), experiment.revision).metrics()
+            for title, ablation in experiment.ablated().items()
+        }
+        metrics = with_ablations(selection.metrics(), others, published.metrics())
+        comparison = compare(published, metrics, sorted(selection.failed), bool(selection.stand_in))
         comparisons.append(comparison)
         if not options.json:
             tables.print_comparison(comparison, bool(options.experiments), _notes(name, selection))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from common import files
 from common.cli.execution import SWEEP_SEEDS, execute, exit_status, protocols_of, require_writable, seeds_of, tasks_of
 from common.cli.paper import show_digit
+from common.comparison.prediction import prefix_of
+from common.comparison.published import read_published
 from common.data.datasets import Source
 from common.detectors.detector import CLASSICAL_GROUP
 from common.detectors.registry import detector_named, names_in
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 REFERENCE = files.REPORTS / "reference"
 REFERENCE_SEEDS = list(range(20))
-# Enough for the effect of an ablation with its interval; verdicts over them are provisional.
+# Enough for the effect of an ablation with its interval; one that is itself a printed network runs for all seeds.
 ABLATION_SEEDS = list(range(8))
 
 
@@ -153,8 +155,12 @@ def _report_tasks(made: Mapping[str, Sequence[Experiment]], options: argparse.Na
         runs = tasks_of(experiment, [experiment.config()], seeds, options)
         tasks += runs + detector_tasks(runs, classical)
         if options.reference:
-            ablated = tasks_of(experiment, [*experiment.ablated().values()], ABLATION_SEEDS, options)
-            tasks += [task for task in ablated if task.protocol == PUBLISHED]
+            printed = read_published(experiment.name).metrics()
+            for title, ablation in experiment.ablated().items():
+                is_printed = any(name.startswith(prefix_of(title)) for name in printed)
+                ablation_seeds = REFERENCE_SEEDS if is_printed else ABLATION_SEEDS
+                ablated = tasks_of(experiment, [ablation], ablation_seeds, options)
+                tasks += [task for task in ablated if task.protocol == PUBLISHED]
     for experiment in made[FURTHER]:
         for protocol in protocols_of(options):
             runs = tasks_of(experiment, [experiment.config()], seeds[: further.SEEDS[protocol]], options, protocol)

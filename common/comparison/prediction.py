@@ -1,7 +1,8 @@
 """The prediction interval for one further run, and the test of a published number against it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -13,6 +14,28 @@ MINIMUM_SEEDS = 3
 
 Value = float | int | None
 SeedMetrics = Mapping[int, Mapping[str, Value]]
+
+
+def with_ablations(seeds: SeedMetrics, ablated: Mapping[str, SeedMetrics], printed: Collection[str]) -> SeedMetrics:
+    """Add to the metrics of each seed those that the source printed of an ablation, which is another network of it.
+
+    Args:
+        seeds: metrics by seed.
+        ablated: by title of the ablation, its metrics by seed.
+        printed: names of all metrics that the source printed. One of an ablation begins with its title as one word:
+            `the_other_network.loss.last` is `loss.last` of the ablation "the other network".
+    """
+    added: dict[int, dict[str, Value]] = {seed: dict(metrics) for seed, metrics in seeds.items()}
+    for title, of_ablation in ablated.items():
+        for seed in seeds.keys() & of_ablation.keys():
+            named = {f"{prefix_of(title)}{name}": value for name, value in of_ablation[seed].items()}
+            added[seed] |= {name: value for name, value in named.items() if name in printed}
+    return added
+
+
+def prefix_of(ablation: str) -> str:
+    """Give the beginning of the names of the metrics of an ablation."""
+    return re.sub(r"\W+", "_", ablation) + "."
 
 
 def values_of(metric: str, seeds: SeedMetrics) -> list[float]:

@@ -16,6 +16,7 @@ from common import files
 from common.comparison import associations
 from common.comparison.associations import Associations
 from common.comparison.leaderboard import REFERENCE
+from common.comparison.prediction import SeedMetrics, with_ablations
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE, Comparison
@@ -212,14 +213,20 @@ class _Shown:
 
 
 def _shown(
-    experiment: Experiment, published: Published, protocol: str, selection: Selection, out: Path, compared: Comparison
+    experiment: Experiment,
+    published: Published,
+    protocol: str,
+    selection: Selection,
+    out: Path,
+    compared: Comparison,
+    seeds: SeedMetrics,
 ) -> _Shown:
     """Rank the methods of a protocol and draw its figures, or read them from the cache."""
     cache = _cache(experiment.name, out)
     board = standings(experiment, protocol, selection)
     drawn, seed = figures.of_one_run(experiment, protocol, selection, published.conditions, cache)
     if protocol == PUBLISHED:
-        overview = figures.overview(published, compared, selection.metrics(), cache)
+        overview = figures.overview(published, compared, seeds, cache)
         return _Shown(board, drawn, seed, overview, _associations(published, selection, cache))
     return _Shown(board, drawn + figures.best_roc(experiment, protocol, selection, board, cache), seed)
 
@@ -229,7 +236,8 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     experiment, out, protocol = order
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
-    _shown(experiment, published, protocol, selection, out, results.verdicts_of(published, _runs(published, selection)))
+    runs = _main_runs(published, selection, _ablated(experiment, found, selection))
+    _shown(experiment, published, protocol, selection, out, results.verdicts_of(published, runs), runs.seeds)
     further.collect_further(experiment, {protocol: selection}, _cache(experiment.name, out))
 
 
@@ -240,13 +248,13 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
     main = selections[PUBLISHED]
     ablated = _ablated(experiment, found, main)
-    runs = _runs(published, main)
+    runs = _main_runs(published, main, ablated)
     # The runs of ablations have a table of their own, so they are not counted as left out.
     reported = {record.digest for selection in ablated.values() for _, record in selection.runs.values()}
     runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
     comparison = results.verdicts_of(published, runs)
     shown = {
-        protocol: _shown(experiment, published, protocol, selection, out, comparison)
+        protocol: _shown(experiment, published, protocol, selection, out, comparison, runs.seeds)
         for protocol, selection in selections.items()
     }
     pngs: dict[str, bytes] = {}
@@ -378,6 +386,13 @@ def _runs(published: Published, selection: Selection) -> results.Runs:
         others=selection.others,
         damaged=tuple(selection.damaged),
     )
+
+
+def _main_runs(published: Published, main: Selection, ablated: Mapping[str, Selection]) -> results.Runs:
+    """Collect the runs with the published settings, and what the source printed of its other networks."""
+    runs = _runs(published, main)
+    others = {title: selection.metrics() for title, selection in ablated.items()}
+    return replace(runs, seeds=with_ablations(runs.seeds, others, published.metrics()))
 
 
 def _environments(found: Iterable[Record]) -> tuple[results.Environment, ...]:

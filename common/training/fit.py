@@ -98,6 +98,7 @@ def fit(
     parts: int = 1,
     on_epoch_end: Callable[[], None] | None = None,
     validation: NDArray[np.float32] | None = None,
+    validation_batch_size: int | None = None,
     patience: int | None = None,
     callbacks: Sequence[Any] = (),
 ) -> dict[str, list[float]]:
@@ -118,6 +119,8 @@ def fit(
             is no multiple of it stay whole. Default: 1.
         on_epoch_end: called after every epoch. Default: nothing.
         validation: samples for `val_loss` in the history, shape `(samples, ...)`. Default: none.
+        validation_batch_size: number of validation samples that are evaluated at once. It changes the result only where
+            a loss is no mean over samples. Default: all.
         patience: number of epochs without improvement of `val_loss` after which training stops; the weights of the last
             epoch are kept, as by `keras.callbacks.EarlyStopping`. Needs `validation`. Default: never stop early.
         callbacks: further Keras callbacks; they are called for epochs, not for batches.
@@ -140,7 +143,7 @@ def fit(
         worth_xla = len(inputs) // batch_size * epochs >= WORTH_XLA
         parts = parts if batch_size % parts == 0 else 1
         compiled = _compiled(model, inputs, batch_size, parts, model.jit_compile and worth_xla)
-        train, validate = _training(compiled, inputs), _validation(compiled, validation)
+        train, validate = _training(compiled, inputs), _validation(compiled, validation, validation_batch_size)
         model.stop_training = False
         all_callbacks.on_train_begin()
         for epoch, order in enumerate(_orders(len(inputs), epochs, seed)):
@@ -317,17 +320,22 @@ def _training(compiled: _Compiled, inputs: NDArray[np.float32]) -> Callable[[Any
     return train_epoch
 
 
-def _validation(compiled: _Compiled, inputs: NDArray[np.float32] | None) -> Callable[[], dict[str, float]]:
-    """Make a function that returns loss and metrics of the inputs, as one batch; an empty dict without inputs."""
+def _validation(
+    compiled: _Compiled, inputs: NDArray[np.float32] | None, batch_size: int | None
+) -> Callable[[], dict[str, float]]:
+    """Make a function that returns loss and metrics of the inputs, batch by batch; an empty dict without inputs."""
     import tensorflow as tf
 
     if inputs is None:
         return dict
-    samples = tf.constant(inputs)
+    size = batch_size or len(inputs)
+    batches = [tf.constant(inputs[start : start + size]) for start in range(0, len(inputs), size)]
 
     def validate() -> dict[str, float]:
         compiled.model.reset_metrics()
-        return {name: float(value) for name, value in compiled.test(samples).items()}
+        for batch in batches:
+            metrics = compiled.test(batch)
+        return {name: float(value) for name, value in metrics.items()}
 
     return validate
 

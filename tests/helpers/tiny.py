@@ -28,6 +28,8 @@ SMALL = {
     "mnist_conv_ae": {"epochs": 1, "scored_images": 20, "scattered_normal": 40, "scattered_anomalies": 10},
     "fashion_latent_ocsvm": {"epochs": 1, "units": (16, 8)},
     "rare_event_lstm_ae": {"epochs": 2, "units": (4, 2), "batch_size": 64},
+    "rare_event_dense_ae": {"epochs": 2, "units": (8, 4, 4, 8), "batch_size": 64},
+    "rare_event_relu_lstm_ae": {"epochs": 2, "units": (4, 2), "batch_size": 64},
     "curves_dense_ae": {
         "normal_curves": 200,
         "anomalous_curves": 40,

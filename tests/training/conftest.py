@@ -13,6 +13,8 @@ SMALL = {
     "mnist_conv_ae": {"filters": (2, 2)},
     "fashion_latent_ocsvm": {},
     "rare_event_lstm_ae": {"units": (2, 2)},
+    "rare_event_dense_ae": {"units": (2, 2, 2, 2)},
+    "rare_event_relu_lstm_ae": {"units": (2, 2)},
     "curves_dense_ae": {name: getattr(TINY, name) for name in TINY.changes() if name != "epochs"},
     "mnist_dense_ae": {},
 }

@@ -186,6 +186,27 @@ def test_the_validation_loss_is_that_of_evaluate(inputs):
         assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-5)
 
 
+def test_validation_in_batches_is_that_of_evaluate_where_a_loss_is_no_mean_over_samples(inputs):
+    def summed():
+        keras = start_keras()
+
+        class Summed(keras.layers.Layer):
+            def call(self, x):
+                self.add_loss(0.01 * keras.ops.sum(keras.ops.abs(x)))
+                return x
+
+        network = keras.Sequential([keras.Input(inputs.shape[1:]), Summed(), keras.layers.Dense(inputs.shape[1])])
+        network.compile(optimizer="adam", loss="mse", jit_compile=True)
+        return network
+
+    with seeded(0):
+        network = summed()
+        options = {"epochs": 1, "batch_size": 16, "seed": 7, "validation": inputs[:39]}
+        by_batch = fit(network, inputs, validation_batch_size=16, **options)["val_loss"][-1]
+    assert by_batch == pytest.approx(network.evaluate(inputs[:39], inputs[:39], batch_size=16, verbose=0), rel=1e-5)
+    assert by_batch < 0.7 * network.evaluate(inputs[:39], inputs[:39], batch_size=39, verbose=0)
+
+
 def test_watching_the_validation_loss_changes_no_weight(inputs):
     watched, history = trained(inputs, 0, validation=inputs[:39], patience=4)
     plain, without = trained(inputs, 0)
