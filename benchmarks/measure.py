@@ -135,7 +135,7 @@ def peak_memory() -> float:
 def run_in_children(row: Row, way: str, epochs: Mapping[str, int]) -> Measurement:
     """Measure one way in a new process, since TensorFlow fixes its threads at the start and peak memory only grows.
 
-    In a row that measures whole processes, the five notebooks are five processes, one after the other, and our way is
+    In a row that measures whole processes, the notebooks are as many processes, one after the other, and our way is
     one process. In a row of several seeds, our way is also measured with a process for each.
 
     Raises:

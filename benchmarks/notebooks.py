@@ -98,21 +98,36 @@ def latent_autoencoder(keras: Any) -> tuple[Any, Any]:
     return encoder, model
 
 
-def lstm_autoencoder(keras: Any) -> Any:
+def lstm_autoencoder(keras: Any, activation: str = "tanh", learning_rate: float = 1e-3) -> Any:
     """Build the model of rare_event_lstm_ae with default LSTM layers, which loop over the time steps."""
     layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input((5, 59)),
-            layers.LSTM(32, return_sequences=True),
-            layers.LSTM(16),
+            layers.LSTM(32, activation, return_sequences=True),
+            layers.LSTM(16, activation),
             layers.RepeatVector(5),
-            layers.LSTM(16, return_sequences=True),
-            layers.LSTM(32, return_sequences=True),
+            layers.LSTM(16, activation, return_sequences=True),
+            layers.LSTM(32, activation, return_sequences=True),
             layers.TimeDistributed(layers.Dense(59)),
         ]
     )
-    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
+    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss="mse")
+    return model
+
+
+def relu_lstm_autoencoder(keras: Any) -> Any:
+    """Build the model of rare_event_relu_lstm_ae, likewise."""
+    return lstm_autoencoder(keras, "relu", 1e-4)
+
+
+def sensors_autoencoder(keras: Any) -> Any:
+    """Build the model of rare_event_dense_ae."""
+    dense, penalty = keras.layers.Dense, keras.regularizers.L1(1e-3)
+    first = dense(32, "relu", activity_regularizer=penalty)
+    others = [dense(16, "relu"), dense(16, "relu"), dense(32, "relu"), dense(59)]
+    model = keras.Sequential([keras.Input((59,)), first, *others])
+    model.compile(optimizer="adam", loss="mean_squared_error", metrics=["accuracy"])
     return model
 
 
@@ -145,6 +160,8 @@ def build(experiment: str, keras: Any) -> Any:
         "mnist_conv_ae": lambda keras: conv_autoencoder(keras)[1],
         "fashion_latent_ocsvm": lambda keras: latent_autoencoder(keras)[1],
         "rare_event_lstm_ae": lstm_autoencoder,
+        "rare_event_dense_ae": sensors_autoencoder,
+        "rare_event_relu_lstm_ae": relu_lstm_autoencoder,
         "curves_dense_ae": curves_autoencoder,
         "mnist_dense_ae": digits_autoencoder,
     }
@@ -196,15 +213,19 @@ def score(model: Any, images: np.ndarray) -> np.ndarray:
 # Windows row by row.
 
 
-def scaled_windows() -> tuple[np.ndarray, ...]:
+def scaled_windows(rows_before: int = 5, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Make scaled windows from the .xlsx file.
+
+    Args:
+        rows_before: number of rows before a break that become positive.
+        seed: seed of the random split.
 
     Returns:
         Normal training windows, validation windows and their labels, test windows and their labels, and normal
         validation windows.
     """
-    x, y = make_windows(*shift_labels(read_table()))
-    return split_and_scale(x, y)
+    x, y = make_windows(*shift_labels(read_table(), rows_before))
+    return split_and_scale(x, y, seed)
 
 
 def read_table() -> Any:
@@ -337,6 +358,42 @@ def rare_event_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
     metrics.roc_curve(y_test, errors[1])
 
 
+def rare_event_dense_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
+    """Run the notebook of rare_event_dense_ae, without the files of its checkpoints."""
+    from sklearn import metrics
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import StandardScaler
+
+    keras = start_keras()
+    x, y = shift_labels(read_table(), 2)
+    x_train, x_test, y_train, _ = train_test_split(x, y, test_size=0.2, random_state=123)
+    x_train, x_validation, y_train, y_validation = train_test_split(x_train, y_train, test_size=0.2, random_state=123)
+    scaler = StandardScaler().fit(x_train[y_train == 0])
+    normal, validation, test = map(scaler.transform, (x_train[y_train == 0], x_validation, x_test))
+    model = sensors_autoencoder(keras)
+    fit(model, normal, epochs, 128, on_epoch_end, validation[y_validation == 0])
+    errors, _ = (np.mean((part - model.predict(part, verbose=0)) ** 2, axis=1) for part in (validation, test))
+    metrics.precision_recall_curve(y_validation, errors)
+    metrics.confusion_matrix(y_validation, [1 if error > 0.4 else 0 for error in errors])
+    metrics.roc_curve(y_validation, errors)
+
+
+def rare_event_relu_lstm_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
+    """Run the notebook of rare_event_relu_lstm_ae."""
+    from sklearn import metrics
+
+    keras = start_keras()
+    normal, x_validation, y_validation, x_test, y_test, normal_validation = scaled_windows(2, 123)
+    model = relu_lstm_autoencoder(keras)
+    fit(model, normal, epochs, 64, on_epoch_end, normal_validation)
+    errors = [
+        np.mean((last_rows(x) - last_rows(model.predict(x, verbose=0))) ** 2, axis=1) for x in (x_validation, x_test)
+    ]
+    metrics.precision_recall_curve(y_validation, errors[0])
+    metrics.confusion_matrix(y_test, [1 if error > 0.3 else 0 for error in errors[1]])
+    metrics.roc_curve(y_test, errors[1])
+
+
 def curves_notebook(epochs: int, on_epoch_end: Callable[[], None]) -> None:
     """Run the notebook of curves_dense_ae: three methods on curves, the autoencoder, two forests on its residuals."""
     from sklearn.ensemble import IsolationForest, RandomForestClassifier
@@ -417,6 +474,8 @@ NOTEBOOKS: dict[str, Callable[[int, Callable[[], None]], None]] = {
     "mnist_conv_ae": mnist_conv_notebook,
     "fashion_latent_ocsvm": fashion_notebook,
     "rare_event_lstm_ae": rare_event_notebook,
+    "rare_event_dense_ae": rare_event_dense_notebook,
+    "rare_event_relu_lstm_ae": rare_event_relu_lstm_notebook,
     "curves_dense_ae": curves_notebook,
     "mnist_dense_ae": mnist_dense_notebook,
 }

@@ -21,11 +21,13 @@ SEEDS_WAYS = (OURS, OURS_APART, PYTORCH, PYTORCH_ONE_THREAD)
 SEEDS = 10
 TITLES = {NOTEBOOK: "the notebook's own way", OURS: "ours", PYTORCH: "eager PyTorch"}
 
-# Epochs of one training as published. The LSTM stops early; 174 is the median over the 20 seeds of the reference.
+# Epochs of one training as published. That of rare_event_lstm_ae stops early; 174 is the median over 20 seeds.
 PUBLISHED_EPOCHS = {
     "mnist_conv_ae": 10,
     "fashion_latent_ocsvm": 50,
     "rare_event_lstm_ae": 174,
+    "rare_event_dense_ae": 200,
+    "rare_event_relu_lstm_ae": 200,
     "curves_dense_ae": 100,
     "mnist_dense_ae": 10,
 }
@@ -35,6 +37,8 @@ MEASURED_EPOCHS = {
     "mnist_conv_ae": 3,
     "fashion_latent_ocsvm": 6,
     "rare_event_lstm_ae": 12,
+    "rare_event_dense_ae": 12,
+    "rare_event_relu_lstm_ae": 6,
     "curves_dense_ae": 20,
     "mnist_dense_ae": 3,
 }
@@ -89,11 +93,21 @@ def _seeds(experiment: str) -> Row:
 ROWS = (
     _training("curves_dense_ae", "curves_dense_ae, training", 4, 2),
     _training("rare_event_lstm_ae", "rare_event_lstm_ae, training, fixed epochs", 3, 1.2),
+    _training("rare_event_dense_ae", "rare_event_dense_ae, training", 4, 2),
+    _training("rare_event_relu_lstm_ae", "rare_event_relu_lstm_ae, training", 3, 1.2),
     _training("fashion_latent_ocsvm", "fashion_latent_ocsvm, training", 3, 1.5),
     _training("mnist_dense_ae", "mnist_dense_ae, training", 4, 2),
     _training("mnist_conv_ae", "mnist_conv_ae, training", 1.3, 1.2),
     *(_seeds(experiment) for experiment in MEASURED_EPOCHS),
     Row("scoring", "mnist_conv_ae, scoring 400 images", (NOTEBOOK, OURS), {NOTEBOOK: 50}),
     Row("windows", "rare_event, table to scaled windows, second load", (NOTEBOOK, OURS), {NOTEBOOK: 20}),
-    Row("end_to_end", "all five, one seed, end to end", (NOTEBOOK, OURS), {NOTEBOOK: 4}, tuple(EXPERIMENTS), True, 2),
+    Row(
+        "end_to_end",
+        f"all {len(EXPERIMENTS)}, one seed, end to end",
+        (NOTEBOOK, OURS),
+        {NOTEBOOK: 4},
+        tuple(EXPERIMENTS),
+        True,
+        2,
+    ),
 )

@@ -89,7 +89,8 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
     def converted(text: str) -> Any:
         return Markup(convert(text))
 
-    sections = [_section(name, entry, convert, explorable.get(name, {})) for name, entry in results.experiments.items()]
+    known = results.experiments
+    sections = [_section(name, known, convert, explorable.get(name, {})) for name in known]
     shown = [cards.card(name, entry, explorable.get(name, {})) for name, entry in results.experiments.items()]
     for name, entry in results.experiments.items():
         if entry.sweep:
@@ -116,12 +117,15 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
     )
 
 
-def _section(name: str, entry: ExperimentResults, convert: Converter, explorable: Mapping[str, Explorable]) -> Section:
-    """Make the section of a source from the parts of its text."""
+def _section(
+    name: str, known: Mapping[str, ExperimentResults], convert: Converter, explorable: Mapping[str, Explorable]
+) -> Section:
+    """Make the section of a source, one of those of the report, from the parts of its text."""
     from markupsafe import Markup
 
+    entry = known[name]
     # The title has a heading of the page's own.
-    _, _, text = markdown.experiment(name, entry).partition("\n\n")
+    _, _, text = markdown.experiment(name, entry, known).partition("\n\n")
     found = {heading: convert(part) for heading, part in parts(text)}
     if PROTOCOLS in found:
         finding = conclusions.holds_up(entry)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, mode
 from typing import NamedTuple
@@ -311,6 +311,56 @@ def _epochs(entry: ExperimentResults, runs: Runs) -> list[str]:
         for epochs in both
     )
     return [f"Training took {held_out}; in the published protocol {published}."]
+
+
+def on_the_same_data(name: str, entries: Mapping[str, ExperimentResults]) -> str:
+    """Say if the sources on one recorded table agree on how well they hold up, and on what moves their errors.
+
+    Args:
+        name: name of one of them.
+        entries: the results of all experiments.
+
+    Returns:
+        A paragraph; empty if no other source was run, held out, on the data of this one.
+    """
+    boards = {one: entry.standings.get(HELD_OUT) for one, entry in entries.items() if entry.data == entries[name].data}
+    rows = {one: board.reference_row for one, board in boards.items() if board is not None}
+    drifts = {one: _drift(entries[one].held_out) for one, row in rows.items() if row is not None}
+    known = {one: drift for one, drift in drifts.items() if drift is not None}
+    if name not in known or len(known) < 2:
+        return ""
+    aurocs = [(one, row) for one, row in rows.items() if row is not None and one in known]
+    above = len(above_chance([row for _, row in aurocs]))
+    told = ", ".join(
+        "`{}` {:.3f} ({:.3f} to {:.3f})".format(one, row.auroc, *row.auroc_interval) for one, row in aurocs
+    )
+    ratios = ", ".join(f"{drift.ratio:.1f}" for drift in known.values())
+    sensors = {drift.sensor for drift in known.values()}
+    shares = ", ".join(f"{drift.share:.0%} from x{drift.sensor}" for drift in known.values())
+    agree = "They agree" if len(sensors) == 1 else "They do not agree"
+    return (
+        f"{len(known)} sources use this table. Held out, their AUROCs are {told}; {above or 'none'} of them "
+        f"{'is' if above < 2 else 'are'} shown to be better than chance. In this order, the median error of normal "
+        f"samples in the test period is {ratios} times that of training, and the largest part of their mean error is "
+        f"{shares}. {agree} on the sensor that moves the errors most."
+    )
+
+
+class _Drift(NamedTuple):
+    """How the errors of normal samples moved: their median over that of training, and the sensor behind most of it."""
+
+    ratio: float
+    sensor: int
+    share: float
+
+
+def _drift(runs: Runs | None) -> _Drift | None:
+    medians = _medians(runs, "score") if runs else None
+    if runs is None or medians is None or not (sensors := runs.values("drift.test_sensor")):
+        return None
+    sensor = mode(sensors)
+    shares = zip(sensors, runs.values("drift.test_share"), strict=True)
+    return _Drift(medians[2] / medians[0], int(sensor), fmean(share for one, share in shares if one == sensor))
 
 
 # One printed row.

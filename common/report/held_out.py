@@ -1,6 +1,6 @@
 """The sections of the report on the held-out protocol and the classical detectors, as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from common.comparison.leaderboard import BETTER, REFERENCE, Interval
@@ -68,8 +68,14 @@ def _beaten(known: Sequence[Standing], reference: Standing) -> str:
     return count + (", which learn without labels, as it does not" if conclusions.learns_from_labels(reference) else "")
 
 
-def sections(entry: ExperimentResults) -> str:
-    """Write the sections of one experiment; empty if the report leaves the held-out protocol out."""
+def sections(name: str, entry: ExperimentResults, entries: Mapping[str, ExperimentResults]) -> str:
+    """Write the sections of one experiment; empty if the report leaves the held-out protocol out.
+
+    Args:
+        name: name of the experiment.
+        entry: its results.
+        entries: the results of all experiments, among which others may be on the same data.
+    """
     runs, board = entry.held_out, entry.standings.get(HELD_OUT)
     if runs is None:
         return ""
@@ -84,6 +90,7 @@ def sections(entry: ExperimentResults) -> str:
         entry=entry,
         runs=runs,
         sentences=sentences,
+        together=conclusions.on_the_same_data(name, {**entries, name: entry}),
         rules=_rules(runs),
         aurocs=_aurocs(entry, runs),
         board=board,

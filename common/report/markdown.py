@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
 from common.comparison import verdicts
@@ -38,7 +38,7 @@ def report(results: Results) -> str:
         summaries=[f"{name}: {_summary(entry)}" for name, entry in results.experiments.items()],
         all_sources=_all_sources(results),
         how_to_read_verdicts=how_to_read(),
-        experiments=[experiment(name, entry) for name, entry in results.experiments.items()],
+        experiments=[experiment(name, entry, results.experiments) for name, entry in results.experiments.items()],
         rebuilt=rebuilt(results.rebuilt),
         appendix=held_out.appendix(results),
     )
@@ -64,8 +64,14 @@ def verdict_table(results: Results) -> str:
     return table(headings, rows)
 
 
-def experiment(name: str, entry: ExperimentResults) -> str:
-    """Write the section of one experiment."""
+def experiment(name: str, entry: ExperimentResults, entries: Mapping[str, ExperimentResults]) -> str:
+    """Write the section of one experiment.
+
+    Args:
+        name: name of the experiment.
+        entry: its results.
+        entries: the results of all experiments of the report.
+    """
     failed = [f"Seed {seed} failed: {escaped(error)}." for seed, error in entry.failed.items()]
     comparison = entry.comparison
     return filled(
@@ -80,7 +86,7 @@ def experiment(name: str, entry: ExperimentResults) -> str:
         associations=_associations(entry.separation) if entry.separation else "",
         explanations=_explanations(entry),
         figure_seed=_figure_seed(entry),
-        held_out=held_out.sections(entry),
+        held_out=held_out.sections(name, entry, entries),
         further=further.section(entry),
         sweep=sweeps.section(entry.sweep),
     )

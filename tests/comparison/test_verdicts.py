@@ -9,7 +9,7 @@ from msgspec import structs
 
 from common.comparison import prediction
 from common.comparison.agreement import agree
-from common.comparison.prediction import Prediction, decimals_of, format_as_printed
+from common.comparison.prediction import Prediction, decimals_of, format_as_printed, with_ablations
 from common.comparison.published import Claim, Group, Published
 from common.comparison.statistics import holm, wilson_interval
 from common.comparison.verdicts import compare, judge_claim, judge_given, judge_group, summarise
@@ -354,3 +354,19 @@ def test_two_samples_of_one_distribution_are_compared_by_welch(seed):
     (row,) = agree({i: {"m": v} for i, v in enumerate(a)}, {100 + i: {"m": v} for i, v in enumerate(b)})
     p = scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
     assert row.verdict == ("differs" if p < 0.05 else "not told apart")
+
+
+# Another network of the source, which is an ablation here.
+
+
+def test_numbers_of_an_ablation_stand_beside_those_of_the_same_seed():
+    printed = {"loss", "a_larger_one.loss", "a_larger_one.auroc"}
+    seeds = {0: {"loss": 1.0}, 1: {"loss": 2.0}}
+    ablated = {
+        "a larger one": {1: {"loss": 0.5, "auroc": 0.9, "epochs": 3}, 7: {"loss": 0.1}},
+        "another": {0: {"loss": 4.0}},
+    }
+    found = with_ablations(seeds, ablated, printed)
+    assert found == {0: {"loss": 1.0}, 1: {"loss": 2.0, "a_larger_one.loss": 0.5, "a_larger_one.auroc": 0.9}}
+    assert seeds == {0: {"loss": 1.0}, 1: {"loss": 2.0}}
+    assert with_ablations(seeds, {}, printed) == seeds

@@ -247,11 +247,44 @@ def test_a_method_that_learns_from_labels_is_said_to_beside_detectors_that_do_no
     assert "comes with the next reference." in conclusions.detector_sentence(entry(standings=later))
 
 
+def drifting(sensor, share, test):
+    return {
+        "score.train_normal_median": 0.1,
+        "score.validation_normal_median": 0.2,
+        "score.test_normal_median": test,
+        "drift.test_sensor": sensor,
+        "drift.test_share": share,
+    }
+
+
+def test_sources_on_one_table_are_told_together():
+    table = {"machine": "abc"}
+    first = entry(held_out=(0.45, None), seeds={0: drifting(3, 0.5, 0.4), 1: drifting(3, 0.7, 0.4)}, data=table)
+    second = entry(held_out=(0.6, None), seeds={0: drifting(3, 0.25, 0.3)}, data=table)
+    elsewhere = entry(seeds={0: drifting(3, 0.5, 0.4)}, data={"other": "abc"})
+    known = {"first": first, "second": second, "elsewhere": elsewhere}
+    told = conclusions.on_the_same_data("first", known)
+    assert told == (
+        "2 sources use this table. Held out, their AUROCs are `first` 0.450 (0.430 to 0.470), `second` 0.600 (0.580 to "
+        "0.620); 1 of them is shown to be better than chance. In this order, the median error of normal samples in the "
+        "test period is 4.0, 3.0 times that of training, and the largest part of their mean error is 60% from x3, 25% "
+        "from x3. They agree on the sensor that moves the errors most."
+    )
+    assert conclusions.on_the_same_data("second", known) == told
+    assert told in held_out_sections.sections("second", second, known)
+    other = replace(second, protocols={"held_out": held_out_runs({0: drifting(5, 0.25, 0.3)})})
+    assert conclusions.on_the_same_data("first", known | {"second": other}).endswith(
+        "They do not agree on the sensor that moves the errors most."
+    )
+    assert conclusions.on_the_same_data("elsewhere", known) == ""
+    assert conclusions.on_the_same_data("first", {"first": first}) == ""
+
+
 def test_the_sections_name_every_method_and_what_is_missing():
     rows = (row(SOURCE, 0.9, None, REFERENCE, True), row("nearest neighbours", 0.95, standing=BETTER))
     missing = {"k-means: not run": (3, 4), "svm: did not converge": (7,)}
     full = entry(seeds={0: {}}, standings={"held_out": board(*rows, missing=missing)})
-    text = held_out_sections.sections(full)
+    text = held_out_sections.sections("full", full, {})
     assert "1. Published: leaks." in text
     assert f"**{SOURCE}** | 0.900 (0.880 to 0.920) | - |  |" in text
     assert "nearest neighbours | 0.950 (0.930 to 0.970) | +0.100 (+0.050 to +0.150) | better |" in text

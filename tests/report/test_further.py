@@ -90,7 +90,7 @@ def test_every_training_keeps_its_record_and_its_pictures(made):
 def test_the_section_says_what_the_author_announced(made):
     entry = entry_of(made)
     assert entry.announced == read_published("curves_dense_ae").announced
-    text = markdown.experiment("curves_dense_ae", entry)
+    text = markdown.experiment("curves_dense_ae", entry, {})
     assert f"### {HEADING}" in text
     assert "The author of the source names VAE as a next step: " in text
     assert "The author of the source names GANs (here BiGAN) as a next step: " in text

@@ -263,7 +263,7 @@ def test_the_reference_was_made_by_this_code_over_twenty_seeds_or_says_that_it_w
         assert entry.outdated == (entry.revision != experiment.revision)
         if entry.outdated:
             assert f"`{name}` (of an older revision)" in held_out.page_one(committed)
-            assert "**Of an older revision.**" in markdown.experiment(name, entry)
+            assert "**Of an older revision.**" in markdown.experiment(name, entry, {})
             continue
         assert entry.config == experiment.config().to_dict()
         for runs in entry.by_protocol.values():

@@ -11,8 +11,8 @@ from common.runs import records
 from common.runs.selection import find_records
 from experiments import EXPERIMENTS
 
-# All five, as small as they go, on stand-ins: `tiny.py OUT JOBS`. Held out is what computes most; the one split that is
-# drawn by the seed of the run is that of the paper machine as published.
+# All of them, as small as they go, on stand-ins: `tiny.py OUT JOBS`. Held out is what computes most; the one split that
+# is drawn by the seed of the run is that of rare_event_lstm_ae as published.
 TINY = """
 import sys
 from pathlib import Path
