@@ -53,7 +53,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +65,7 @@ from common.data.sheet_breaks import (
     count_metrics,
     errors_along_time,
     features_of,
+    last_row_errors,
     rules_on_validation,
     scaled_splits,
     split_along_time,
@@ -74,7 +74,7 @@ from common.data.sheet_breaks import (
 from common.errors import ConfigError
 from common.experiment import HELD_OUT, PUBLISHED, Arrays, Experiment, Result
 from common.metrics import thresholds
-from common.metrics.scores import Metric, by_epoch, ranking_metrics
+from common.metrics.scores import history_metrics, ranking_metrics
 from common.metrics.shown import shown_features
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
@@ -202,7 +202,7 @@ def l1_penalty(factor: float, over: str) -> Any:
 def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
     train, validation, test = splits.parts.values()
-    reconstruct_rows = functools.partial(reconstruct_single, autoencoder)
+    reconstruct_rows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal rows alone. `watch` looks on: it keeps pictures of a few scored rows and changes nothing. The
     # callback never stops the training; it only brings the weights of the lowest validation loss back.
@@ -218,17 +218,21 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         on_epoch_end=watch,
         callbacks=best_weights(config),
     )
-    metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **loss_metrics(history)}
+    best = int(np.argmin(history["val_loss"]))
+    metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **history_metrics(history)}
+    metrics |= {"validation_loss.lowest": history["val_loss"][best], "training.best_epoch": best + 1}
 
     # Score: the mean squared error of a row. Decide: at the threshold of the source.
-    validation_scores = squared_errors(validation.x, reconstruct_rows).mean(axis=1)
-    scores = squared_errors(splits.x_test, reconstruct_rows).mean(axis=1)
+    validation_scores = last_row_errors(reconstruct_rows, validation.x).mean(axis=1)
+    scores = last_row_errors(reconstruct_rows, splits.x_test).mean(axis=1)
     rules: dict[str, thresholds.Threshold | None] = {"fixed": thresholds.fixed(config.threshold)}
     metrics |= thresholds.threshold_metrics("fixed", rules["fixed"], splits.y_test, scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, scores)
 
+    reconstructed = reconstruct_rows(splits.x_test.astype(np.float32))
+
     # The test rows, which the published protocol does not score: the source shows their errors in a figure.
-    test_errors = squared_errors(test.x, reconstruct_rows)
+    test_errors = last_row_errors(reconstruct_rows, test.x)
     if not splits.held_out:
         metrics |= ranking_metrics("unscored_test", test.y, test_errors.mean(axis=1))
 
@@ -246,7 +250,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         "test_labels": test.y,
         "test_scores": test_errors.mean(axis=1),
     }
-    arrays |= shown_features(splits.y_test, scores, limit, splits.x_test, reconstruct_rows(splits.x_test), sensors)
+    arrays |= shown_features(splits.y_test, scores, limit, splits.x_test, reconstructed, sensors)
     arrays |= watch.arrays()
 
     # Held out, two more rules, and the errors along time.
@@ -254,7 +258,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         for rule, other in rules_on_validation(validation.y, validation_scores, "rows").items():
             rules[rule] = other
             metrics |= thresholds.threshold_metrics(rule, other, splits.y_test, scores)
-        errors = {name: squared_errors(part.x, reconstruct_rows) for name, part in splits.parts.items()}
+        errors = {name: last_row_errors(reconstruct_rows, part.x) for name, part in splits.parts.items()}
         drifted = errors_along_time(splits, errors)
         metrics |= drifted.metrics
         arrays |= drifted.arrays
@@ -266,26 +270,6 @@ def best_weights(config: Config) -> list[Any]:
     if config.weights == "last":
         return []
     return [start_keras().callbacks.EarlyStopping("val_loss", patience=config.epochs, restore_best_weights=True)]
-
-
-def reconstruct_single(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """Reconstruct rows in single precision, shape `(rows, features)`."""
-    return reconstruct(autoencoder, x.astype(np.float32))
-
-
-def squared_errors(x: np.ndarray, reconstruct_rows: Any) -> np.ndarray:
-    """Compute the squared errors of rows, shape `(rows, features)`; their mean over the features is the score."""
-    return np.asarray(np.square(x - reconstruct_rows(x)))
-
-
-def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
-    """Collect losses and accuracies of every epoch, those of the last one, and the lowest validation loss."""
-    metrics: dict[str, Metric] = {}
-    for name, values in history.items():
-        name = name.replace("val_", "validation_")
-        metrics |= {**by_epoch(name, values), f"{name}.last": values[-1]}
-    best = int(np.argmin(history["val_loss"]))
-    return metrics | {"validation_loss.lowest": history["val_loss"][best], "training.best_epoch": best + 1}
 
 
 # The figure of the test rows; the others are those of every experiment with a threshold.

@@ -59,7 +59,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +72,7 @@ from common.data.sheet_breaks import (
     count_metrics,
     errors_along_time,
     features_of,
+    last_row_errors,
     last_rows,
     rules_on_validation,
     scaled_splits,
@@ -81,7 +81,7 @@ from common.data.sheet_breaks import (
 )
 from common.experiment import HELD_OUT, PUBLISHED, Experiment, Result
 from common.metrics import thresholds
-from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics
+from common.metrics.scores import Metric, Undefined, decision_metrics, history_metrics, ranking_metrics
 from common.metrics.shown import shown_features
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
@@ -242,9 +242,10 @@ def break_even_metrics(
 def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
     train, validation = splits.parts["train"], splits.parts["validation"]
+    reconstruct_windows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal windows alone. `watch` looks on: it keeps pictures of a few test windows and changes nothing.
-    watch = Watch(splits.x_test, splits.y_test, functools.partial(reconstruct_windows, autoencoder))
+    watch = Watch(splits.x_test, splits.y_test, reconstruct_windows)
     history = fit(
         autoencoder,
         splits.x_train.astype(np.float32),
@@ -257,17 +258,17 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     )
 
     # Score: the squared error of the last row of a window. Decide: at the break-even point of the validation windows.
-    validation_errors = last_row_errors(autoencoder, validation.x)
+    validation_errors = last_row_errors(reconstruct_windows, validation.x)
     validation_scores = validation_errors.mean(axis=1)
     point = thresholds.break_even(validation.y, validation_scores, "validation windows")
-    reconstructed = last_rows(reconstruct_windows(autoencoder, splits.x_test))
+    reconstructed = last_rows(reconstruct_windows(splits.x_test.astype(np.float32)))
     test_errors = np.square(last_rows(splits.x_test) - reconstructed)
     test_scores = test_errors.mean(axis=1)
     threshold, sensors = None if point is None else point.value, splits.table.sensors
 
     # Measure.
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
-    metrics |= loss_metrics(history)
+    metrics |= {"training.epochs": len(history["loss"]), **history_metrics(history)}
     metrics |= break_even_metrics(point, splits.y_test, test_scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
 
@@ -292,7 +293,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
             rules[rule] = other
             metrics |= thresholds.threshold_metrics(rule, other, splits.y_test, test_scores)
         errors = {
-            "train": last_row_errors(autoencoder, train.x),
+            "train": last_row_errors(reconstruct_windows, train.x),
             "validation": validation_errors,
             "test": test_errors,
         }
@@ -300,24 +301,6 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         metrics |= drifted.metrics
         arrays |= drifted.arrays
     return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, test_scores, rules))
-
-
-def last_row_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """Compute the squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score."""
-    return np.asarray(np.square(last_rows(x) - last_rows(reconstruct_windows(autoencoder, x))))
-
-
-def reconstruct_windows(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """Reconstruct windows in single precision, shape `(windows, timesteps, features)`."""
-    return reconstruct(autoencoder, x.astype(np.float32))
-
-
-def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
-    """Collect the number of epochs trained, and the losses of every epoch and of the last one."""
-    metrics: dict[str, Metric] = {"training.epochs": len(history["loss"])}
-    for name, losses in (("loss", history["loss"]), ("validation_loss", history["val_loss"])):
-        metrics |= {**by_epoch(name, losses), f"{name}.last": losses[-1]}
-    return metrics
 
 
 EXPERIMENT = Experiment(

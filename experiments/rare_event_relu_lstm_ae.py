@@ -56,7 +56,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +68,7 @@ from common.data.sheet_breaks import (
     count_metrics,
     errors_along_time,
     features_of,
+    last_row_errors,
     last_rows,
     rules_on_validation,
     scaled_splits,
@@ -77,7 +77,7 @@ from common.data.sheet_breaks import (
 )
 from common.experiment import HELD_OUT, Experiment, Result
 from common.metrics import thresholds
-from common.metrics.scores import Metric, by_epoch, ranking_metrics
+from common.metrics.scores import history_metrics, ranking_metrics
 from common.metrics.shown import shown_features
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
@@ -200,9 +200,10 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     """Run the whole experiment, in the order of the source."""
     train, validation = splits.parts["train"], splits.parts["validation"]
     x, y = splits.x_test, splits.y_test
+    reconstruct_windows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal windows alone. `watch` looks on: it keeps pictures of a few test windows and changes nothing.
-    watch = Watch(x, y, functools.partial(reconstruct_windows, autoencoder))
+    watch = Watch(x, y, reconstruct_windows)
     history = fit(
         autoencoder,
         train.x.astype(np.float32),
@@ -212,11 +213,11 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         seed=seed,
         on_epoch_end=watch,
     )
-    metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **loss_metrics(history)}
+    metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **history_metrics(history)}
 
     # Score: the squared error of the last row of a window. Decide: at the threshold of the source.
-    validation_scores = last_row_errors(autoencoder, validation.x).mean(axis=1)
-    reconstructed = last_rows(reconstruct_windows(autoencoder, x))
+    validation_scores = last_row_errors(reconstruct_windows, validation.x).mean(axis=1)
+    reconstructed = last_rows(reconstruct_windows(x.astype(np.float32)))
     scores = np.square(last_rows(x) - reconstructed).mean(axis=1)
     rules: dict[str, thresholds.Threshold | None] = {"fixed": thresholds.fixed(config.threshold)}
     metrics |= thresholds.threshold_metrics("fixed", rules["fixed"], y, scores)
@@ -242,29 +243,11 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         for rule, other in rules_on_validation(validation.y, validation_scores, "windows").items():
             rules[rule] = other
             metrics |= thresholds.threshold_metrics(rule, other, y, scores)
-        errors = {name: last_row_errors(autoencoder, part.x) for name, part in splits.parts.items()}
+        errors = {name: last_row_errors(reconstruct_windows, part.x) for name, part in splits.parts.items()}
         drifted = errors_along_time(splits, errors)
         metrics |= drifted.metrics
         arrays |= drifted.arrays
     return Result(metrics, arrays, thresholds.decisions("scores", y, scores, rules))
-
-
-def last_row_errors(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """Compute the squared errors of the last rows of windows, shape `(windows, features)`; their mean is the score."""
-    return np.asarray(np.square(last_rows(x) - last_rows(reconstruct_windows(autoencoder, x))))
-
-
-def reconstruct_windows(autoencoder: Any, x: np.ndarray) -> np.ndarray:
-    """Reconstruct windows in single precision, shape `(windows, timesteps, features)`."""
-    return reconstruct(autoencoder, x.astype(np.float32))
-
-
-def loss_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
-    """Collect the losses of every epoch and of the last one."""
-    metrics: dict[str, Metric] = {}
-    for name, losses in (("loss", history["loss"]), ("validation_loss", history["val_loss"])):
-        metrics |= {**by_epoch(name, losses), f"{name}.last": losses[-1]}
-    return metrics
 
 
 EXPERIMENT = Experiment(

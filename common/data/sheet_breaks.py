@@ -6,7 +6,7 @@ Which of them a protocol uses, and with which settings, stands in the `split` of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -185,6 +185,16 @@ def scaled_splits(
 def last_rows(x: np.ndarray) -> np.ndarray:
     """Return the last row of every window, shape `(samples, features)`; single rows stay as they are."""
     return np.asarray(x[:, -1, :] if x.ndim == 3 else x)
+
+
+def last_row_errors(reconstruct: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Compute the squared errors of the last rows of samples, shape `(samples, features)`; their mean is the score.
+
+    Args:
+        reconstruct: computes the reconstructions of samples in single precision.
+        x: samples, as in `Samples`.
+    """
+    return np.asarray(np.square(last_rows(x) - last_rows(reconstruct(x.astype(np.float32)))))
 
 
 def scaled(x: np.ndarray, scaler: Any) -> np.ndarray:

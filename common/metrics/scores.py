@@ -6,6 +6,7 @@ returned as a flat mapping of dotted names, the same names as in data/published/
 with the reason, never NaN or 0.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -35,6 +36,19 @@ Metrics = Mapping[str, Metric]
 def by_epoch(name: str, values: Iterable[float]) -> dict[str, Metric]:
     """Name the values of successive epochs as metrics: `<name>.epoch_001`, `<name>.epoch_002` and so on."""
     return {f"{name}.epoch_{epoch:03d}": value for epoch, value in enumerate(values, start=1)}
+
+
+def history_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
+    """Name the losses and metrics of a training: `loss.epoch_001` and so on, `loss.last`, `validation_loss.last`.
+
+    Args:
+        history: one value per epoch by Keras' name, in which `val_` stands for the validation samples.
+    """
+    metrics: dict[str, Metric] = {}
+    for name, values in history.items():
+        name = re.sub("^val_", "validation_", name)
+        metrics |= {**by_epoch(name, values), f"{name}.last": values[-1]}
+    return metrics
 
 
 def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:

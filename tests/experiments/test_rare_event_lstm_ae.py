@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from common.errors import SuiteError
 from common.metrics.scores import Undefined
 from common.metrics.thresholds import Threshold, break_even
 from common.runs.records import flatten
-from common.training.fit import layer_arrays
+from common.training.fit import layer_arrays, reconstruct
 from common.training.keras import seeded, start_keras
 from experiments import rare_event_lstm_ae as rare
 from tests.helpers.small_data import rising_table
@@ -209,7 +210,9 @@ def test_the_score_is_the_error_of_the_last_row_alone(splits):
         model = rare.build_autoencoder(TINY, (5, 59))
     outputs = model.predict(splits.x_test.astype(np.float32), verbose=0)
     expected = [np.mean((x[4] - output[4]) ** 2) for x, output in zip(splits.x_test, outputs, strict=True)]
-    np.testing.assert_allclose(rare.last_row_errors(model, splits.x_test).mean(axis=1), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        rare.last_row_errors(partial(reconstruct, model), splits.x_test).mean(axis=1), expected, rtol=1e-5
+    )
 
 
 def test_training_stops_early_and_keeps_the_last_weights(splits):
