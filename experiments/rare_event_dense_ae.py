@@ -204,8 +204,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     train, validation, test = splits.parts.values()
     reconstruct_rows = functools.partial(reconstruct, autoencoder)
 
-    # Train, on normal rows alone. `watch` looks on: it keeps pictures of a few scored rows and changes nothing. The
-    # callback never stops the training; it only brings the weights of the lowest validation loss back.
+    # Train, on normal rows alone. `watch` looks on: it keeps pictures of a few scored rows and changes nothing.
     watch = Watch(splits.x_test, splits.y_test, reconstruct_rows)
     history = fit(
         autoencoder,
@@ -218,6 +217,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         on_epoch_end=watch,
         callbacks=best_weights(config),
     )
+
     best = int(np.argmin(history["val_loss"]))
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **history_metrics(history)}
     metrics |= {"validation_loss.lowest": history["val_loss"][best], "training.best_epoch": best + 1}
@@ -250,6 +250,7 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         "test_labels": test.y,
         "test_scores": test_errors.mean(axis=1),
     }
+
     arrays |= shown_features(splits.y_test, scores, limit, splits.x_test, reconstructed, sensors)
     arrays |= watch.arrays()
 
@@ -266,7 +267,10 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
 
 
 def best_weights(config: Config) -> list[Any]:
-    """Make the callback that brings the weights of the lowest validation loss back; none if the last ones are kept."""
+    """Make the callback that brings the weights of the lowest validation loss back; none if the last ones are kept.
+
+    It never stops the training: its patience is all of it.
+    """
     if config.weights == "last":
         return []
     return [start_keras().callbacks.EarlyStopping("val_loss", patience=config.epochs, restore_best_weights=True)]
