@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from common import figures
 from common.comparison.leaderboard import BETTER, WORSE
-from common.comparison.standings import Located, Standing, detectors_beside, finished, standings
+from common.comparison.standings import Located, Standing, Standings, detectors_beside, finished, standings
+from common.comparison.verdicts import NOT_RUN
 from common.detectors import pyod
 from common.detectors.detector import ANNOUNCED_GROUP, PYOD_GROUP
 from common.detectors.registry import can_score, detector_named, names_in
@@ -65,7 +67,7 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
         found = dict.fromkeys(run_here)
         board = standings(experiment, protocol, selection, list(found))
         if board is not None and board.rows:
-            boards[protocol] = board
+            boards[protocol] = replace(board, missing=_lacking(board, sorted(selection.runs)[: SEEDS[protocol]]))
             records_of[protocol] = detectors_beside(experiment, protocol, selection.runs, list(found))
             known |= {name for beside in records_of[protocol].values() for name in beside}
     if not boards:
@@ -80,6 +82,15 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
     )
     drawn = _drawn(experiment, selections[HELD_OUT], records_of[HELD_OUT], folder) if HELD_OUT in boards else []
     return Collected(results, drawn, known == set(expected) and pyod.is_installed())
+
+
+def _lacking(board: Standings, seeds: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """List what a ranking lacks: that a method was not run counts only for the seeds that a report runs it for."""
+    found = {
+        what: tuple(seed for seed in of_it if seed in seeds or not what.endswith(NOT_RUN))
+        for what, of_it in board.missing.items()
+    }
+    return {what: of_it for what, of_it in found.items() if of_it}
 
 
 def _pyod_run(selection: Selection) -> Sequence[str]:

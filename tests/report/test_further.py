@@ -17,7 +17,7 @@ from common.page.render import FURTHER as HEADING
 from common.report import further, markdown
 from common.report.collect import collect
 from common.report.results import FURTHER, MAIN, SWEEP, FurtherResults, require_complete
-from common.runs import runner
+from common.runs import records, runner
 from common.runs.selection import find_records, select
 from common.runs.tasks import Task, detector_tasks
 from tests.helpers.optional import package
@@ -75,6 +75,25 @@ def test_any_detector_of_pyod_that_was_run_is_shown(made, tmp_path):
     assert {"HBOS (PyOD)", "ECOD (PyOD)"} <= {row.method for row in found.boards["held_out"].rows}
     # The reference has those of its list only, so this part is not the same as that of a reference.
     assert not found.made_from
+
+
+def test_seeds_beyond_those_of_a_report_need_no_training(made, tmp_path, monkeypatch):
+    tiny, _, out = made
+    place = records.detector_folder(out / "runs" / "curves_dense_ae" / "held_out" / digest_of_runs(out), "vae")
+    moved = tmp_path / "seed-0001"
+    shutil.move(place / "seed-0001", moved)
+    try:
+        for seeds, lacking in ((1, {}), (2, {"VAE: not run": (1,)})):
+            monkeypatch.setattr(further, "SEEDS", {"published": 1, "held_out": seeds})
+            board = collect([tiny], out, tmp_path).results.experiments["curves_dense_ae"].further.boards["held_out"]
+            assert board.seeds == (0,) and board.missing == lacking
+    finally:
+        shutil.move(moved, place / "seed-0001")
+
+
+def digest_of_runs(out):
+    found = select(find_records(out, "curves_dense_ae"), "held_out", TINY.to_dict(), CURVES.revision)
+    return found.runs[0][0].parent.name
 
 
 def test_every_training_keeps_its_record_and_its_pictures(made):
