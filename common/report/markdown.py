@@ -293,11 +293,9 @@ def _explanations(entry: ExperimentResults) -> list[str]:
         # Two runs of one source may have printed the same number: what concerns our runs alone is shown once.
         metric = deciding(group).metric
         if metric not in shown:
-            parts += [
-                _ablation_table(entry, group, ablated),
-                _spread_sentence(entry, group, ablated),
-                _beside(entry, group),
-            ]
+            if ablated:
+                parts += [_ablation_table(entry, group, ablated), _spread_sentence(entry, group, ablated)]
+            parts.append(_beside(entry, group))
         shown.add(metric)
     return parts
 
@@ -370,16 +368,27 @@ def _member(group: verdicts.GroupResult, metric: str) -> verdicts.MemberResult:
 
 def _effect_sentence(entry: ExperimentResults, group: verdicts.GroupResult, ablated: Ablated) -> str:
     """List the changes of settings with an effect whose interval excludes zero, and the direction of each."""
-    published, shown = deciding(group), []
-    for variant, _ in ablated:
-        effect = effect_of(entry, variant, published.metric)
-        if effect is not None and published.mean is not None and effect.low * effect.high > 0:
-            nearer = (float(published.printed) - published.mean) * effect.mean > 0
-            direction = "in the direction of" if nearer else "away from"
-            shown.append(f"{variant.label}, by {_signed(effect, published.printed)}, {direction} the published number")
+    published = deciding(group)
+    found = {variant.label: effect_of(entry, variant, published.metric) for variant, _ in ablated}
+    effects = {label: effect for label, effect in found.items() if effect is not None}
+    shown = [
+        f"{label}, by {_signed(effect, published.printed)}, {_direction(effect, published)}"
+        for label, effect in effects.items()
+        if effect.low * effect.high > 0
+    ]
     if shown:
         return f"Effects on `{published.metric}` whose interval excludes zero: {'; '.join(shown)}."
-    return f"No effect on `{published.metric}` has an interval that excludes zero." if ablated else ""
+    return f"No effect on `{published.metric}` has an interval that excludes zero." if effects else ""
+
+
+def _direction(effect: Effect, published: verdicts.MemberResult) -> str:
+    """Say where an effect leads: away from the published number, in its direction, or so far beyond it."""
+    gap = float(published.printed) - (published.mean or 0.0)
+    if gap * effect.mean <= 0:
+        return "away from the published number"
+    if abs(effect.mean) > 2 * abs(gap):
+        return "beyond the published number and farther from it"
+    return "in the direction of the published number"
 
 
 def _spread_sentence(entry: ExperimentResults, group: verdicts.GroupResult, ablated: Ablated) -> str:

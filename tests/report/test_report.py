@@ -334,6 +334,10 @@ def test_an_explanation_is_an_effect_whose_interval_excludes_zero():
     assert sentence.startswith("Effects on `m` whose interval excludes zero: longer, by +0.500 (")
     assert "in the direction of the published number; shorter, by -0.250 (" in sentence
     assert sentence.endswith("away from the published number.")
+    too_far = [(ablation("huge", {seed: seed + 20.0 + noise[seed] for seed in range(4)}), group)]
+    assert markdown._effect_sentence(entry, group, too_far).endswith("beyond the published number and farther from it.")
+    of_another_network = [(ablation("unmeasured", {}), group)]
+    assert markdown._effect_sentence(entry, group, of_another_network) == ""
     assert "No effect on `m` has an interval" in markdown._effect_sentence(entry, group, ablated[2:])
     assert markdown._effect_sentence(entry, group, []) == ""
     table = markdown._ablation_table(entry, group, ablated)
@@ -450,9 +454,12 @@ def test_two_runs_that_printed_the_same_number_share_one_table_of_ablations():
         for name in ("May", "June")
     ]
     comparison = made_up(Comparison, groups=tuple(groups))
-    entry = made_up(ExperimentResults, comparison=comparison, seeds={seed: {"m": float(seed)} for seed in range(3)})
+    seeds = {seed: {"m": float(seed)} for seed in range(3)}
+    changed = made_up(Ablation, label="longer", comparison=comparison, seeds=seeds)
+    entry = made_up(ExperimentResults, comparison=comparison, seeds=seeds, variants=(changed,))
     text = "\n".join(markdown._explanations(entry))
-    assert text.count("as published |") == 1
+    assert text.count("as published |") == text.count("| longer |") == 1
+    assert "as published |" not in "\n".join(markdown._explanations(replace(entry, variants=())))
     assert "**May**: within spread" in text and "**June**: within spread" in text
 
 
