@@ -102,7 +102,9 @@ def detect(name: str, splits: Splits, seed: int) -> Detection:
             scored = time.perf_counter()
     except (ValueError, Warning) as error:
         raise DataError(f"The detector {name} fails on {samples}: {error}") from error
-    if scores.shape != (len(x_test),) or not np.isfinite(scores).all():
+    if scores.shape != (len(x_test),):
+        raise DataError(f"The detector {name} gives scores of shape {scores.shape} to {len(x_test)} test samples")
+    if not np.isfinite(scores).all():
         raise DataError(f"The detector {name} gives no finite score to some of {samples}")
     arrays = _pictures(estimator, x_test, splits.y_test)
     return Detection(scores, fitted - started, scored - fitted, len(x_fit), getattr(estimator, "metrics", {}), arrays)

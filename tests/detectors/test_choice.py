@@ -12,7 +12,7 @@ from common.detectors import announced, pyod
 from common.detectors.classical import CLASSICAL
 from common.detectors.detector import Detector, Training
 from common.detectors.registry import DETECTORS, can_score, detect, detector_named, names_of
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
 from common.experiment import Splits, load_experiment
 from common.files import ROOT
 from common.training.keras import seeded
@@ -55,6 +55,16 @@ def test_a_method_is_added_by_one_entry(monkeypatch):
     detection = detect("farthest", splits, 0)
     assert detection.scores[:20].max() < detection.scores[20:].min()
     assert detection.arrays == {}
+
+
+def test_scores_of_another_shape_are_refused_as_such(monkeypatch):
+    def column(estimator, x):
+        return np.zeros((len(x), 1))
+
+    monkeypatch.setitem(DETECTORS, "column", replace(DETECTORS["knn"], score=column))
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(DataError, match=r"column gives scores of shape \(20, 1\) to 20 test samples"):
+        detect("column", Splits(x_train=x, x_test=x, y_test=np.repeat([0, 1], 10), code_size=1), 0)
 
 
 def test_a_network_need_not_draw_or_reconstruct(monkeypatch):
