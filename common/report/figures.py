@@ -257,7 +257,8 @@ def published_against_ours(
             _draw_member(axis, row, member, values_of(member.metric, seeds))
         axis.set_yticks(range(len(members)), [member.metric for member in members])
         axis.set_ylim(len(members) - 0.5, -0.5)
-        axis.set_title(group.title, loc="left", fontsize="medium")
+        # A long title needs the room above the names of the numbers as well.
+        axis.set_title(group.title, loc="right" if len(group.title) > 60 else "left", fontsize="medium")
         if scales[group.name] == "log":
             axis.set_xscale("log")
         if scales[group.name] == "logit":
