@@ -154,11 +154,16 @@ def _needed(entry: ExperimentResults) -> Answer:
     better = [row for row in rows if row.standing == BETTER]
     worse = sum(row.standing == WORSE for row in rows)
     if better:
-        word, numbers = "no", f"{len(better)} of {len(rows)} classical detectors are better, the highest "
-        numbers += f"{better[0].method} with {better[0].auroc:.3f}"
+        word, numbers = (
+            "no",
+            f"{len(better)} of {len(rows)} classical detectors {'is' if len(better) == 1 else 'are'} better, ",
+        )
+        numbers += f"the highest {better[0].method} with {better[0].auroc:.3f}"
     else:
         word = "yes" if worse == len(rows) else "not shown"
-        numbers = f"none of {len(rows)} classical detectors is better, {worse} {'is' if worse == 1 else 'are'} worse"
+        numbers = (
+            f"none of {len(rows)} classical detectors is better, {worse or 'none'} {'are' if worse > 1 else 'is'} worse"
+        )
     board = entry.standings[HELD_OUT]
     reference = board.reference_row if board else None
     if reference and conclusions.learns_from_labels(reference):
@@ -167,7 +172,7 @@ def _needed(entry: ExperimentResults) -> Answer:
     if reference and conclusions.at_chance(reference):
         above = len(conclusions.above_chance(rows))
         numbers += "; it is itself not shown to be better than chance, "
-        numbers += f"{above or 'none'} of them {'is' if above == 1 else 'are'}"
+        numbers += f"{above or 'none'} of them {'are' if above > 1 else 'is'}"
     return Answer(question, word, {"yes": "good", "no": "bad"}.get(word, ""), numbers, "detectors")
 
 
