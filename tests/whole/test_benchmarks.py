@@ -368,6 +368,8 @@ SHAPES = {
     "mnist_conv_ae": (28, 28, 1),
     "fashion_latent_ocsvm": (784,),
     "rare_event_lstm_ae": (5, 59),
+    "rare_event_dense_ae": (59,),
+    "rare_event_relu_lstm_ae": (5, 59),
     "curves_dense_ae": (256,),
     "mnist_dense_ae": (784,),
 }
@@ -376,7 +378,7 @@ SHAPES = {
 def tiny_problem(name):
     x = np.random.default_rng(0).random((40, *SHAPES[name]), dtype=np.float32)
     experiment = load_experiment(EXPERIMENTS[name])
-    return Problem(experiment, experiment.config(batch_size=16), x, x[:8] if "lstm" in name else None)
+    return Problem(experiment, experiment.config(batch_size=16), x, x[:8] if "rare_event" in name else None)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
