@@ -139,10 +139,11 @@ def detector_sentence(entry: ExperimentResults) -> str:
         first = f"Of {count} none is shown to be better than {method}; the highest is {_named(rows[0])}"
     counts = {text: sum(row.standing == standing for row in rows) for standing, text in _STANDINGS.items()}
     rest = ", ".join(f"{_are(count)} {text}" for text, count in counts.items() if count)
-    labels = " It learns from labels; no detector does." if learns_from_labels(reference) else ""
+    labels = f" The {reference.method} learns from labels; no detector does." if learns_from_labels(reference) else ""
     above = above_chance(rows)
     if at_chance(reference):
-        labels += f" It is itself not shown to be better than chance; of the detectors {_are(len(above))}."
+        labels += f" The {reference.method} is itself not shown to be better than chance; of the detectors "
+        labels += f"{_are(len(above))}."
     return f"{first}." + (f" {rest[0].upper()}{rest[1:]}." if rest else "") + labels
 
 

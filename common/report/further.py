@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common import figures
 from common.comparison.leaderboard import BETTER, WORSE
-from common.comparison.standings import Located, Standing, Standings, detectors_beside, finished, standings
+from common.comparison.standings import Located, Standing, Standings, detectors_beside, finished, standings, unfinished
 from common.comparison.verdicts import NOT_RUN
 from common.detectors import pyod
 from common.detectors.detector import ANNOUNCED_GROUP, PYOD_GROUP
@@ -66,10 +66,15 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
         run_here = [name for name in (*names(), *_pyod_run(selection)) if _can_score_here(name, experiment)]
         found = dict.fromkeys(run_here)
         board = standings(experiment, protocol, selection, list(found))
-        if board is not None and board.rows:
-            boards[protocol] = replace(board, missing=_lacking(board, sorted(selection.runs)[: SEEDS[protocol]]))
-            records_of[protocol] = detectors_beside(experiment, protocol, selection.runs, list(found))
-            known |= {name for beside in records_of[protocol].values() for name in beside}
+        beside = detectors_beside(experiment, protocol, selection.runs, list(found))
+        known |= {name for of_seed in beside.values() for name in of_seed}
+        if board is None:  # What failed in every seed is named, although nothing can be ranked.
+            board = Standings(
+                "", 0, None, 0, (), (), {what: tuple(of_it) for what, of_it in unfinished(beside).items()}
+            )
+        lacking = _lacking(board, sorted(selection.runs)[: SEEDS[protocol]])
+        if board.rows or lacking:
+            boards[protocol], records_of[protocol] = replace(board, missing=lacking), beside
     if not boards:
         return None
     used = [one for found in records_of.values() for beside in found.values() for one in finished(beside).values()]
@@ -238,7 +243,7 @@ def _sentence(row: Standing, words: str | None, reference: str) -> str:
     by = f"with a difference of {change(row.difference, row.difference_interval)}"
     collapsed = f" It collapsed in {row.collapsed} of {row.seeds} seeds." if row.collapsed else ""
     if words is None:
-        return f"{row.method}, which this author does not name, is {standing} the {reference}, {by}.{collapsed}"
+        return f"{row.method}, which the source does not name, is {standing} the {reference}, {by}.{collapsed}"
     name = row.method if words == row.method else f"{words} (here {row.method})"
     answer = _ANSWERS.get(row.standing, "it is not shown that it would have helped")
     return (

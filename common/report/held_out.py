@@ -65,7 +65,7 @@ def _beaten(known: Sequence[Standing], reference: Standing) -> str:
     if conclusions.at_chance(reference):
         above = len(conclusions.above_chance(known))
         count += f", {above or 'none'} of them shown better than chance, as it is not"
-    return count + (", which learn without labels, as it does not" if conclusions.learns_from_labels(reference) else "")
+    return count + (" (they learn without labels, it does not)" if conclusions.learns_from_labels(reference) else "")
 
 
 def sections(name: str, entry: ExperimentResults, entries: Mapping[str, ExperimentResults]) -> str:

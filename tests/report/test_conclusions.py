@@ -237,8 +237,8 @@ def test_a_method_that_learns_from_labels_is_said_to_beside_detectors_that_do_no
     }
     labelled = entry(standings=boards)
     assert "forest (labels), AUROC 0.900" in page_one(one=labelled)
-    assert "held out: none of 1, which learn without labels, as it does not |" in page_one(one=labelled)
-    assert conclusions.detector_sentence(labelled).endswith("It learns from labels; no detector does.")
+    assert "held out: none of 1 (they learn without labels, it does not) |" in page_one(one=labelled)
+    assert conclusions.detector_sentence(labelled).endswith("(labels) learns from labels; no detector does.")
     later = {
         name: replace(board, rows=(board.rows[0], replace(board.rows[1], standing="with the next reference")))
         for name, board in boards.items()

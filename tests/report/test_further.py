@@ -9,7 +9,8 @@ from common.comparison.leaderboard import BETTER, NOT_TOLD_APART, WORSE
 from common.comparison.published import read_published
 from common.comparison.standings import standings
 from common.detectors import announced
-from common.detectors.registry import names_of
+from common.detectors.detector import ANNOUNCED_GROUP, Detector
+from common.detectors.registry import DETECTORS, names_of
 from common.errors import SuiteError
 from common.files import from_plain, to_plain
 from common.page import plots
@@ -77,6 +78,21 @@ def test_any_detector_of_pyod_that_was_run_is_shown(made, tmp_path):
     assert not found.made_from
 
 
+def test_a_method_that_failed_in_every_seed_is_named_where_nothing_can_be_ranked(tiny_both, tmp_path, monkeypatch):
+    def fail(training, seed):
+        raise RuntimeError("it has no weights")
+
+    monkeypatch.setitem(DETECTORS, "broken", Detector("broken AE", fail, group=ANNOUNCED_GROUP))
+    out = tmp_path / "out"
+    shutil.copytree(tiny_both, out, ignore=shutil.ignore_patterns("vae", "cvae", "bigan", "pyod-*"))
+    tasks = [Task(CURVES, TINY, "held_out", seed, out) for seed in (0, 1)]
+    runner.execute(detector_tasks(tasks, ["broken"]), Silent())
+    tiny = replace(CURVES, config=lambda **changes: replace(TINY, **changes))
+    entry = collect([tiny], out, tmp_path).results.experiments["curves_dense_ae"]
+    assert "- Left out, held out: broken AE: RuntimeError: it has no weights (seeds 0-1)." in further.section(entry)
+    assert further.sentences(entry) == [] and not entry.further.figures
+
+
 def test_seeds_beyond_those_of_a_report_need_no_training(made, tmp_path, monkeypatch):
     tiny, _, out = made
     place = records.detector_folder(out / "runs" / "curves_dense_ae" / "held_out" / digest_of_runs(out), "vae")
@@ -135,7 +151,7 @@ def test_the_answer_follows_from_the_standing(made, standing, told):
     assert len(sentences) == 3 and all(told in sentence for sentence in sentences)
     assert all(sentence.endswith("It collapsed in 1 of 2 seeds.") for sentence in sentences)
     others = further.sentences(replace(changed, announced={}))
-    assert all("which this author does not name, is " in sentence for sentence in others)
+    assert all("which the source does not name, is " in sentence for sentence in others)
     assert further.sentences(replace(entry, further=None)) == [] and further.section(replace(entry, further=None)) == ""
 
 
