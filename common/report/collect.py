@@ -95,9 +95,10 @@ def collect(
                     parts[one.name] = _with_known(parts[one.name], part, known[one.name], reference)
                 elif HELD_OUT in protocols:
                     parts[one.name] = add(parts[one.name], one, out, protocols)
+        ranked = {method for part in parts.values() for method in part.results.ranked}
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
-            detectors={detector.title: _settings(detector) for detector in DETECTORS.values()},
+            detectors={one.title: _settings(one) for one in DETECTORS.values() if one.title in ranked},
             detectors_not_run={name: why for part in parts.values() for name, why in part.not_run.items()},
             rebuilt=rebuilt,
         )

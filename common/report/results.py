@@ -206,6 +206,14 @@ class ExperimentResults(ProtocolRuns):
         return {PUBLISHED: self, **self.protocols}
 
     @property
+    def ranked(self) -> set[str]:
+        """The methods in all rankings."""
+        boards = [*self.standings.values()]
+        boards += self.further.boards.values() if self.further else ()
+        boards += self.sweep.boards.values() if self.sweep else ()
+        return {row.method for board in boards if board is not None for row in board.rows}
+
+    @property
     def held_out(self) -> ProtocolRuns | None:
         """The held-out runs; `None` if the report leaves them out."""
         return self.protocols.get(HELD_OUT)
