@@ -95,7 +95,7 @@ def collect(
                     parts[one.name] = _with_known(parts[one.name], part, known[one.name], reference)
                 elif HELD_OUT in protocols:
                     parts[one.name] = add(parts[one.name], one, out, protocols)
-        ranked = {method for part in parts.values() for method in part.results.ranked}
+        ranked = set[str]().union(*(part.results.ranked for part in parts.values()))
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
             detectors={one.title: _settings(one) for one in DETECTORS.values() if one.title in ranked},
@@ -127,8 +127,8 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
     known = results.read_results(folder)
     reported = [one for one in experiments if one.name in known.experiments]
     report = collect(reported, out, folder, taken_over=dict.fromkeys(results.PARTS, known.experiments))
-    kept = replace(report.results, detectors=known.detectors, detectors_not_run=known.detectors_not_run)
-    return replace(report, results=kept)
+    kept = {"detectors": known.detectors, "detectors_not_run": known.detectors_not_run}
+    return replace(report, results=replace(report.results, **kept))
 
 
 def recipe(experiment: Experiment, data: Mapping[str, str], part: str = results.MAIN) -> str:
@@ -261,9 +261,9 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     pngs: dict[str, bytes] = {}
 
     def noted(drawn: Iterable[Png], *folders: str) -> tuple[results.Figure, ...]:
-        paths = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
-        pngs.update({path: figure.png for path, figure in paths.items()})
-        return tuple(results.Figure(path, figure.caption) for path, figure in paths.items())
+        shown_files, content = _as_files(experiment, drawn, *folders)
+        pngs.update(content)
+        return shown_files
 
     entry = ExperimentResults(
         **vars(runs),
@@ -306,12 +306,12 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
     """
     published = read_published(experiment.name)
     drawn = figures.overview(published, entry.comparison, entry.seeds, _cache(experiment.name, out))
-    overview = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
+    overview, overview_pngs = _as_files(experiment, drawn)
     main_method = next(iter(experiment.methods))
     same = experiment.revision == entry.revision
     entry = replace(
         entry,
-        overview=tuple(results.Figure(path, figure.caption) for path, figure in overview.items()),
+        overview=overview,
         standings={protocol: _relative_to(main_method, board) for protocol, board in entry.standings.items()},
         # The module describes runs of its own revision only.
         description=describe(experiment.docstring) if same else entry.description,
@@ -319,7 +319,7 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
     )
     shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
     pngs = {figure.file: (folder / figure.file).read_bytes() for figure in shown}
-    return _Part(entry, pngs | {path: figure.png for path, figure in overview.items()}, {}, published.not_run)
+    return _Part(entry, pngs | overview_pngs, {}, published.not_run)
 
 
 def _sweep(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str]) -> _Part:
@@ -347,9 +347,11 @@ def _further(part: _Part, experiment: Experiment, out: Path, protocols: Sequence
     return replace(part, results=replace(part.results, further=known), figures={**part.figures, **pngs})
 
 
-def _as_files(experiment: Experiment, drawn: Iterable[Png]) -> tuple[tuple[results.Figure, ...], dict[str, bytes]]:
+def _as_files(
+    experiment: Experiment, drawn: Iterable[Png], *folders: str
+) -> tuple[tuple[results.Figure, ...], dict[str, bytes]]:
     """Name the files of figures."""
-    paths = {f"figures/{experiment.name}/{figure.name}.png": figure for figure in drawn}
+    paths = {"/".join(("figures", experiment.name, *folders, f"{figure.name}.png")): figure for figure in drawn}
     shown = tuple(results.Figure(path, figure.caption) for path, figure in paths.items())
     return shown, {path: figure.png for path, figure in paths.items()}
 
