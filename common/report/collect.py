@@ -16,10 +16,10 @@ from common import files
 from common.comparison import associations
 from common.comparison.associations import Associations
 from common.comparison.leaderboard import REFERENCE
-from common.comparison.prediction import SeedMetrics, with_ablations
+from common.comparison.prediction import with_ablations
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, standings
-from common.comparison.verdicts import NEXT_REFERENCE, Comparison
+from common.comparison.verdicts import NEXT_REFERENCE
 from common.config import BaseConfig
 from common.detectors.detector import CLASSICAL_GROUP, Detector
 from common.detectors.registry import DETECTORS, can_score, detector_named, names_in
@@ -127,8 +127,8 @@ def judged_again(experiments: Iterable[Experiment], folder: Path, out: Path) -> 
     known = results.read_results(folder)
     reported = [one for one in experiments if one.name in known.experiments]
     report = collect(reported, out, folder, taken_over=dict.fromkeys(results.PARTS, known.experiments))
-    kept = {"detectors": known.detectors, "detectors_not_run": known.detectors_not_run}
-    return replace(report, results=replace(report.results, **kept))
+    kept = replace(report.results, detectors=known.detectors, detectors_not_run=known.detectors_not_run)
+    return replace(report, results=kept)
 
 
 def recipe(experiment: Experiment, data: Mapping[str, str], part: str = results.MAIN) -> str:
@@ -214,20 +214,14 @@ class _Shown:
 
 
 def _shown(
-    experiment: Experiment,
-    published: Published,
-    protocol: str,
-    selection: Selection,
-    out: Path,
-    compared: Comparison,
-    seeds: SeedMetrics,
+    experiment: Experiment, published: Published, protocol: str, selection: Selection, out: Path, runs: results.Runs
 ) -> _Shown:
     """Rank the methods of a protocol and draw its figures, or read them from the cache."""
     cache = _cache(experiment.name, out)
     board = standings(experiment, protocol, selection)
     drawn, seed = figures.of_one_run(experiment, protocol, selection, published.conditions, cache)
     if protocol == PUBLISHED:
-        overview = figures.overview(published, compared, seeds, cache)
+        overview = figures.overview(published, results.verdicts_of(published, runs), runs.seeds, cache)
         return _Shown(board, drawn, seed, overview, _associations(published, selection, cache))
     return _Shown(board, drawn + figures.best_roc(experiment, protocol, selection, board, cache), seed)
 
@@ -238,7 +232,7 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
     runs = _main_runs(published, selection, _ablated(experiment, found, selection))
-    _shown(experiment, published, protocol, selection, out, results.verdicts_of(published, runs), runs.seeds)
+    _shown(experiment, published, protocol, selection, out, runs)
     further.collect_further(experiment, {protocol: selection}, _cache(experiment.name, out))
 
 
@@ -255,7 +249,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     runs = replace(runs, others={digest: n for digest, n in runs.others.items() if digest not in reported})
     comparison = results.verdicts_of(published, runs)
     shown = {
-        protocol: _shown(experiment, published, protocol, selection, out, comparison, runs.seeds)
+        protocol: _shown(experiment, published, protocol, selection, out, runs)
         for protocol, selection in selections.items()
     }
     pngs: dict[str, bytes] = {}
