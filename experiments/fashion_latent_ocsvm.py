@@ -49,6 +49,7 @@ from common.experiment import FALSE_POSITIVE_RATE, REST, Arrays, Experiment, Res
 from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
+from common.training import keras_defaults
 from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
@@ -180,23 +181,18 @@ class Models(NamedTuple):
 def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Models:
     """Build the encoder and the compiled autoencoder for flattened images."""
     keras = start_keras()
-
-    def dense(units: int, activation: str, name: str) -> Any:
-        return keras.layers.Dense(
-            units, activation, kernel_initializer="glorot_uniform", bias_initializer="zeros", name=name
-        )
-
+    dense = keras_defaults.dense
     x = inputs = keras.Input(shape, name="image")
     for units in config.units:
-        x = dense(units, "relu", f"encoder_{units}")(x)
-    code = dense(LATENT_DIMENSIONS, config.code_activation, "code")(x)
+        x = dense(units, "relu", name=f"encoder_{units}")(x)
+    code = dense(LATENT_DIMENSIONS, config.code_activation, name="code")(x)
     x = code
     for units in reversed(config.units):
-        x = dense(units, "relu", f"decoder_{units}")(x)
-    outputs = dense(shape[0], "sigmoid", "reconstruction")(x)
+        x = dense(units, "relu", name=f"decoder_{units}")(x)
+    outputs = dense(shape[0], "sigmoid", name="reconstruction")(x)
     autoencoder = keras.Model(inputs, outputs, name="fashion_latent_ocsvm")
     autoencoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        optimizer=keras_defaults.adam(config.learning_rate),
         loss=keras.losses.MeanSquaredError(),
         jit_compile=True,
     )

@@ -61,6 +61,7 @@ from common.experiment import (
 from common.metrics.scores import Metric, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
+from common.training import keras_defaults
 from common.training.fit import fit, layer_arrays, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
@@ -159,7 +160,7 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Models:
     inputs = keras.Input(shape, name="image")
     autoencoder = keras.Model(inputs, decoder(encoder(inputs)), name="mnist_conv_ae")
     autoencoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        optimizer=keras_defaults.adam(config.learning_rate),
         loss=keras.losses.MeanSquaredError(),
         jit_compile=False,
     )
@@ -171,9 +172,11 @@ def build_encoder(config: Config, shape: tuple[int, ...]) -> Any:
     keras = start_keras()
     first, second = config.filters
     inputs = keras.Input(shape, name="image")
-    x = keras.layers.Conv2D(first, 3, strides=2, padding="same", activation="relu", **INITIALIZERS)(inputs)
-    x = keras.layers.Conv2D(second, 3, strides=2, padding="same", activation="relu", **INITIALIZERS)(x)
-    code = keras.layers.Conv2D(config.code_channels, 7, strides=1, padding="valid", **INITIALIZERS)(x)
+    x = keras.layers.Conv2D(first, 3, strides=2, padding="same", activation="relu", **keras_defaults.INITIALIZERS)(
+        inputs
+    )
+    x = keras.layers.Conv2D(second, 3, strides=2, padding="same", activation="relu", **keras_defaults.INITIALIZERS)(x)
+    code = keras.layers.Conv2D(config.code_channels, 7, strides=1, padding="valid", **keras_defaults.INITIALIZERS)(x)
     return keras.Model(inputs, code, name="encoder")
 
 
@@ -183,14 +186,12 @@ def build_decoder(config: Config) -> Any:
     first, second = config.filters
     inputs = keras.Input((1, 1, config.code_channels), name="code")
     transposed = keras.layers.Conv2DTranspose
-    x = transposed(second, 7, strides=1, padding="valid", activation="relu", **INITIALIZERS)(inputs)
-    x = transposed(first, 3, strides=2, padding="same", activation="relu", **INITIALIZERS)(x)
-    outputs = transposed(1, 7, strides=2, padding="same", **INITIALIZERS)(x)
+    x = transposed(second, 7, strides=1, padding="valid", activation="relu", **keras_defaults.INITIALIZERS)(inputs)
+    x = transposed(first, 3, strides=2, padding="same", activation="relu", **keras_defaults.INITIALIZERS)(x)
+    outputs = transposed(1, 7, strides=2, padding="same", **keras_defaults.INITIALIZERS)(x)
     return keras.Model(inputs, outputs, name="decoder")
 
 
-# The defaults of Keras that the source relied on, written out.
-INITIALIZERS: dict[str, Any] = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
 # Number of parts that a batch is cut into, each for a thread of its own. It changes the speed alone.
 PARTS = 2
 

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,11 +62,12 @@ from common import figures
 from common.config import BaseConfig, option
 from common.data.sheet_breaks import (
     BreakSplits,
+    Cut,
     count_metrics,
-    errors_along_time,
     features_of,
+    held_out_results,
+    kept_arrays,
     last_row_errors,
-    rules_on_validation,
     scaled_splits,
     split_along_time,
     split_at_random,
@@ -75,8 +76,8 @@ from common.errors import ConfigError
 from common.experiment import HELD_OUT, PUBLISHED, Arrays, Experiment, Result
 from common.metrics import thresholds
 from common.metrics.scores import history_metrics, ranking_metrics
-from common.metrics.shown import shown_features
-from common.training.fit import fit, layer_arrays, reconstruct
+from common.training import keras_defaults
+from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
 
@@ -130,21 +131,16 @@ def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> B
     split along time; the test rows are scored.
     """
     table = features_of(data)
-    settings: dict[str, Any] = {
-        "rows_before": config.rows_before_break,
-        "timesteps": None,
-        "test": config.test_fraction,
-        "validation": config.validation_fraction,
-    }
+    cut = Cut(config.rows_before_break, None, config.test_fraction, config.validation_fraction)
     if protocol == HELD_OUT:
-        parts = split_along_time(table, **settings)
+        parts = split_along_time(table, cut)
     else:
-        parts = split_at_random(table, **settings, first=0, random_state=config.split_seed)
+        parts = split_at_random(table, cut, first=0, random_state=config.split_seed)
     return scaled_splits(
         table,
         parts,
         code_size=min(config.units),
-        metrics=count_metrics(table, config.rows_before_break, parts, "rows"),
+        metrics=count_metrics(table, cut, parts, "rows"),
         held_out=protocol == HELD_OUT,
         scored="validation" if protocol == PUBLISHED else "test",
     )
@@ -159,16 +155,11 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
     inputs = keras.Input(shape, name="row")
     x = inputs
     for number, (units, activation) in enumerate(zip([*config.units, shape[0]], config.activations, strict=True)):
-        x = keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer="glorot_uniform",
-            bias_initializer="zeros",
-            activity_regularizer=l1_penalty(config.penalty, config.penalty_over) if number == 0 else None,
-        )(x)
+        penalty = l1_penalty(config.penalty, config.penalty_over) if number == 0 else None
+        x = keras_defaults.dense(units, activation, activity_regularizer=penalty)(x)
     autoencoder = keras.Model(inputs, x, name="rare_event_dense_ae")
     autoencoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        optimizer=keras_defaults.adam(config.learning_rate),
         loss=keras.losses.MeanSquaredError(),
         # Keras 2.2 takes "accuracy" of several outputs for this: the largest input is also the largest output.
         metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
@@ -201,14 +192,14 @@ def l1_penalty(factor: float, over: str) -> Any:
 
 def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
-    train, validation, test = splits.parts.values()
+    validation = splits.parts["validation"]
     reconstruct_rows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal rows alone. `watch` looks on: it keeps pictures of a few scored rows and changes nothing.
     watch = Watch(splits.x_test, splits.y_test, reconstruct_rows)
     history = fit(
         autoencoder,
-        train.x.astype(np.float32),
+        splits.x_train.astype(np.float32),
         validation=validation.x[validation.y == 0].astype(np.float32),
         validation_batch_size=config.batch_size,
         epochs=config.epochs,
@@ -223,46 +214,36 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     metrics |= {"validation_loss.lowest": history["val_loss"][best], "training.best_epoch": best + 1}
 
     # Score: the mean squared error of a row. Decide: at the threshold of the source.
-    validation_scores = last_row_errors(reconstruct_rows, validation.x).mean(axis=1)
-    scores = last_row_errors(reconstruct_rows, splits.x_test).mean(axis=1)
+    errors = {name: last_row_errors(reconstruct_rows, part.x) for name, part in splits.parts.items()}
+    reconstructed = reconstruct_rows(splits.x_test.astype(np.float32))
+    scores = np.square(splits.x_test - reconstructed).mean(axis=1)
     rules: dict[str, thresholds.Threshold | None] = {"fixed": thresholds.fixed(config.threshold)}
     metrics |= thresholds.threshold_metrics("fixed", rules["fixed"], splits.y_test, scores)
     metrics |= ranking_metrics("autoencoder", splits.y_test, scores)
 
-    reconstructed = reconstruct_rows(splits.x_test.astype(np.float32))
-
     # The test rows, which the published protocol does not score: the source shows their errors in a figure.
-    test_errors = last_row_errors(reconstruct_rows, test.x)
+    test_labels, test_scores = splits.parts["test"].y, errors["test"].mean(axis=1)
     if not splits.held_out:
-        metrics |= ranking_metrics("unscored_test", test.y, test_errors.mean(axis=1))
+        metrics |= ranking_metrics("unscored_test", test_labels, test_scores)
 
     # All that is kept: for the figures, and for the page of the report.
-    limit, sensors = config.threshold, splits.table.sensors
-    arrays = {
-        **layer_arrays(autoencoder),
-        "loss": np.array(history["loss"]),
-        "validation_loss": np.array(history["val_loss"]),
-        "validation_labels": validation.y,
-        "validation_scores": validation_scores,
-        "threshold": np.array(limit),
-        "labels": splits.y_test,
-        "scores": scores,
-        "test_labels": test.y,
-        "test_scores": test_errors.mean(axis=1),
-    }
-
-    arrays |= shown_features(splits.y_test, scores, limit, splits.x_test, reconstructed, sensors)
-    arrays |= watch.arrays()
+    arrays = kept_arrays(
+        autoencoder,
+        history,
+        splits,
+        validation_scores=errors["validation"].mean(axis=1),
+        scores=scores,
+        threshold=config.threshold,
+        reconstructed=reconstructed,
+    )
+    arrays |= watch.arrays() | {"test_labels": test_labels, "test_scores": test_scores}
 
     # Held out, two more rules, and the errors along time.
     if splits.held_out:
-        for rule, other in rules_on_validation(validation.y, validation_scores, "rows").items():
-            rules[rule] = other
-            metrics |= thresholds.threshold_metrics(rule, other, splits.y_test, scores)
-        errors = {name: last_row_errors(reconstruct_rows, part.x) for name, part in splits.parts.items()}
-        drifted = errors_along_time(splits, errors)
-        metrics |= drifted.metrics
-        arrays |= drifted.arrays
+        added = held_out_results(splits, errors, "rows")
+        rules |= added.rules
+        metrics |= added.metrics
+        arrays |= added.arrays
     return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, scores, rules))
 
 
@@ -281,11 +262,9 @@ def best_weights(config: Config) -> list[Any]:
 
 def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the errors of the test rows by class, with the threshold."""
-    figure, axes = figures.canvas(columns=1, height=3.2)
-    figures.scores_by_index(axes[0], arrays["test_scores"], arrays["test_labels"], float(arrays["threshold"]))
-    axes[0].set_yscale("log")
+    shown = {"scores": arrays["test_scores"], "labels": arrays["test_labels"], "threshold": arrays["threshold"]}
     caption = "Reconstruction error of each test row by class; anomalies are those before a break."
-    return figures.CaptionedFigure("test_errors", caption, figure)
+    return replace(figures.errors_by_index(shown), caption=caption)
 
 
 EXPERIMENT = Experiment(

@@ -69,12 +69,13 @@ from common.config import BaseConfig, option
 from common.data import windows
 from common.data.sheet_breaks import (
     BreakSplits,
+    Cut,
     count_metrics,
-    errors_along_time,
     features_of,
+    held_out_results,
+    kept_arrays,
     last_row_errors,
     last_rows,
-    rules_on_validation,
     scaled_splits,
     split_along_time,
     split_at_random,
@@ -82,8 +83,8 @@ from common.data.sheet_breaks import (
 from common.experiment import HELD_OUT, PUBLISHED, Experiment, Result
 from common.metrics import thresholds
 from common.metrics.scores import Metric, Undefined, decision_metrics, history_metrics, ranking_metrics
-from common.metrics.shown import shown_features
-from common.training.fit import fit, layer_arrays, reconstruct
+from common.training import keras_defaults
+from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
 
@@ -132,18 +133,13 @@ def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> B
     time.
     """
     table = features_of(data)
-    settings: dict[str, Any] = {
-        "rows_before": config.rows_before_break,
-        "timesteps": config.timesteps,
-        "test": config.test_fraction,
-        "validation": config.validation_fraction,
-    }
+    cut = Cut(config.rows_before_break, config.timesteps, config.test_fraction, config.validation_fraction)
     if protocol == HELD_OUT:
-        parts = split_along_time(table, **settings)
+        parts = split_along_time(table, cut)
     else:
         random_state = seed if config.split_seed is None else config.split_seed
-        parts = split_at_random(table, **settings, first=FIRST_ROW, random_state=random_state)
-    metrics = count_metrics(table, config.rows_before_break, parts, "windows") | {
+        parts = split_at_random(table, cut, first=FIRST_ROW, random_state=random_state)
+    metrics = count_metrics(table, cut, parts, "windows") | {
         "data.windows": sum(len(part.y) for part in parts.values()),
         "data.timesteps": config.timesteps,
         "data.features": table.features.shape[1],
@@ -177,38 +173,19 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
     inputs = keras.Input(shape, name="window")
     x = inputs
     for units in config.units[:-1]:
-        x = lstm(units, return_sequences=True)(x)
-    x = lstm(config.units[-1], return_sequences=False)(x)
+        x = keras_defaults.lstm(units, return_sequences=True)(x)
+    x = keras_defaults.lstm(config.units[-1], return_sequences=False)(x)
     x = keras.layers.RepeatVector(shape[0])(x)
     for units in reversed(config.units):
-        x = lstm(units, return_sequences=True)(x)
-    output = keras.layers.Dense(
-        shape[1], activation="linear", kernel_initializer="glorot_uniform", bias_initializer="zeros"
-    )
-    autoencoder = keras.Model(inputs, keras.layers.TimeDistributed(output)(x), name="rare_event_lstm_ae")
+        x = keras_defaults.lstm(units, return_sequences=True)(x)
+    outputs = keras.layers.TimeDistributed(keras_defaults.dense(shape[1]))(x)
+    autoencoder = keras.Model(inputs, outputs, name="rare_event_lstm_ae")
     autoencoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        optimizer=keras_defaults.adam(config.learning_rate),
         loss=keras.losses.MeanSquaredError(),
         jit_compile=True,
     )
     return autoencoder
-
-
-def lstm(units: int, return_sequences: bool) -> Any:
-    """Make an LSTM layer with every default of Keras written out, unrolled for speed."""
-    return start_keras().layers.LSTM(
-        units,
-        activation="tanh",
-        recurrent_activation="sigmoid",
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        unit_forget_bias=True,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=return_sequences,
-        unroll=True,
-    )
 
 
 # The threshold.
@@ -241,7 +218,7 @@ def break_even_metrics(
 
 def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
-    train, validation = splits.parts["train"], splits.parts["validation"]
+    validation = splits.parts["validation"]
     reconstruct_windows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal windows alone. `watch` looks on: it keeps pictures of a few test windows and changes nothing.
@@ -264,7 +241,6 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     reconstructed = last_rows(reconstruct_windows(splits.x_test.astype(np.float32)))
     test_errors = np.square(last_rows(splits.x_test) - reconstructed)
     test_scores = test_errors.mean(axis=1)
-    threshold, sensors = None if point is None else point.value, splits.table.sensors
 
     # Measure.
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params()}
@@ -273,33 +249,26 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     metrics |= ranking_metrics("autoencoder", splits.y_test, test_scores)
 
     # All that is kept: for the figures, and for the page of the report.
-    arrays = {
-        **layer_arrays(autoencoder),
-        "loss": np.array(history["loss"]),
-        "validation_loss": np.array(history["val_loss"]),
-        "validation_labels": validation.y,
-        "validation_scores": validation_scores,
-        "threshold": np.array(np.nan if threshold is None else threshold),
-        "labels": splits.y_test,
-        "scores": test_scores,
-        **shown_features(splits.y_test, test_scores, threshold, last_rows(splits.x_test), reconstructed, sensors),
-        **watch.arrays(),
-    }
+    arrays = kept_arrays(
+        autoencoder,
+        history,
+        splits,
+        validation_scores=validation_scores,
+        scores=test_scores,
+        threshold=None if point is None else point.value,
+        reconstructed=reconstructed,
+    )
+    arrays |= watch.arrays()
 
     # Held out, two more rules, and the errors along time.
     rules = {"break_even": point}
     if splits.held_out:
-        for rule, other in rules_on_validation(validation.y, validation_scores, "windows").items():
-            rules[rule] = other
-            metrics |= thresholds.threshold_metrics(rule, other, splits.y_test, test_scores)
-        errors = {
-            "train": last_row_errors(reconstruct_windows, train.x),
-            "validation": validation_errors,
-            "test": test_errors,
-        }
-        drifted = errors_along_time(splits, errors)
-        metrics |= drifted.metrics
-        arrays |= drifted.arrays
+        train_errors = last_row_errors(reconstruct_windows, splits.x_train)
+        errors = {"train": train_errors, "validation": validation_errors, "test": test_errors}
+        added = held_out_results(splits, errors, "windows")
+        rules |= added.rules
+        metrics |= added.metrics
+        arrays |= added.arrays
     return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, test_scores, rules))
 
 

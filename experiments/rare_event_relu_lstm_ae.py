@@ -65,12 +65,13 @@ from common import figures
 from common.config import BaseConfig, option
 from common.data.sheet_breaks import (
     BreakSplits,
+    Cut,
     count_metrics,
-    errors_along_time,
     features_of,
+    held_out_results,
+    kept_arrays,
     last_row_errors,
     last_rows,
-    rules_on_validation,
     scaled_splits,
     split_along_time,
     split_at_random,
@@ -78,8 +79,8 @@ from common.data.sheet_breaks import (
 from common.experiment import HELD_OUT, Experiment, Result
 from common.metrics import thresholds
 from common.metrics.scores import history_metrics, ranking_metrics
-from common.metrics.shown import shown_features
-from common.training.fit import fit, layer_arrays, reconstruct
+from common.training import keras_defaults
+from common.training.fit import fit, reconstruct
 from common.training.keras import start_keras
 from common.training.watch import Watch
 
@@ -126,21 +127,16 @@ def split(data: pandas.DataFrame, config: Config, protocol: str, seed: int) -> B
     above. Held out: a split along time.
     """
     table = features_of(data)
-    settings: dict[str, Any] = {
-        "rows_before": config.rows_before_break,
-        "timesteps": config.timesteps,
-        "test": config.test_fraction,
-        "validation": config.validation_fraction,
-    }
+    cut = Cut(config.rows_before_break, config.timesteps, config.test_fraction, config.validation_fraction)
     if protocol == HELD_OUT:
-        parts = split_along_time(table, **settings)
+        parts = split_along_time(table, cut)
     else:
-        parts = split_at_random(table, **settings, first=FIRST_ROW, random_state=config.split_seed)
+        parts = split_at_random(table, cut, first=FIRST_ROW, random_state=config.split_seed)
     return scaled_splits(
         table,
         parts,
         code_size=config.units[-1],
-        metrics=count_metrics(table, config.rows_before_break, parts, "windows"),
+        metrics=count_metrics(table, cut, parts, "windows"),
         held_out=protocol == HELD_OUT,
     )
 
@@ -159,12 +155,10 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
     x = keras.layers.RepeatVector(shape[0])(x)
     for units in reversed(config.units):
         x = lstm(units, config, return_sequences=True)(x)
-    output = keras.layers.Dense(
-        shape[1], activation="linear", kernel_initializer="glorot_uniform", bias_initializer="zeros"
-    )
-    autoencoder = keras.Model(inputs, keras.layers.TimeDistributed(output)(x), name="rare_event_relu_lstm_ae")
+    outputs = keras.layers.TimeDistributed(keras_defaults.dense(shape[1]))(x)
+    autoencoder = keras.Model(inputs, outputs, name="rare_event_relu_lstm_ae")
     autoencoder.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7),
+        optimizer=keras_defaults.adam(config.learning_rate),
         loss=keras.losses.MeanSquaredError(),
         jit_compile=True,
     )
@@ -172,19 +166,10 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
 
 
 def lstm(units: int, config: Config, return_sequences: bool) -> Any:
-    """Make an LSTM layer with every default of Keras 2.2 written out, unrolled for speed."""
-    return start_keras().layers.LSTM(
-        units,
-        activation=config.activation,
-        recurrent_activation=hard_sigmoid if config.gates == "hard_sigmoid" else "sigmoid",
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        unit_forget_bias=True,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=return_sequences,
-        unroll=True,
+    """Make an LSTM layer with the activation and the gates of the source."""
+    gates = hard_sigmoid if config.gates == "hard_sigmoid" else config.gates
+    return keras_defaults.lstm(
+        units, return_sequences=return_sequences, activation=config.activation, recurrent_activation=gates
     )
 
 
@@ -198,15 +183,14 @@ def hard_sigmoid(x: Any) -> Any:
 
 def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Result:
     """Run the whole experiment, in the order of the source."""
-    train, validation = splits.parts["train"], splits.parts["validation"]
-    x, y = splits.x_test, splits.y_test
+    validation, x, y = splits.parts["validation"], splits.x_test, splits.y_test
     reconstruct_windows = functools.partial(reconstruct, autoencoder)
 
     # Train, on normal windows alone. `watch` looks on: it keeps pictures of a few test windows and changes nothing.
     watch = Watch(x, y, reconstruct_windows)
     history = fit(
         autoencoder,
-        train.x.astype(np.float32),
+        splits.x_train.astype(np.float32),
         validation=validation.x[validation.y == 0].astype(np.float32),
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -216,37 +200,34 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
     metrics = {**splits.metrics, "model.parameters": autoencoder.count_params(), **history_metrics(history)}
 
     # Score: the squared error of the last row of a window. Decide: at the threshold of the source.
-    validation_scores = last_row_errors(reconstruct_windows, validation.x).mean(axis=1)
+    validation_errors = last_row_errors(reconstruct_windows, validation.x)
     reconstructed = last_rows(reconstruct_windows(x.astype(np.float32)))
-    scores = np.square(last_rows(x) - reconstructed).mean(axis=1)
+    test_errors = np.square(last_rows(x) - reconstructed)
+    scores = test_errors.mean(axis=1)
     rules: dict[str, thresholds.Threshold | None] = {"fixed": thresholds.fixed(config.threshold)}
     metrics |= thresholds.threshold_metrics("fixed", rules["fixed"], y, scores)
     metrics |= ranking_metrics("autoencoder", y, scores)
 
     # All that is kept: for the figures, and for the page of the report.
-    limit, sensors = config.threshold, splits.table.sensors
-    arrays = {
-        **layer_arrays(autoencoder),
-        "loss": np.array(history["loss"]),
-        "validation_loss": np.array(history["val_loss"]),
-        "validation_labels": validation.y,
-        "validation_scores": validation_scores,
-        "threshold": np.array(limit),
-        "labels": y,
-        "scores": scores,
-        **shown_features(y, scores, limit, last_rows(x), reconstructed, sensors),
-        **watch.arrays(),
-    }
+    arrays = kept_arrays(
+        autoencoder,
+        history,
+        splits,
+        validation_scores=validation_errors.mean(axis=1),
+        scores=scores,
+        threshold=config.threshold,
+        reconstructed=reconstructed,
+    )
+    arrays |= watch.arrays()
 
     # Held out, two more rules, and the errors along time.
     if splits.held_out:
-        for rule, other in rules_on_validation(validation.y, validation_scores, "windows").items():
-            rules[rule] = other
-            metrics |= thresholds.threshold_metrics(rule, other, y, scores)
-        errors = {name: last_row_errors(reconstruct_windows, part.x) for name, part in splits.parts.items()}
-        drifted = errors_along_time(splits, errors)
-        metrics |= drifted.metrics
-        arrays |= drifted.arrays
+        train_errors = last_row_errors(reconstruct_windows, splits.x_train)
+        errors = {"train": train_errors, "validation": validation_errors, "test": test_errors}
+        added = held_out_results(splits, errors, "windows")
+        rules |= added.rules
+        metrics |= added.metrics
+        arrays |= added.arrays
     return Result(metrics, arrays, thresholds.decisions("scores", y, scores, rules))
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from common.data import windows
-from common.experiment import FALSE_POSITIVE_RATE, Result, Splits
+from common.experiment import FALSE_POSITIVE_RATE, Splits
 from common.metrics import drift, thresholds
 from common.metrics.scores import Metric
+from common.metrics.shown import shown_features
+from common.training.fit import layer_arrays
 
 if TYPE_CHECKING:
     import pandas
@@ -38,6 +40,22 @@ class Table(NamedTuple):
     breaks: np.ndarray
     times: np.ndarray
     recorded: pandas.DataFrame
+
+
+class Cut(NamedTuple):
+    """The settings by which samples are cut from the table.
+
+    Attributes:
+        rows_before: number of rows before a break that become positive.
+        timesteps: number of rows of a window; `None` for single rows.
+        test: fraction of all samples, along time of all rows, for the test.
+        validation: fraction of the remaining ones for the validation.
+    """
+
+    rows_before: int
+    timesteps: int | None
+    test: float
+    validation: float
 
 
 class Samples(NamedTuple):
@@ -78,25 +96,13 @@ def features_of(data: pandas.DataFrame) -> Table:
     return Table(x, sensors, data["y"].to_numpy(), data["time"].to_numpy(), data)
 
 
-def split_at_random(
-    table: Table,
-    *,
-    rows_before: int,
-    timesteps: int | None,
-    first: int,
-    test: float,
-    validation: float,
-    random_state: int,
-) -> dict[str, Samples]:
+def split_at_random(table: Table, cut: Cut, *, first: int, random_state: int) -> dict[str, Samples]:
     """Shift the labels, drop the rows of breaks, cut windows from what remains, and split them at random twice.
 
     Args:
         table: the table.
-        rows_before: number of rows before a break that become positive.
-        timesteps: number of rows of a window; `None` for single rows.
+        cut: the settings.
         first: index of the row at which the first window begins.
-        test: fraction of all samples for the test.
-        validation: fraction of the remaining samples for the validation.
         random_state: seed of both splits.
 
     Returns:
@@ -104,44 +110,35 @@ def split_at_random(
     """
     from sklearn.model_selection import train_test_split
 
-    shifted = windows.curve_shift(table.breaks, rows_before)
-    steps = timesteps or 1
+    shifted = windows.curve_shift(table.breaks, cut.rows_before)
+    steps = cut.timesteps or 1
     rows = windows.windows(shifted.rows[:, np.newaxis], steps, first=first)[..., 0]
-    made = _samples(table, rows, shifted.labels[first + steps - 1 :], timesteps)
-    rest, for_test = train_test_split(np.arange(len(rows)), test_size=test, random_state=random_state)
-    train, for_validation = train_test_split(rest, test_size=validation, random_state=random_state)
+    made = _samples(table, rows, shifted.labels[first + steps - 1 :], cut)
+    rest, for_test = train_test_split(np.arange(len(rows)), test_size=cut.test, random_state=random_state)
+    train, for_validation = train_test_split(rest, test_size=cut.validation, random_state=random_state)
     return dict(zip(PARTS, map(made.take, (train, for_validation, for_test)), strict=True))
 
 
-def split_along_time(
-    table: Table, *, rows_before: int, timesteps: int | None, test: float, validation: float
-) -> dict[str, Samples]:
+def split_along_time(table: Table, cut: Cut) -> dict[str, Samples]:
     """Cut windows of consecutive rows without a gap or a break, label them by the clock, and split them along time.
 
     The training rows come first, the test rows last. Each boundary is moved on to the next break, so that no run-up to
     a break is cut.
 
-    Args:
-        table: the table.
-        rows_before: number of rows of two minutes within which a break must follow a positive sample.
-        timesteps: number of rows of a window; `None` for single rows.
-        test: fraction of all rows for the test.
-        validation: fraction of the remaining rows for the validation.
-
     Returns:
         The samples of each part, unscaled, in order of time.
     """
-    labels = windows.event_within(table.times, table.breaks, rows_before * STEP)
+    labels = windows.event_within(table.times, table.breaks, cut.rows_before * STEP)
     stretches = windows.stretches(table.times, table.breaks, STEP)
-    rows = windows.windows_within(stretches, table.breaks, timesteps or 1)
-    made = _samples(table, rows, labels[rows[:, -1]], timesteps)
-    fractions = [(1 - test) * (1 - validation), 1 - test]
-    part = np.digitize(rows[:, -1], windows.boundaries_after_events(table.breaks, fractions, rows_before))
+    rows = windows.windows_within(stretches, table.breaks, cut.timesteps or 1)
+    made = _samples(table, rows, labels[rows[:, -1]], cut)
+    fractions = [(1 - cut.test) * (1 - cut.validation), 1 - cut.test]
+    part = np.digitize(rows[:, -1], windows.boundaries_after_events(table.breaks, fractions, cut.rows_before))
     return {name: made.take(part == index) for index, name in enumerate(PARTS)}
 
 
-def _samples(table: Table, rows: np.ndarray, labels: np.ndarray, timesteps: int | None) -> Samples:
-    return Samples(table.features[rows if timesteps else rows[:, -1]], labels, rows)
+def _samples(table: Table, rows: np.ndarray, labels: np.ndarray, cut: Cut) -> Samples:
+    return Samples(table.features[rows if cut.timesteps else rows[:, -1]], labels, rows)
 
 
 def scaled_splits(
@@ -202,12 +199,12 @@ def scaled(x: np.ndarray, scaler: Any) -> np.ndarray:
     return np.asarray(scaler.transform(x.reshape(-1, x.shape[-1])).reshape(x.shape))
 
 
-def count_metrics(table: Table, rows_before: int, parts: Mapping[str, Samples], unit: str) -> dict[str, Metric]:
+def count_metrics(table: Table, cut: Cut, parts: Mapping[str, Samples], unit: str) -> dict[str, Metric]:
     """Count the rows of the table, and the samples of each part before anomalies are taken out of training.
 
     Args:
         table: the table.
-        rows_before: number of rows before a break that become positive.
+        cut: the settings that they were cut by.
         parts: the samples of each part.
         unit: what the samples are called in the names of the metrics: "windows" or "rows".
     """
@@ -216,7 +213,7 @@ def count_metrics(table: Table, rows_before: int, parts: Mapping[str, Samples], 
         "data.columns": table.recorded.shape[1],
         "data.normal_rows": int((table.breaks == 0).sum()),
         "data.break_rows": int((table.breaks == 1).sum()),
-        "data.shifted_rows": len(windows.curve_shift(table.breaks, rows_before).rows),
+        "data.shifted_rows": len(windows.curve_shift(table.breaks, cut.rows_before).rows),
     }
     for name, part in parts.items():
         metrics[f"data.{name}_{unit}"] = len(part.y)
@@ -225,39 +222,80 @@ def count_metrics(table: Table, rows_before: int, parts: Mapping[str, Samples], 
     return metrics
 
 
+# What is kept of a run.
+
+
+def kept_arrays(
+    autoencoder: Any,
+    history: Mapping[str, list[float]],
+    splits: BreakSplits,
+    *,
+    validation_scores: np.ndarray,
+    scores: np.ndarray,
+    threshold: float | None,
+    reconstructed: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Collect the arrays that the figures and the page of the report need.
+
+    Args:
+        autoencoder: the trained model.
+        history: its loss and `val_loss` by epoch.
+        splits: the samples.
+        validation_scores: scores of the validation samples, shape `(validation samples,)`.
+        scores: scores of the scored samples, shape `(samples,)`.
+        threshold: threshold of the source; `None` if its rule finds none.
+        reconstructed: reconstructions of the last rows of the scored samples, shape `(samples, features)`.
+    """
+    x, y = last_rows(splits.x_test), splits.y_test
+    return {
+        **layer_arrays(autoencoder),
+        "loss": np.array(history["loss"]),
+        "validation_loss": np.array(history["val_loss"]),
+        "validation_labels": splits.parts["validation"].y,
+        "validation_scores": validation_scores,
+        "threshold": np.array(np.nan if threshold is None else threshold),
+        "labels": y,
+        "scores": scores,
+        **shown_features(y, scores, threshold, x, reconstructed, splits.table.sensors),
+    }
+
+
 # What the held-out protocol adds to a run.
 
 
-def rules_on_validation(labels: np.ndarray, scores: np.ndarray, unit: str) -> dict[str, thresholds.Threshold | None]:
-    """Fit two threshold rules on the scores of the validation samples, which lie before the test samples.
+class HeldOut(NamedTuple):
+    """The threshold rules that the held-out protocol adds, and its metrics and arrays."""
+
+    rules: Mapping[str, thresholds.Threshold | None]
+    metrics: Mapping[str, Metric]
+    arrays: Mapping[str, np.ndarray]
+
+
+def held_out_results(splits: BreakSplits, errors: Mapping[str, np.ndarray], unit: str) -> HeldOut:
+    """Fit two more rules on the validation samples, and measure how the errors of normal samples drift along time.
+
+    The rules are `best_f1`, where F1 is highest, and `percentile`, which at most 5 % of normal samples should exceed.
 
     Args:
-        labels: their labels, shape `(samples,)`.
-        scores: their anomaly scores, the same shape.
-        unit: what the samples are called: "windows" or "rows".
-
-    Returns:
-        `best_f1`, where F1 is highest, and `percentile`, which at most 5 % of normal samples should exceed.
-    """
-    normal = scores[labels == 0]
-    return {
-        "best_f1": thresholds.best_f1(labels, scores, f"validation {unit}"),
-        "percentile": thresholds.percentile_of_normals(normal, FALSE_POSITIVE_RATE, f"normal validation {unit}"),
-    }
-
-
-def errors_along_time(splits: BreakSplits, errors: Mapping[str, np.ndarray]) -> Result:
-    """Measure how the errors of normal samples drift along time, with the arrays for the figures of it.
-
-    Args:
-        splits: the samples.
+        splits: the samples; those of the validation lie before the test samples.
         errors: by part, the squared errors of the last rows of its samples, shape `(samples, features)`.
+        unit: what the samples are called: "windows" or "rows".
     """
-    times, sensors = splits.table.times, splits.table.sensors
+    table, labels = splits.table, splits.parts["validation"].y
+    scores = {name: of_part.mean(axis=1) for name, of_part in errors.items()}
+    rules: dict[str, thresholds.Threshold | None] = {
+        "best_f1": thresholds.best_f1(labels, scores["validation"], f"validation {unit}"),
+        "percentile": thresholds.percentile_of_normals(
+            scores["validation"][labels == 0], FALSE_POSITIVE_RATE, f"normal validation {unit}"
+        ),
+    }
+    metrics: dict[str, Metric] = {}
+    for name, rule in rules.items():
+        metrics |= thresholds.threshold_metrics(name, rule, splits.y_test, scores["test"])
     parts = {
-        name: drift.Part(times[part.rows[:, -1]], part.y, last_rows(part.x), errors[name])
+        name: drift.Part(table.times[part.rows[:, -1]], part.y, last_rows(part.x), errors[name])
         for name, part in splits.parts.items()
     }
-    break_times = times[splits.table.breaks == 1].astype("datetime64[s]").astype(np.int64)
-    arrays = drift.drift_arrays(parts, sensors) | {"break_times": break_times}
-    return Result(drift.drift_metrics(parts, sensors), arrays)
+    break_times = table.times[table.breaks == 1].astype("datetime64[s]").astype(np.int64)
+    arrays = drift.drift_arrays(parts, table.sensors) | {"break_times": break_times}
+    return HeldOut(rules, metrics | drift.drift_metrics(parts, table.sensors), arrays)

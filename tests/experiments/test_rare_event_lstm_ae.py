@@ -14,7 +14,7 @@ from common.metrics.scores import Undefined
 from common.metrics.thresholds import Threshold, break_even
 from common.runs.records import flatten
 from common.training.fit import layer_arrays, reconstruct
-from common.training.keras import seeded, start_keras
+from common.training.keras import seeded
 from experiments import rare_event_lstm_ae as rare
 from tests.helpers.small_data import rising_table
 
@@ -127,33 +127,6 @@ def test_the_model_has_every_published_setting():
     assert float(model.optimizer.learning_rate) == pytest.approx(settings["learning_rate"])
     layers = [layer for layer in model.layers if type(layer).__name__ == "LSTM"]
     assert {layer.activation.__name__ for layer in layers} == {settings["model.activation"]}
-
-
-def test_every_default_that_is_written_out_is_one():
-    keras = start_keras()
-    ours, plain = rare.lstm(3, return_sequences=True).get_config(), keras.layers.LSTM(3, return_sequences=True)
-    different = {name for name, value in plain.get_config().items() if ours[name] != value}
-    assert different <= {"name", "unroll"}
-    optimizer = rare.build_autoencoder(FULL, (5, 4)).optimizer.get_config()
-    defaults = keras.optimizers.Adam(1e-3).get_config()
-    assert {name for name, value in defaults.items() if optimizer[name] != value} <= {"name"}
-
-
-def test_unrolled_layers_learn_the_same(splits, monkeypatch):
-    keras, plain = start_keras(), rare.lstm
-
-    def losses(unroll):
-        def layer(units, return_sequences):
-            return keras.layers.LSTM.from_config(plain(units, return_sequences).get_config() | {"unroll": unroll})
-
-        monkeypatch.setattr(rare, "lstm", layer)
-        with seeded(0):
-            model = rare.build_autoencoder(replace(TINY, units=(3,)), (5, 59))
-            model.run_eagerly = True
-            x = splits.x_train[:32].astype(np.float32)
-            return model.fit(x, x, epochs=3, batch_size=32, shuffle=False, verbose=0).history["loss"]
-
-    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
 
 
 # The threshold.

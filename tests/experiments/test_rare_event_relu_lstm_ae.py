@@ -11,7 +11,7 @@ from common.data.datasets import Source
 from common.errors import SuiteError
 from common.runs.records import flatten
 from common.training.fit import layer_arrays
-from common.training.keras import seeded, start_keras
+from common.training.keras import seeded
 from experiments import rare_event_lstm_ae as other
 from experiments import rare_event_relu_lstm_ae as relu
 from tests.helpers.small_data import rising_table
@@ -55,12 +55,6 @@ def test_the_model_has_every_published_setting():
     assert model.count_params() == settings["model.parameters"]
     for name, values in layer_arrays(model).items():
         assert values.tolist() == settings[f"model.{name}"]
-
-
-def test_every_default_that_is_written_out_is_one():
-    ours, plain = relu.lstm(3, FULL, return_sequences=True).get_config(), start_keras().layers.LSTM(3)
-    different = {name for name, value in plain.get_config().items() if ours[name] != value}
-    assert different == {"name", "unroll", "return_sequences", "activation", "recurrent_activation"}
 
 
 def test_the_gates_are_those_of_keras_2():
