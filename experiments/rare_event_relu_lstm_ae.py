@@ -31,7 +31,8 @@ Deviations:
     6. A current scikit-learn, whose precision-recall curve reaches down to the smallest score. The figure shows more on
        its left.
     7. TensorBoard logs are written on request (`run rare_event_relu_lstm_ae --tensorboard`), and by epoch only.
-    8. The source printed the ROC curve before its last training, so its AUROC belongs to an earlier one.
+    8. The source printed the ROC curve before its last training, so its AUROC belongs to an earlier one, perhaps of
+       another network.
     9. Figures: errors and thresholds have logarithmic axes; the threshold is marked in the figure of precision and
        recall. The layers of the network, which the source prints as a table, are drawn. The errors of the training
        windows are not, since they are meant as a check of the code.
@@ -46,9 +47,9 @@ Protocols:
        in time. Held out: a window consists of five rows that are two minutes apart, without a break among them. It is
        positive when a break follows within four minutes by the clock; two rows of the table may span hours.
     3. Published: the threshold is 0.3, chosen by eye on figures of the validation and the test windows. Held out: the
-       same, and two more fitted on the validation windows: `best_f1`, where F1 is highest, and `percentile`, which at
-       most 5 % of normal windows should exceed. `test_third_1` to `_3` are AUROCs over successive thirds of the test
-       period.
+       same, though it was chosen on rows of the whole period, and two more fitted on the validation windows: `best_f1`,
+       where F1 is highest, and `percentile`, which at most 5 % of normal windows should exceed. `test_third_1` to `_3`
+       are AUROCs over successive thirds of the test period.
     4. Both: the scaler is fitted on training windows only, and nothing decides when training stops.
 """
 

@@ -22,7 +22,7 @@ from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment, load_experiment
 from common.runs import records
-from common.runs.selection import Selection, find_records, select
+from common.runs.selection import Selection, find_records, select, select_ablations
 from common.runs.tasks import Task, detector_tasks
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ def _compare_with_published(names: Sequence[str], options: argparse.Namespace) -
         experiment, published = load_experiment(options.known[name]), read_published(name)
         found, config = [*find_records(options.out, name)], experiment.config().to_dict()
         selection = select(found, PUBLISHED, config, experiment.revision)
-        others = {
-            title: select(found, PUBLISHED, ablation.to_dict(), experiment.revision).metrics()
-            for title, ablation in experiment.ablated().items()
-        }
+        others = {title: one.metrics() for title, one in select_ablations(found, experiment, selection).items()}
         metrics = with_ablations(selection.metrics(), others, published.metrics())
         comparison = compare(published, metrics, sorted(selection.failed), bool(selection.stand_in))
         comparisons.append(comparison)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,12 @@ class Standings:
     def reference_row(self) -> Standing | None:
         """The row of the reference; `None` if no seed could be ranked."""
         return next((row for row in self.rows if row.method == self.reference), None)
+
+
+def unranked(reference: str, missing: Mapping[str, Sequence[int]] = MappingProxyType({})) -> Standings:
+    """Give the ranking of no seed, with the reasons why nothing could be ranked."""
+    reasons = {what: tuple(seeds) for what, seeds in missing.items()}
+    return Standings(reference, samples=0, prevalence=None, groups=0, seeds=(), rows=(), missing=reasons)
 
 
 class Evidence(NamedTuple):
@@ -235,7 +242,7 @@ def _ranked(
         except RecordError as error:
             damaged.setdefault(str(error), []).append(seed)
     if not scored:
-        return Standings(reference, samples=0, prevalence=None, groups=0, seeds=(), rows=())
+        return unranked(reference)
     ranked = [evidence[seed] for seed in scored]
     detectors = {detector_named(name).title: name for name in ranked[0].detectors}
     groups = {title: detector_named(name).group for title, name in detectors.items()}

@@ -32,7 +32,7 @@ from common.report.sweeps import collect_sweep
 from common.runs import environment, records
 from common.runs.executors import in_processes
 from common.runs.records import Record
-from common.runs.selection import Found, Selection, find_records, select
+from common.runs.selection import Selection, find_records, select, select_ablations
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     experiment, out, protocol = order
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     selection = select(found, protocol, experiment.config().to_dict(), experiment.revision)
-    runs = _main_runs(published, selection, _ablated(experiment, found, selection))
+    runs = _main_runs(published, selection, select_ablations(found, experiment, selection))
     _shown(experiment, published, protocol, selection, out, runs)
     further.collect_further(experiment, {protocol: selection}, _cache(experiment.name, out))
 
@@ -242,7 +242,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     config = experiment.config().to_dict()
     selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
     main = selections[PUBLISHED]
-    ablated = _ablated(experiment, found, main)
+    ablated = select_ablations(found, experiment, main)
     runs = _main_runs(published, main, ablated)
     # The runs of ablations have a table of their own, so they are not counted as left out.
     reported = {record.digest for selection in ablated.values() for _, record in selection.runs.values()}
@@ -427,15 +427,6 @@ def _associations(published: Published, selection: Selection, folder: Path) -> A
             compute = functools.partial(associations.associate, seeds, target, metrics)
             return files.kept(folder / "associations.json", key, compute, Associations) if seeds else compute()
     return None
-
-
-def _ablated(experiment: Experiment, found: Sequence[Found], main: Selection) -> dict[str, Selection]:
-    """Select the runs of each ablation; those without finished runs on the data of the main runs are left out."""
-    selections = {
-        label: select(found, PUBLISHED, config.to_dict(), experiment.revision)
-        for label, config in experiment.ablated().items()
-    }
-    return {label: one for label, one in selections.items() if one.runs and one.data == main.data}
 
 
 def _ablations(

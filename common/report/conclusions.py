@@ -292,7 +292,7 @@ def _drifting(runs: Runs) -> list[str]:
     if medians is None or not aurocs:
         return []
     return [
-        f"Most of the mean error of normal samples comes from single sensors: {' and '.join(shares_of_parts)}.",
+        f"The largest part of the mean error of normal samples is {' and '.join(shares_of_parts)}.",
         "A score without these sensors, which could not have been known beforehand, would have medians of {:.3g}, "
         "{:.3g} and {:.3g}, and an AUROC of {:.3f} ({:.3f} to {:.3f} over the seeds).".format(
             *medians, fmean(aurocs), min(aurocs), max(aurocs)

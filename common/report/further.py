@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from common import figures
 from common.comparison.leaderboard import BETTER, WORSE
-from common.comparison.standings import Located, Standing, Standings, detectors_beside, finished, standings, unfinished
+from common.comparison.standings import (
+    Located,
+    Standing,
+    Standings,
+    detectors_beside,
+    finished,
+    standings,
+    unfinished,
+    unranked,
+)
 from common.comparison.verdicts import NOT_RUN
 from common.detectors import pyod
 from common.detectors.detector import ANNOUNCED_GROUP, PYOD_GROUP
@@ -69,9 +78,7 @@ def collect_further(experiment: Experiment, selections: Mapping[str, Selection],
         beside = detectors_beside(experiment, protocol, selection.runs, list(found))
         known |= {name for of_seed in beside.values() for name in of_seed}
         if board is None:  # What failed in every seed is named, although nothing can be ranked.
-            board = Standings(
-                "", 0, None, 0, (), (), {what: tuple(of_it) for what, of_it in unfinished(beside).items()}
-            )
+            board = unranked("", unfinished(beside))
         lacking = _lacking(board, sorted(selection.runs)[: SEEDS[protocol]])
         if board.rows or lacking:
             boards[protocol], records_of[protocol] = replace(board, missing=lacking), beside

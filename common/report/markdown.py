@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from common.comparison import verdicts
 from common.comparison.associations import Associations
-from common.comparison.prediction import decimals_of
+from common.comparison.prediction import decimals_of, prefix_of
 from common.papers import isolation_forest
 from common.papers.isolation_forest import Rebuilt
 from common.report import further, held_out, sweeps
@@ -287,8 +287,10 @@ def _explanations(entry: ExperimentResults) -> list[str]:
     if not groups:
         return []
     parts, shown = ["### What was tried", _about_ablations(entry)], set()
+    # Another network of the source has printed rows of its own, which are no effect of a change.
+    changed = [variant for variant in entry.variants if not _is_printed(variant, entry)]
     for group in groups:
-        ablated = [(variant, found) for variant in entry.variants if (found := _same_group(variant, group)) is not None]
+        ablated = [(variant, found) for variant in changed if (found := _same_group(variant, group)) is not None]
         parts += [_difference(group), _effect_sentence(entry, group, ablated)]
         # Two runs of one source may have printed the same number: what concerns our runs alone is shown once.
         metric = deciding(group).metric
@@ -298,6 +300,12 @@ def _explanations(entry: ExperimentResults) -> list[str]:
             parts.append(_beside(entry, group))
         shown.add(metric)
     return parts
+
+
+def _is_printed(variant: Ablation, entry: ExperimentResults) -> bool:
+    """Check if an ablation is another network of the source, of which it printed numbers."""
+    members = (member for group in entry.comparison.groups for member in group.members)
+    return any(member.metric.startswith(prefix_of(variant.label)) for member in members)
 
 
 def _same_group(variant: Ablation, group: verdicts.GroupResult) -> verdicts.GroupResult | None:
@@ -311,7 +319,8 @@ def _about_ablations(entry: ExperimentResults) -> str:
     if not origins:
         return ""
     return (
-        f"Each line below repeats the runs with one thing changed (`--ablate`; results from {' and '.join(origins)}). "
+        "Each line below repeats the runs with one change, which it names "
+        f"(`--ablate`; results from {' and '.join(origins)}). "
         "The effect is the mean difference to the runs as published over the same seeds, with its 95 % interval by "
         "Student's t, not corrected for the number of effects."
     )
@@ -401,10 +410,10 @@ def _spread_sentence(entry: ExperimentResults, group: verdicts.GroupResult, abla
         member = _member(candidate, published.metric)
         same_seeds = _over(entry, published.metric, variant.by_seed(published.metric))
         if member.standard_deviation is not None and len(same_seeds) > 1 and (spread := stdev(same_seeds)):
-            parts.append(f"{member.standard_deviation / spread:.0%} under: {variant.label}")
+            parts.append(f"{variant.label} ({member.standard_deviation / spread:.0%})")
     if not parts:
         return ""
-    return f"The standard deviation is, of that as published over the same seeds, {'; '.join(parts)}."
+    return f"Standard deviation over the seeds, as a fraction of that as published: {'; '.join(parts)}."
 
 
 def _over(entry: ExperimentResults, metric: str, seeds: Iterable[int]) -> list[float]:

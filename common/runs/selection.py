@@ -1,13 +1,14 @@
 """Find the records of an experiment, and select those that a report may use."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.data.stand_ins import stand_in_of
 from common.errors import RecordError
+from common.experiment import PUBLISHED, Experiment
 from common.runs.records import OK, Record, read_record, seed_of
 
 
@@ -93,6 +94,24 @@ def select(found: Iterable[Found], protocol: str, config: Mapping[str, Any], rev
         if finished := sum(record.status == OK for _, record in left_out):
             selection.others[digest] = finished
     return selection
+
+
+def select_ablations(found: Sequence[Found], experiment: Experiment, main: Selection) -> dict[str, Selection]:
+    """Select the runs of each ablation in the published protocol that used the same data as the main runs.
+
+    Args:
+        found: the records of the experiment.
+        experiment: the experiment.
+        main: the selected runs with the published settings.
+
+    Returns:
+        The selected runs by title of the ablation, without ablations that have no finished run.
+    """
+    selections = {
+        title: select(found, PUBLISHED, config.to_dict(), experiment.revision)
+        for title, config in experiment.ablated().items()
+    }
+    return {title: one for title, one in selections.items() if one.runs and one.data == main.data}
 
 
 def _preference(found: list[tuple[Path, Record]]) -> tuple[bool, int]:
