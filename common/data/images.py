@@ -22,23 +22,47 @@ _GZIP_MAGIC, _ZIP_MAGIC = b"\x1f\x8b", b"PK\x03\x04"
 
 
 class Images(NamedTuple):
-    """Training and test images, uint8 pixels of shape `(n, 28, 28)`, and their uint8 labels, shape `(n,)`."""
+    """Training and test images, uint8 pixels of shape `(n, 28, 28)`, and their classes, shape `(n,)`.
+
+    Classes are uint8 numbers; in a user's own data they may be words, or `None` if the images have no labels: then all
+    training images count as normal.
+    """
 
     x_train: np.ndarray
-    y_train: np.ndarray
+    y_train: Any
     x_test: np.ndarray
-    y_test: np.ndarray
+    y_test: Any
+
+
+Class = int | str
 
 
 class Scored(NamedTuple):
-    """Test images to score, normal ones first: their indices, their labels, 1 for an anomaly, and their classes."""
+    """Test images to score, normal ones first: their indices, their labels, 1 for an anomaly, and their classes.
+
+    Without labels, `labels` are all 0, and `classes` is `None`.
+    """
 
     indices: np.ndarray
     labels: np.ndarray
-    classes: np.ndarray
+    classes: np.ndarray | None
 
 
-def choose_scored(images: Images, normal: int, anomaly: int | str) -> Scored:
+def choose_normal(images: Images, normal: Class) -> np.ndarray:
+    """Choose the training images of the normal class, in the order of the files; without labels, all of them.
+
+    Raises:
+        DataError: there are none.
+    """
+    if images.y_train is None:
+        return images.x_train
+    chosen: np.ndarray = images.x_train[images.y_train == normal]
+    if not len(chosen):
+        raise DataError(f"the data have no training images of class {normal}; {_known(images)}")
+    return chosen
+
+
+def choose_scored(images: Images, normal: Class, anomaly: Class) -> Scored:
     """Choose the test images of the normal and of the anomalous class, both in the order of the files.
 
     Args:
@@ -46,21 +70,33 @@ def choose_scored(images: Images, normal: int, anomaly: int | str) -> Scored:
         normal: the normal class.
         anomaly: the anomalous class, or `REST` for all others.
 
+    Returns:
+        The images; without labels, all test images.
+
     Raises:
-        DataError: there are no training or no test images of one of these classes.
+        DataError: there are no test images of one of these classes.
     """
-    require_classes(images, [one for one in (normal, anomaly) if one != REST])
+    if images.y_test is None:
+        return Scored(np.arange(len(images.x_test)), np.zeros(len(images.x_test), int), None)
+    for one in (normal, anomaly):
+        if one != REST and one not in images.y_test.tolist():
+            raise DataError(f"the data have no test images of class {one}; {_known(images)}")
     scored = np.flatnonzero(images.y_test == normal), of_anomaly(images.y_test, normal, anomaly)
     indices, labels = with_labels(*scored)
     return Scored(indices, labels, images.y_test[indices])
 
 
-def of_anomaly(labels: np.ndarray, normal: int, anomaly: int | str) -> np.ndarray:
+def of_anomaly(labels: np.ndarray, normal: Class, anomaly: Class) -> np.ndarray:
     """Find the images of the anomalous class, or with `REST` of all but the normal one; their indices, ascending."""
     return np.flatnonzero(labels != normal if anomaly == REST else labels == anomaly)
 
 
-def require_two_classes(normal: int, anomaly: int | str) -> None:
+def _known(images: Images) -> str:
+    train, test = (", ".join(map(str, np.unique(labels).tolist())) for labels in (images.y_train, images.y_test))
+    return f"its classes are {train}" if train == test else f"its classes are {train} in training, {test} in the test"
+
+
+def require_two_classes(normal: Class, anomaly: Class) -> None:
     """Check that the anomalous class is another than the normal one.
 
     Raises:
@@ -70,7 +106,7 @@ def require_two_classes(normal: int, anomaly: int | str) -> None:
         raise ConfigError(f"normal and anomaly must differ. Received: both are {normal}")
 
 
-def require_classes(images: Images, classes: Iterable[int | str]) -> None:
+def require_classes(images: Images, classes: Iterable[Class]) -> None:
     """Check that there are training and test images of these classes.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from common.data.table_files import Cells, read_cells
+from common.data.table_files import Cells, read_cells, require_rectangle
 from common.data.times import EXPECTED, out_of_order, read_times
 from common.errors import DataError
 
@@ -50,7 +50,7 @@ def read_table(path: Path) -> Table:
     """
     cells = _without_counters(read_cells(path, COLUMNS))
     _require_columns(cells)
-    _require_rectangle(cells)
+    require_rectangle(cells)
     time, note = _times(cells)
     y, style = _breaks(cells), _style(cells)
     x = [_numbers(cells, sensor, style) for sensor in SENSORS]
@@ -102,16 +102,6 @@ def _require_columns(cells: Cells) -> None:
         )
     if not cells.rows:
         raise DataError(f"{cells.path}: expected rows below the header, found none")
-
-
-def _require_rectangle(cells: Cells) -> None:
-    width = len(cells.header)
-    for number, row in cells.rows:
-        if len(row) != width and (len(row) < width or any(cell not in (None, "") for cell in row[width:])):
-            raise DataError(
-                f"{cells.path}, row {number}: expected {width} cells as in the header, found {len(row)} "
-                "(decimal commas need semicolons between the columns)"
-            )
 
 
 def _times(cells: Cells) -> tuple[np.ndarray, str]:

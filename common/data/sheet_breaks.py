@@ -6,6 +6,7 @@ Which of them a protocol uses, and with which settings, stands in the `split` of
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from common.data import windows
-from common.experiment import FALSE_POSITIVE_RATE, Splits
+from common.errors import DataError
+from common.experiment import FALSE_POSITIVE_RATE, Prepared, Scores, Splits, Trained
 from common.metrics import drift, thresholds
 from common.metrics.scores import Metric
 from common.metrics.shown import shown_features
-from common.training.fit import layer_arrays
+from common.training.fit import layer_arrays, reconstruct
 
 if TYPE_CHECKING:
     import pandas
@@ -30,16 +32,27 @@ PARTS = ("train", "validation", "test")
 
 
 class Table(NamedTuple):
-    """The recorded table: features, shape `(rows, features)`, and for every row its time and a flag for a break.
+    """A recorded table: features, shape `(rows, features)`, and for every row its time and a flag for a break.
 
-    `sensors` holds the sensor numbers of the features, 1 for x1; `recorded` is the table itself, with all its columns.
+    Attributes:
+        features: the values of the sensors.
+        names: names of the features, shape `(features,)`.
+        sensors: their numbers, 1 for x1.
+        breaks: 1 for a row of a break, or in a user's own table of another event; all 0 without labels.
+        times: times of the rows, ascending.
+        step: time from one row to the next where no row is missing.
+        labelled: false if the table does not say which rows are of a break.
+        recorded: the table itself, with all its columns; `None` for a user's own.
     """
 
     features: np.ndarray
+    names: np.ndarray
     sensors: np.ndarray
     breaks: np.ndarray
     times: np.ndarray
-    recorded: pandas.DataFrame
+    step: np.timedelta64 = STEP
+    labelled: bool = True
+    recorded: pandas.DataFrame | None = None
 
 
 class Cut(NamedTuple):
@@ -88,12 +101,23 @@ class BreakSplits(Splits):
     held_out: bool
 
 
-def features_of(data: pandas.DataFrame) -> Table:
-    """Extract features, breaks and times from the table of the paper machine."""
+def features_of(data: pandas.DataFrame | Table) -> Table:
+    """Extract features, breaks and times from the table of the paper machine; a user's own table is ready."""
+    if isinstance(data, Table):
+        return data
     features = data.drop(columns=NOT_FEATURES)
-    sensors = np.array([int(name.removeprefix("x")) for name in features.columns])
+    names = np.array(features.columns, dtype=str)
+    sensors = np.array([int(name.removeprefix("x")) for name in names])
     x = features.to_numpy(np.float64)
-    return Table(x, sensors, data["y"].to_numpy(), data["time"].to_numpy(), data)
+    return Table(x, names, sensors, data["y"].to_numpy(), data["time"].to_numpy(), recorded=data)
+
+
+def of_user(
+    features: np.ndarray, names: np.ndarray, labels: np.ndarray | None, times: np.ndarray, step: np.timedelta64
+) -> Table:
+    """Make the table of a user's own data; `labels` are 1 for a row of an event, `None` if that is not known."""
+    breaks = np.zeros(len(features), int) if labels is None else labels
+    return Table(features, names, np.arange(1, len(names) + 1), breaks, times, step, bool(breaks.any()))
 
 
 def split_at_random(table: Table, cut: Cut, *, first: int, random_state: int) -> dict[str, Samples]:
@@ -128,13 +152,23 @@ def split_along_time(table: Table, cut: Cut) -> dict[str, Samples]:
     Returns:
         The samples of each part, unscaled, in order of time.
     """
-    labels = windows.event_within(table.times, table.breaks, cut.rows_before * STEP)
-    stretches = windows.stretches(table.times, table.breaks, STEP)
-    rows = windows.windows_within(stretches, table.breaks, cut.timesteps or 1)
+    labels = windows.event_within(table.times, table.breaks, cut.rows_before * table.step)
+    rows = _uninterrupted(table, cut.timesteps)
     made = _samples(table, rows, labels[rows[:, -1]], cut)
     fractions = [(1 - cut.test) * (1 - cut.validation), 1 - cut.test]
-    part = np.digitize(rows[:, -1], windows.boundaries_after_events(table.breaks, fractions, cut.rows_before))
-    return {name: made.take(part == index) for index, name in enumerate(PARTS)}
+    if table.breaks.any():
+        boundaries = windows.boundaries_after_events(table.breaks, fractions, cut.rows_before)
+    else:
+        boundaries = [round(fraction * len(table.breaks)) for fraction in fractions]
+    # Windows across a boundary are left out; behind an event there are none.
+    first, last = (np.digitize(rows[:, end], boundaries) for end in (0, -1))
+    return {name: made.take((first == index) & (last == index)) for index, name in enumerate(PARTS)}
+
+
+def _uninterrupted(table: Table, timesteps: int | None) -> np.ndarray:
+    """List the windows without a gap or a break among their rows: row indices, shape `(windows, timesteps)`."""
+    stretches = windows.stretches(table.times, table.breaks, table.step)
+    return windows.windows_within(stretches, table.breaks, timesteps or 1)
 
 
 def _samples(table: Table, rows: np.ndarray, labels: np.ndarray, cut: Cut) -> Samples:
@@ -176,6 +210,7 @@ def scaled_splits(
         scaler=scaler,
         metrics=metrics,
         held_out=held_out,
+        labelled=table.labelled,
     )
 
 
@@ -210,7 +245,7 @@ def count_metrics(table: Table, cut: Cut, parts: Mapping[str, Samples], unit: st
     """
     metrics: dict[str, Metric] = {
         "data.rows": len(table.breaks),
-        "data.columns": table.recorded.shape[1],
+        "data.columns": table.features.shape[1] if table.recorded is None else table.recorded.shape[1],
         "data.normal_rows": int((table.breaks == 0).sum()),
         "data.break_rows": int((table.breaks == 1).sum()),
         "data.shifted_rows": len(windows.curve_shift(table.breaks, cut.rows_before).rows),
@@ -256,8 +291,44 @@ def kept_arrays(
         "threshold": np.array(np.nan if threshold is None else threshold),
         "labels": y,
         "scores": scores,
-        **shown_features(y, scores, threshold, x, reconstructed, splits.table.sensors),
+        **shown_features(y, scores, threshold, x, reconstructed, splits.table.names),
     }
+
+
+def fitted_scaler(splits: BreakSplits) -> dict[str, np.ndarray]:
+    """Give what scoring further rows needs: names, mean and scale of the features, and the step from row to row."""
+    table, scaler = splits.table, splits.scaler
+    return {"names": table.names, "mean": scaler.mean_, "scale": scaler.scale_, "step": _seconds(table.step)}
+
+
+def _seconds(step: np.timedelta64) -> np.ndarray:
+    return np.array(step / np.timedelta64(1, "s"))
+
+
+# A trained model on further rows.
+
+
+def prepare(trained: Trained, table: Table) -> Prepared:
+    """Cut windows without a gap from further rows, or take single ones, and scale them for a trained model.
+
+    Raises:
+        DataError: the rows have another step than those of training, or no window fits between their gaps.
+    """
+    step, expected = float(_seconds(table.step)), float(trained.fitted["step"])
+    if step != expected:
+        raise DataError(f"the rows are {step:g} s apart, but those of training {expected:g} s")
+    timesteps = getattr(trained.config, "timesteps", None)
+    rows = _uninterrupted(table, timesteps)
+    if not len(rows):
+        raise DataError(f"a sample needs {timesteps} rows without a gap, and there are none")
+    x = (table.features - trained.fitted["mean"]) / trained.fitted["scale"]
+    return Prepared(x[rows if timesteps else rows[:, -1]], rows[:, -1])
+
+
+def score(trained: Trained, samples: np.ndarray) -> Scores:
+    """Score samples by the mean squared error of their last row; the parts are its features."""
+    errors = last_row_errors(functools.partial(reconstruct, trained.models), samples)
+    return Scores(errors.mean(axis=1), errors)
 
 
 # What the held-out protocol adds to a run.

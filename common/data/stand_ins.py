@@ -21,6 +21,8 @@ NAMES = {
 }
 # Prefix that marks a stand-in wherever the digest of a data set is expected.
 STAND_IN = "stand-in: "
+# Prefix that marks the digest of a user's own data there.
+OWN = "own: "
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6000, 1000
 SANDAL, SNEAKER = 5, 7
 
@@ -31,8 +33,14 @@ def is_stand_in(digest: str) -> bool:
 
 
 def stand_in_of(data: Mapping[str, str]) -> str | None:
-    """Join the names of the stand-ins among the data sets of a run; `None` if it used none."""
-    return ", ".join(filter(is_stand_in, data.values())) or None
+    """Name the data that a run used in place of the source's: stand-ins, or a user's own; `None` for the source's."""
+    own = [f"own data: {name}" for name, digest in data.items() if digest.startswith(OWN)]
+    return ", ".join([*own, *filter(is_stand_in, data.values())]) or None
+
+
+def is_own(data: Mapping[str, str]) -> bool:
+    """Check if the data of a run are a user's own."""
+    return any(digest.startswith(OWN) for digest in data.values())
 
 
 def draw(name: str) -> Images | Table:

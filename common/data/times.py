@@ -15,7 +15,6 @@ _ORDERS = {
 }
 _UNAMBIGUOUS = ("%Y/%m/%d", "%d/%b/%Y", "%d/%b/%y", "%b/%d/%Y", "%b/%d/%y")
 _CLOCKS = (" %H:%M:%S.%f", " %I:%M:%S.%f %p")
-_STEP = np.timedelta64(120, "s")
 # Replacements that bring a cell, in capital letters, into one of the formats.
 _PART, _GAP = r"(\d{1,4}|[A-Z]{3}(?=[A-Z.]{0,7}[-./, ]))[A-Z]*", r"[-./, ]+"
 _UNIFY = (
@@ -30,6 +29,7 @@ _UNIFY = (
     (r" (\d{1,2}:\d\d)(?![\d:])", r" \1:00"),
     (r"(:\d\d:\d\d)(?![\d.])", r"\1.0"),
 )
+_OFFSET = r":\d.*[+-]\d{4}$"
 
 
 class Times(NamedTuple):
@@ -48,18 +48,15 @@ def read_times(cells: Sequence[Any]) -> Times:
     """Read the cells of a column of times: texts, or dates from a spreadsheet.
 
     All dates are read in one order: the one with the fewest cells that are no time or not later than the one before;
-    of several, the one with the most steps of two minutes, then the one that spans the shortest time. If they are equal
+    of several, the one with the most steps of one length, then the one that spans the shortest time. If they are equal
     in all this, dates with dots begin with the day, as everywhere, and others with the month.
     """
     import pandas
 
-    texts = pandas.Series([str(cell) if isinstance(cell, str | datetime) else "" for cell in cells], dtype=object)
-    texts = texts.str.strip().str.upper()
+    texts = _texts(cells)
     dotted = texts.str.match(r"\d+\.\d+\.").any()
-    for pattern, replacement in _UNIFY:
-        texts = texts.str.replace(pattern, replacement, regex=True)
-    texts = texts.str.strip()
-    zoned = texts.str.contains(r":\d.*[+-]\d{4}$")
+    texts = _unified(texts)
+    zoned = texts.str.contains(_OFFSET)
     # A time without an offset cannot be compared with one that has an offset.
     texts = texts.where(zoned == zoned.any(), "")
     zone = "%z" if zoned.any() else ""
@@ -77,9 +74,28 @@ def read_times(cells: Sequence[Any]) -> Times:
     return Times(values, order, tuple(others))
 
 
+def have_offset(cells: Sequence[Any]) -> np.ndarray:
+    """Mark the cells of a column of times that have an offset from UTC, shape `(rows,)`."""
+    return np.asarray(_unified(_texts(cells)).str.contains(_OFFSET), dtype=bool)
+
+
 def out_of_order(values: np.ndarray) -> np.ndarray:
     """Mark the times that are not later than the one before, shape `(rows,)`."""
     return np.concatenate([[False], np.diff(values) <= np.timedelta64(0, "s")])
+
+
+def _texts(cells: Sequence[Any]) -> Any:
+    import pandas
+
+    texts = pandas.Series([str(cell) if isinstance(cell, str | datetime) else "" for cell in cells], dtype=object)
+    return texts.str.strip().str.upper()
+
+
+def _unified(texts: Any) -> Any:
+    """Bring texts into one of the formats, as far as they hold times."""
+    for pattern, replacement in _UNIFY:
+        texts = texts.str.replace(pattern, replacement, regex=True)
+    return texts.str.strip()
 
 
 def _parse(known: Any, texts: Any, dates: Sequence[str], zone: str) -> Any:
@@ -107,8 +123,9 @@ def _in_seconds(moments: Any) -> np.ndarray:
 
 
 def _rank(values: np.ndarray) -> tuple[int, int, int]:
-    """Rate a reading of a column, the better the smaller: wrong cells, less the steps of two minutes, then the span."""
+    """Rate a reading of a column, the better the smaller: wrong cells, less the most steps of one length, the span."""
     wrong = int((np.isnat(values) | out_of_order(values)).sum())
     if wrong or not len(values):
         return wrong, 0, 0
-    return 0, -int((np.diff(values) == _STEP).sum()), int((values[-1] - values[0]).astype(np.int64))
+    _, counts = np.unique(np.diff(values), return_counts=True)
+    return 0, -int(counts.max(initial=0)), int((values[-1] - values[0]).astype(np.int64))

@@ -4,19 +4,24 @@ A few hundred mutations of every kind of file here, a few ten thousand with `mak
 """
 
 import gzip
+import io
 import json
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from common.comparison.published import PUBLISHED, read_published
 from common.data import images as image_files
 from common.data import paper_machine as processminer
 from common.data import times
-from common.errors import DataError, PublishedError, RecordError
+from common.errors import ConfigError, DataError, PublishedError, RecordError
 from common.files import digest_of
+from common.own import images as own_images
+from common.own import tables as own_tables
+from common.own.reading import Reading
 from common.runs import records
 from common.runs.records import Record
 from tests.helpers.small_data import as_text, idx_bytes, npz_file, small_images, small_table, write_xlsx
@@ -92,6 +97,53 @@ def test_csv(folder, content):
         assert np.isfinite(table.x).all() and set(table.y) == {0, 1}
     except DataError as error:
         assert str(path) in str(error)
+
+
+OWN_TABLES = (
+    b"t,a,b,l\n2024-03-01 00:00,1,2.5,0\n2024-03-01 00:10,,3e1,1\n2024-03-01 00:20,7,8,0\n",
+    "t;a;b;l\n0;1,5;2,5;0\n1;2,5;-3;true\n2;7;n/a;false\n".encode("utf-16"),
+)
+
+
+@several_hundred
+@given(st.one_of(map(mutations, OWN_TABLES)), st.sampled_from([None, "previous", "drop"]))
+def test_own_table(folder, content, fill):
+    path = folder / "own.csv"
+    path.write_bytes(content)
+    try:
+        table = own_tables.read_table(path, Reading("t", "l", fill=fill))
+        assert np.isfinite(table.features).all() and set(table.labels) <= {0, 1} and table.step > 0
+        assert (np.diff(table.times) % table.step == 0).all() and (np.diff(table.times) > 0).all()
+    except (DataError, ConfigError) as error:
+        assert len(str(error).splitlines()) == 1 and (isinstance(error, ConfigError) or str(path) in str(error))
+
+
+def own_image(form):
+    content = io.BytesIO()
+    Image.fromarray(np.arange(900, dtype=np.uint32).reshape(30, 30).astype(np.uint8)).save(content, form)
+    return content.getvalue()
+
+
+@several_hundred
+@given(st.one_of([mutations(own_image(form)) for form in ("PNG", "JPEG", "BMP")]))
+def test_own_image(folder, content):
+    path = folder / "own.png"
+    path.write_bytes(content)
+    try:
+        assert own_images.read_unlabelled(path)[1].shape == (1, 28, 28)
+    except DataError as error:
+        assert str(path) in str(error) and len(str(error).splitlines()) == 1
+
+
+@several_hundred
+@given(mutations(npz_file(small_images())["mnist.npz"]))
+def test_own_npz(folder, content):
+    path = folder / "own.npz"
+    path.write_bytes(content)
+    try:
+        assert own_images.read_images(path).x_train.dtype == np.uint8
+    except DataError as error:
+        assert str(path) in str(error) and len(str(error).splitlines()) == 1
 
 
 CELLS = st.text("0123456789/-.,: TZ+APMay\u202f", max_size=24) | st.none() | st.floats() | st.datetimes()

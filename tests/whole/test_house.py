@@ -22,6 +22,7 @@ STAIR = (
     "runs",
     "detectors",
     "figures",
+    "own",
     "data",
     "training",
     "experiment",
