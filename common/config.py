@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from common.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound="BaseConfig")
+# For fields whose value may be a number or any word, such as the name of a class.
+ANY_WORD = "*"
 
 
 def option(
@@ -35,7 +37,7 @@ def option(
         minimum: smallest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
         maximum: largest allowed value, inclusive; for a tuple, of every entry. Default: no limit.
         choices: the allowed strings. Default: any value.
-        word: a word that is allowed instead of a number. Default: none.
+        word: a word that is allowed instead of a number, or `ANY_WORD`. Default: none.
     """
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "word": word}
     return field(default=default, metadata={"help": help, **limits})
@@ -84,7 +86,7 @@ class BaseConfig:
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:
     minimum, maximum, choices, word = (spec.metadata[key] for key in ("minimum", "maximum", "choices", "word"))
-    if word is not None and value == word:
+    if isinstance(value, str) and word in (value, ANY_WORD):
         return
     if choices is not None and value not in choices:
         raise ConfigError(f"{spec.name} must be one of {', '.join(choices)}. Received: {spec.name}={value}")
@@ -125,6 +127,8 @@ def _number_or_word(number: Callable[[str], Any], word: str, text: str) -> Any:
     try:
         return number(text)
     except ValueError as error:
+        if word == ANY_WORD and text.strip():
+            return text
         raise argparse.ArgumentTypeError(f"a number or the word {word} is needed. Received: {text!r}") from error
 
 

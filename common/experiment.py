@@ -6,12 +6,14 @@ docstring of each experiment describes its two protocols, and its `split` implem
 """
 
 import ast
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,8 @@ class Splits:
             one event, are resampled together by the bootstrap. Default: each sample is its own group.
         test_classes: class of each test sample, shape `(samples,)`, if the data have classes. Where the anomalies are
             of several, all scores are also evaluated against each of them. Default: none.
+        labelled: false if the data do not say which test samples are anomalies; then `y_test` is all 0, and metrics
+            that need labels are undefined. Default: true.
         value_range: lowest and highest value that the format of the samples allows, as for scaled pixels. Default:
             unbounded.
     """
@@ -59,7 +63,8 @@ class Splits:
     code_size: int
     held_back: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
-    test_classes: NDArray[np.integer] | None = None
+    test_classes: NDArray[Any] | None = None
+    labelled: bool = True
     value_range: tuple[float, float] | None = None
 
 
@@ -70,11 +75,48 @@ class Result(NamedTuple):
         metrics: values by dotted name.
         arrays: scores, labels and everything that the figures need, by name.
         decisions: the thresholds that were applied to the test samples. Default: none.
+        fitted: what scoring needs besides the weights: numbers of a fitted scaler, or the samples that a model of
+            scikit-learn was fitted on. Default: nothing.
     """
 
     metrics: Metrics
     arrays: Arrays
     decisions: Sequence[Decision] = ()
+    fitted: Arrays = MappingProxyType({})
+
+
+class Trained(NamedTuple):
+    """A trained model, as a run leaves it or as it is rebuilt from a saved one.
+
+    Attributes:
+        models: the result of `Experiment.build`, trained.
+        config: the hyperparameters.
+        fitted: what else was fitted, as in `Result`.
+        seed: seed of the run.
+    """
+
+    models: Any
+    config: Any
+    fitted: Arrays
+    seed: int
+
+
+class Prepared(NamedTuple):
+    """Samples as the model takes them, shape `(samples, ...)`, and the index of the row or image that each ends at."""
+
+    samples: NDArray[Any]
+    ends: NDArray[np.intp]
+
+
+class Scores(NamedTuple):
+    """Anomaly scores, shape `(samples,)`, and the errors of all parts of the samples, shape `(samples, parts)`.
+
+    A score that is a mean or a sum of errors is made by the parts with the largest ones. Of other scores the errors
+    show only where the reconstruction fails.
+    """
+
+    scores: NDArray[np.floating]
+    errors: NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,10 +143,15 @@ class Experiment:
         held_out_figures: like `figures`, for the held-out runs. Default: none.
         ablations: the fields that each ablation changes, by title. An ablation changes one thing to explain a
             difference from the source. Default: none.
+        prepare: `prepare(trained, data)` makes samples for a trained model of further data. Without `prepare` and
+            `score`, no model can be saved. Default: none.
+        score: `score(trained, samples)` scores such samples, by the first of `methods` that learns without labels.
+            Default: none.
         split_by_seed: protocols in which the split depends on the seed, so that detectors are fitted once per seed.
             Default: none.
         own_test_set: protocols in which no two seeds share test samples. Default: none.
         parts: number of parts that a batch is cut into so that several threads can train on it; see `fit`. Default: 1.
+        generator: fields of the config that only concern samples which `split` generates. Default: none.
         sweep: the classes that the command `sweep` makes the normal one in turn, by the config's fields `normal` and
             `anomaly`. Default: none.
     """
@@ -121,9 +168,12 @@ class Experiment:
     once: Callable[[Any, Any], Result] | None = None
     held_out_figures: tuple[Callable[[Arrays], Any], ...] = ()
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prepare: Callable[[Trained, Any], Prepared] | None = None
+    score: Callable[[Trained, NDArray[Any]], Scores] | None = None
     split_by_seed: tuple[str, ...] = ()
     own_test_set: tuple[str, ...] = ()
     parts: int = 1
+    generator: tuple[str, ...] = ()
     sweep: tuple[int, ...] = ()
 
     @property
@@ -149,6 +199,31 @@ class Experiment:
         """Make the configs of the sweep, by normal class; all other classes are anomalies."""
         config: Callable[..., BaseConfig] = self.config
         return {normal: config(normal=normal, anomaly=REST) for normal in self.sweep}
+
+    def on_own_data(
+        self, config: BaseConfig, figures: tuple[Callable[[Arrays], Any], ...], labelled: bool
+    ) -> "Experiment":
+        """Make the experiment on a user's own data, which are split the same for every seed.
+
+        Args:
+            config: the hyperparameters, which take the place of the published ones.
+            figures: the figures, which take the place of the source's.
+            labelled: false if the data have no labels: then the methods that learn from labels are left out.
+        """
+        # What learns without labels comes first: the other methods are compared with it.
+        ordered = sorted(self.methods, key=lambda name: name.endswith(LABELS))
+        methods = {name: self.methods[name] for name in ordered if labelled or not name.endswith(LABELS)}
+        return replace(
+            self,
+            config=cast(type[BaseConfig], functools.partial(type(config), **vars(config))),
+            methods=methods,
+            figures=figures,
+            held_out_figures=figures,
+            ablations={},
+            sweep=(),
+            split_by_seed=tuple(one for one in self.split_by_seed if one not in self.own_test_set),
+            own_test_set=(),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the experiment as the path of its module, which the other process imports."""

@@ -54,10 +54,11 @@ from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, Arrays, Experiment,
 from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error, report_metrics
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Decision, decisions, fixed, percentile_of_normals, threshold_metrics
+from common.own.tables import Rows, as_they_are
 from common.training import pytorch, torch_defaults
-from common.training.fit import fit, reconstruct
+from common.training.fit import fit, reconstruct, reconstruction_scores
 from common.training.keras import start_keras, threads
-from common.training.watch import Watch
+from common.training.watch import ErrorsByEpoch, Watch
 
 # Index, among all curves of its class, of the normal and of the anomalous curve that the source shows.
 EXAMPLE = 42
@@ -73,9 +74,7 @@ class Config(BaseConfig):
     validation_curves: int = option(100, "number of curves of each class that the methods are scored on", minimum=1)
     points: int = option(256, "number of points of a curve", minimum=8)
     test_fraction: float = option(0.2, "fraction of the curves set aside as test set", minimum=0.05, maximum=0.95)
-    data_seed: int = option(
-        42, "seed of the curves and of the split, published protocol only", minimum=0, maximum=2**32 - 1
-    )
+    data_seed: int = option(42, "seed of curves and split, published protocol only", minimum=0, maximum=2**32 - 1)
     max_features: int = option(100, "number of points tried at each split of a forest", minimum=1)
     trees: int = option(100, "number of trees of each forest, except the one on histograms", minimum=1)
     units: tuple[int, ...] = option((128, 64, 16, 4), "width of each encoder layer, mirrored in the decoder", minimum=1)
@@ -103,7 +102,8 @@ class CurveSplits(Splits):
 
     `x_labelled` are all training curves, normal and anomalous, and `y_labelled` their labels; `x_source_test` and
     `y_source_test` are the source's test curves, from which the forests on residuals learn. `examples` are the three
-    curves that the source shows of its data: one with its peak at 0.3, a normal and an anomalous one.
+    curves that the source shows of its data: one with its peak at 0.3, a normal and an anomalous one. `anomalous_part`
+    is the fraction of anomalies among training and test curves.
     """
 
     x_labelled: np.ndarray
@@ -111,6 +111,7 @@ class CurveSplits(Splits):
     x_source_test: np.ndarray
     y_source_test: np.ndarray
     examples: np.ndarray
+    anomalous_part: float
 
 
 # The data: bell curves. The order of the draws is part of the protocol, since all draws share one random state.
@@ -164,24 +165,29 @@ def draw_curves(config: Config, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
     return *with_labels(normal, anomalous), x_validation, np.repeat([1, 0], config.validation_curves)
 
 
-def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
+def split(data: Rows | None, config: Config, protocol: str, seed: int) -> CurveSplits:
     """Draw the curves, and set the test curves aside.
 
     Published: curves and split are drawn with the seed of the data, so they are the same in every run. Held out: they
     are drawn with the seed of the run, and some normal training curves are kept back for a threshold. In both, nothing
     is trained on the curves that the methods are scored on. The two forests on residuals are trained with the labels of
     the test curves; OneClassSVM and IsolationForest are trained without labels.
+
+    A user's own curves are split the same for every seed. Without labels, only the autoencoder is trained.
     """
     from sklearn.model_selection import train_test_split
 
-    random_state = seed if protocol == HELD_OUT else config.data_seed
-    x, y, x_validation, y_validation = draw_curves(config, random_state)
-    first = bell_curves(np.array([0.3]), np.array([0.05]), 1.0, config.points)[0]
-    shown = [x[y == label][min(EXAMPLE, np.sum(y == label) - 1)] for label in (0, 1)]
-    x_labelled, x_source_test, y_labelled, y_source_test = train_test_split(
-        x, y, test_size=config.test_fraction, shuffle=True, random_state=random_state
+    own = data is not None
+    random_state = 0 if own else seed if protocol == HELD_OUT else config.data_seed
+    drawn = data.divided(config.test_fraction) if data is not None else draw_curves(config, random_state)
+    x, y, x_validation, y_validation = drawn
+    first = x[0] if own else bell_curves(np.array([0.3]), np.array([0.05]), 1.0, config.points)[0]
+    shown = [x[y == label][min(EXAMPLE, np.sum(y == label) - 1)] for label in np.unique(y)]
+    parts = train_test_split(
+        x, y, test_size=config.test_fraction, random_state=random_state, stratify=y if own else None
     )
-    normal, held_back = hold_back(np.flatnonzero(y_labelled == 0), protocol, seed)
+    x_labelled, x_source_test, y_labelled, y_source_test = parts
+    normal, held_back = hold_back(np.flatnonzero(y_labelled == 0), protocol, random_state)
     kept = np.sort(np.concatenate([normal, np.flatnonzero(y_labelled == 1)]))
     return CurveSplits(
         x_train=x_labelled[normal],
@@ -194,6 +200,8 @@ def split(data: None, config: Config, protocol: str, seed: int) -> CurveSplits:
         x_source_test=x_source_test,
         y_source_test=y_source_test,
         examples=np.stack([first, *shown]),
+        anomalous_part=float(np.mean(y == 1)),
+        labelled=len(shown) > 1,
     )
 
 
@@ -205,7 +213,7 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
     keras = start_keras()
     inputs = keras.Input(shape, name="curve")
     x = inputs
-    for units in layer_units(config):
+    for units in layer_units(config, shape[-1]):
         x = torch_defaults.dense(x, units, initializer=config.initializer)
         x = keras.layers.LeakyReLU(negative_slope=config.negative_slope)(x)
     autoencoder = keras.Model(inputs, x, name="curves_dense_ae")
@@ -218,20 +226,14 @@ def build_autoencoder(config: Config, shape: tuple[int, ...]) -> Any:
     return autoencoder
 
 
-def layer_units(config: Config) -> list[int]:
+def layer_units(config: Config, points: int) -> list[int]:
     """List the width of every layer after the input: encoder, decoder and output."""
-    return [*config.units, *reversed(config.units[:-1]), config.points]
+    return [*config.units, *reversed(config.units[:-1]), points]
 
 
 def reconstruct_by(framework: Callable[[Any, np.ndarray], np.ndarray], model: Any, curves: np.ndarray) -> np.ndarray:
     """Reconstruct curves in single precision, with a model and the function of its framework."""
     return framework(model, curves.astype(np.float32))
-
-
-def keep_errors(errors: list[Any], curves: np.ndarray, reconstruct_curves: Callable[..., Any], watch: Watch) -> None:
-    """Append the reconstruction errors of curves, shape `(curves,)`, to `errors`, and call `watch`."""
-    errors.append(reconstruction_error(curves, reconstruct_curves(curves)))
-    watch()
 
 
 # The run.
@@ -243,7 +245,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     x, y = splits.x_test, splits.y_test
     metrics: dict[str, Metric] = {"curve.maximum": float(splits.examples[0].max())}
     forest_scores: dict[str, np.ndarray] = {}
-    if config.baselines:
+    if config.baselines and splits.labelled:
         predictions, forest_scores["random_forest_scores"] = baseline_predictions(splits, config, seed)
         for method, flagged in predictions.items():
             metrics |= report_metrics(method, y, flagged)
@@ -252,15 +254,13 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     model, framework, generator = autoencoder, reconstruct, None
     if config.framework == "pytorch":
         framework, generator = pytorch.reconstruct, pytorch.generator(seed)
-        slope, units = config.negative_slope, layer_units(config)
-        model = pytorch.dense_autoencoder(config.points, units, negative_slope=slope, generator=generator)
+        slope, units = config.negative_slope, layer_units(config, x.shape[1])
+        model = pytorch.dense_autoencoder(x.shape[1], units, negative_slope=slope, generator=generator)
 
     # Train, on normal curves alone. What is called after every epoch only looks on: it keeps errors and pictures.
     reconstruct_curves = functools.partial(reconstruct_by, framework, model)
     watch = Watch(x, y, reconstruct_curves)
-    test_errors: list[np.ndarray] = []
-    source_test = splits.x_source_test.astype(np.float32)
-    look = functools.partial(keep_errors, test_errors, source_test, reconstruct_curves, watch)
+    look = ErrorsByEpoch(splits.x_source_test.astype(np.float32), reconstruct_curves, also=watch)
     normal = splits.x_train.astype(np.float32)
     steps: dict[str, Any] = {"epochs": config.epochs, "batch_size": config.batch_size, "on_epoch_end": look}
 
@@ -279,17 +279,18 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
-    # Learn, with labels, what residuals of anomalies look like; then score.
-    by_residual = fit_forest(test_residuals, splits.y_source_test, config.trees, config.max_features, seed)
-    residual_flagged, forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
-    metrics |= report_metrics("forest_residual", y, residual_flagged)
-
-    # The same on histograms of the residuals: the source's best method.
+    # Learn, with labels, what residuals of anomalies look like, and their histograms: the source's best method.
     test_histograms = residual_histograms(test_residuals, config)
-    by_histogram = fit_forest(test_histograms, splits.y_source_test, config.histogram_trees, "sqrt", seed)
-    histogram_flagged, histogram_scores = flag_and_score(by_histogram, residual_histograms(residuals, config))
-    forest_scores["forest_histogram_scores"] = histogram_scores
-    metrics |= report_metrics("forest_histogram", y, histogram_flagged)
+    histograms = residual_histograms(residuals, config)
+    forests: dict[str, tuple[Any, Any, int, int | str]] = {
+        "forest_residual": (test_residuals, residuals, config.trees, config.max_features),
+        "forest_histogram": (test_histograms, histograms, config.histogram_trees, "sqrt"),
+    }
+    forest_flagged: dict[str, np.ndarray] = {}
+    for name, (learned, scored, trees, features) in forests.items() if splits.labelled else ():
+        forest = fit_forest(learned, splits.y_source_test, trees, features, seed)
+        forest_flagged[f"{name}_flagged"], forest_scores[f"{name}_scores"] = flag_and_score(forest, scored)
+        metrics |= report_metrics(name, y, forest_flagged[f"{name}_flagged"])
 
     # Added: the reconstruction error as a score, without labels.
     scores = reconstruction_error(x, reconstructions)
@@ -317,17 +318,17 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     }
 
     arrays |= {
-        "forest_residual_flagged": residual_flagged,
-        "forest_histogram_flagged": histogram_flagged,
+        **forest_flagged,
         "losses": np.array(losses),
         "test_labels": splits.y_source_test,
-        "test_errors_by_epoch": np.stack(test_errors),
+        "test_errors_by_epoch": np.stack(look.errors),
         "test_example": splits.x_source_test[example],
         "test_example_reconstruction": reconstruct_curves(splits.x_source_test[example]),
         "test_histograms": test_histograms,
         "histogram_limit": np.array(config.histogram_limit),
     }
-    arrays |= shown_arrays(y, histogram_scores, MAJORITY, x, reconstruct_curves) | watch.arrays()
+    shown_scores, limit = forest_scores.get("forest_histogram_scores", scores), MAJORITY if splits.labelled else None
+    arrays |= shown_arrays(y, shown_scores, limit, x, reconstruct_curves) | watch.arrays()
     return Result(metrics, arrays, decided)
 
 
@@ -339,10 +340,11 @@ def baseline_predictions(splits: CurveSplits, config: Config, seed: int) -> tupl
     from sklearn.ensemble import IsolationForest
     from sklearn.svm import OneClassSVM
 
-    anomalous_part = config.anomalous_curves / (config.anomalous_curves + config.normal_curves)
-    one_class_svm = OneClassSVM(nu=anomalous_part).fit(splits.x_labelled)
+    part = min(0.5, splits.anomalous_part)  # more is not allowed
+    one_class_svm = OneClassSVM(nu=part).fit(splits.x_labelled)
+    features = min(config.max_features, splits.x_test.shape[1])
     isolation_forest = IsolationForest(
-        n_estimators=config.trees, contamination=anomalous_part, max_features=config.max_features, random_state=seed
+        n_estimators=config.trees, contamination=part, max_features=features, random_state=seed
     ).fit(splits.x_labelled)
     random_forest = fit_forest(splits.x_labelled, splits.y_labelled, config.trees, config.max_features, seed)
     flagged, scores = flag_and_score(random_forest, splits.x_test)
@@ -367,6 +369,8 @@ def fit_forest(x: np.ndarray, y: np.ndarray, trees: int, max_features: int | str
     """
     from sklearn.ensemble import RandomForestClassifier
 
+    if isinstance(max_features, int):
+        max_features = min(max_features, x.shape[1])
     forest = RandomForestClassifier(trees, max_features=max_features, random_state=seed, n_jobs=threads())
     return forest.fit(x, y).set_params(n_jobs=1)
 
@@ -419,7 +423,7 @@ def draw_reconstruction(arrays: Arrays) -> figures.CaptionedFigure:
     return figures.CaptionedFigure("reconstruction", "A normal test curve and its reconstruction.", figure)
 
 
-def draw_missed_anomaly(arrays: Arrays) -> figures.CaptionedFigure:
+def draw_missed(arrays: Arrays) -> figures.CaptionedFigure:
     """Draw the first anomaly that the forest on residuals missed, and its reconstruction."""
     missed = np.flatnonzero((arrays["labels"] == 1) & (arrays["forest_residual_flagged"] == 0))
     figure, axes = figures.canvas(columns=1, height=2.6)
@@ -488,6 +492,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=as_they_are,
+    score=reconstruction_scores,
     revision=3,
     methods={
         "forest on histograms (labels)": "forest_histogram_scores",
@@ -495,17 +501,11 @@ EXPERIMENT = Experiment(
         "forest on curves (labels)": "random_forest_scores",
         "dense autoencoder": "scores",
     },
-    figures=(
-        draw_examples,
-        draw_test_errors,
-        draw_reconstruction,
-        draw_missed_anomaly,
-        draw_residuals,
-        draw_histograms,
-    ),
+    figures=(draw_examples, draw_test_errors, draw_reconstruction, draw_missed, draw_residuals, draw_histograms),
     # In the held-out protocol every run draws its own curves.
     split_by_seed=(HELD_OUT,),
     own_test_set=(HELD_OUT,),
+    generator=("normal_curves", "anomalous_curves", "validation_curves", "points", "data_seed"),
     # Each changes one setting, to explain a difference from the source; run by `run curves_dense_ae --ablate`.
     ablations={
         "trained in PyTorch, the source's framework": {"framework": "pytorch", "baselines": False},

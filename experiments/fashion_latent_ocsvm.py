@@ -43,10 +43,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import figures
-from common.config import BaseConfig, option
-from common.data.images import Images, choose_scored, of_anomaly, require_two_classes
-from common.experiment import FALSE_POSITIVE_RATE, REST, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import Metric, Undefined, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
+from common.config import ANY_WORD, BaseConfig, option
+from common.data.images import Images, choose_normal, choose_scored, of_anomaly, require_two_classes
+from common.experiment import (
+    FALSE_POSITIVE_RATE,
+    Arrays,
+    Experiment,
+    Prepared,
+    Result,
+    Scores,
+    Splits,
+    Trained,
+    hold_back,
+)
+from common.metrics.scores import (
+    Metric,
+    Undefined,
+    by_epoch,
+    decision_metrics,
+    over,
+    ranking_metrics,
+    reconstruction_error,
+)
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import keras_defaults
@@ -63,9 +81,9 @@ EXAMPLE = 80
 class Config(BaseConfig):
     """The published hyperparameters; the command line has an option for each."""
 
-    normal: int = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, maximum=9)
+    normal: int | str = option(5, "Fashion-MNIST class that is normal (5: sandals)", minimum=0, word=ANY_WORD)
     anomaly: int | str = option(
-        7, "Fashion-MNIST class that is the anomaly (7: sneakers), or rest: all others", minimum=0, maximum=9, word=REST
+        7, "Fashion-MNIST class that is the anomaly (7: sneakers), or rest: all others", minimum=0, word=ANY_WORD
     )
     nu: float = option(
         0.5, "nu of both one-class SVMs: fraction of the training images left outside", minimum=1e-3, maximum=1.0
@@ -91,7 +109,7 @@ class FashionSplits(Splits):
     """Images flattened to shape `(images, 784)`, pixels in [0, 1], test sandals before test sneakers.
 
     `examples` holds the training sandal and the training sneaker that the source shows, pixels of 0 to 255, shape
-    `(2, 28, 28)`.
+    `(2, 28, 28)`; other data may have no such anomaly.
     """
 
     examples: np.ndarray
@@ -103,20 +121,22 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> FashionSpli
     Nothing leaks here: the source chooses nothing on the test images, and no training image is scored. In the held-out
     protocol, some training sandals are kept back for a threshold.
     """
-    x_train, held_back = hold_back(_pixels(data.x_train[data.y_train == config.normal]), protocol)
+    x_train, held_back = hold_back(_pixels(choose_normal(data, config.normal)), protocol)
     scored = choose_scored(data, config.normal, config.anomaly)
     # The source shows number 80 of each class; data with fewer images have no such number.
-    anomalous = of_anomaly(data.y_train, config.normal, config.anomaly)
-    of_each = [data.x_train[indices] for indices in (np.flatnonzero(data.y_train == config.normal), anomalous)]
+    of_each = [choose_normal(data, config.normal)]
+    if scored.classes is not None:
+        of_each.append(data.x_train[of_anomaly(data.y_train, config.normal, config.anomaly)])
     return FashionSplits(
         x_train=x_train,
         x_test=_pixels(data.x_test[scored.indices]),
         y_test=scored.labels,
         test_classes=scored.classes,
+        labelled=scored.classes is not None,
         value_range=(0.0, 1.0),
         code_size=LATENT_DIMENSIONS,
         held_back=held_back,
-        examples=np.stack([images[min(EXAMPLE, len(images) - 1)] for images in of_each]),
+        examples=np.stack([images[min(EXAMPLE, len(images) - 1)] for images in of_each if len(images)]),
     )
 
 
@@ -130,11 +150,11 @@ def _pixels(images: np.ndarray) -> np.ndarray:
 def fit_baseline(splits: Splits, config: Config) -> Result:
     """Fit OneClassSVM on the pixels, and score the test images with it."""
     baseline = one_class_svm(splits.x_train, config)
-    scores, flagged = score(baseline, splits.x_test)
+    scores, flagged = svm_scores(baseline, splits.x_test)
     metrics = printed_metrics("ocsvm_pixels", splits.y_test, scores, flagged)
     thresholds = {"ocsvm_pixels": fixed(0.0)}
     if splits.held_back is not None:
-        percentile = threshold_of(score(baseline, splits.held_back)[0])
+        percentile = threshold_of(svm_scores(baseline, splits.held_back)[0])
         metrics |= threshold_metrics("ocsvm_pixels.percentile", percentile, splits.y_test, scores)
         thresholds["ocsvm_pixels.percentile"] = percentile
     arrays = {"scores_pixels": scores, "flagged_pixels": flagged}
@@ -148,7 +168,7 @@ def one_class_svm(x: np.ndarray, config: Config) -> Any:
     return OneClassSVM(kernel="rbf", gamma="scale", nu=config.nu).fit(x)
 
 
-def score(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def svm_scores(svm: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute anomaly scores, and flags that are 1 for an anomaly.
 
     scikit-learn's `decision_function` is higher for more normal samples, and its `predict` calls samples at or below
@@ -210,6 +230,19 @@ def errors_of(autoencoder: Any, images: np.ndarray) -> np.ndarray:
     return reconstruction_error(images, reconstruct(autoencoder, images))
 
 
+def prepare(trained: Trained, images: np.ndarray) -> Prepared:
+    """Flatten further images, pixels of 0 to 255, for a trained model."""
+    return Prepared(_pixels(images), np.arange(len(images)))
+
+
+def score(trained: Trained, images: np.ndarray) -> Scores:
+    """Score images by the one-class SVM on their codes; the errors are those of the reconstructed pixels."""
+    svm = one_class_svm(trained.fitted["codes"], trained.config)
+    scores, _ = svm_scores(svm, encode(trained.models.encoder, images))
+    images = images.astype(np.float32)
+    return Scores(scores, np.square(images - reconstruct(trained.models.autoencoder, images)))
+
+
 # The run.
 
 
@@ -232,7 +265,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     # Score: by a one-class SVM that is fitted on the codes of the training images.
     train_codes, test_codes = encode(encoder, splits.x_train), encode(encoder, splits.x_test)
     svm = one_class_svm(train_codes, config)
-    scores, flagged = score(svm, test_codes)
+    scores, flagged = svm_scores(svm, test_codes)
     metrics |= printed_metrics("ocsvm_latent", y, scores, flagged)
     metrics |= latent_metrics(train_codes, test_codes, y)
 
@@ -250,7 +283,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
     limit = 0.0
     decided = decisions("scores_latent", y, scores, {"ocsvm_latent": fixed(limit)})
     if splits.held_back is not None:
-        held_back_scores, _ = score(svm, encode(encoder, splits.held_back))
+        held_back_scores, _ = svm_scores(svm, encode(encoder, splits.held_back))
         percentile = threshold_of(held_back_scores)
         limit = percentile.value
         metrics |= threshold_metrics("ocsvm_latent.percentile", percentile, y, scores)
@@ -263,7 +296,7 @@ def run(models: Models, splits: FashionSplits, config: Config, seed: int) -> Res
         decided += decisions("scores", y, errors, {"autoencoder.percentile": percentile})
         arrays["scores"] = errors
     arrays |= shown_arrays(y, scores, limit, x, reconstruct_images) | watch.arrays()
-    return Result(metrics, arrays, decided)
+    return Result(metrics, arrays, decided, {"codes": train_codes})
 
 
 def count_metrics(splits: Splits) -> dict[str, Metric]:
@@ -294,7 +327,7 @@ def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.n
     """
     dead = np.ptp(train_codes, axis=0) == 0
     distances = mahalanobis_distances(test_codes, train_codes)
-    of_normal, of_anomaly = (float(np.median(distances[labels == label])) for label in (0, 1))
+    of_normal, of_anomaly = (over(np.median, distances[labels == label]) for label in (0, 1))
     at_origin = np.all(test_codes == 0, axis=1)
     return {
         "latent.axis_ratio": axis_ratio(train_codes),
@@ -302,10 +335,17 @@ def latent_metrics(train_codes: np.ndarray, test_codes: np.ndarray, labels: np.n
         "latent.correlation": Undefined("a unit of the code is constant over the training set")
         if dead.any()
         else float(np.corrcoef(train_codes.T.astype(float))[0, 1]),
-        "latent.normal_at_origin": float(np.mean(at_origin[labels == 0])),
-        "latent.anomaly_at_origin": float(np.mean(at_origin[labels == 1])),
-        "latent.distance_ratio": of_anomaly / of_normal if of_normal else Undefined("the code is constant"),
+        "latent.normal_at_origin": over(np.mean, at_origin[labels == 0]),
+        "latent.anomaly_at_origin": over(np.mean, at_origin[labels == 1]),
+        "latent.distance_ratio": ratio(of_anomaly, of_normal),
     }
+
+
+def ratio(above: Metric, below: Metric) -> Metric:
+    """Divide two distances; undefined if one of them is, or if the lower one is zero."""
+    if isinstance(below, Undefined) or isinstance(above, Undefined):
+        return below if isinstance(below, Undefined) else above
+    return above / below if below else Undefined("the code is constant")
 
 
 def axis_ratio(codes: np.ndarray) -> Metric:
@@ -370,6 +410,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=score,
     once=fit_baseline,
     revision=3,
     sweep=tuple(range(10)),

@@ -44,25 +44,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import figures
-from common.config import BaseConfig, option
-from common.data.images import Images, choose_scored, require_two_classes
+from common.config import ANY_WORD, BaseConfig, option
+from common.data.images import Images, choose_normal, choose_scored, require_two_classes
 from common.errors import ConfigError
 from common.experiment import (
     FALSE_POSITIVE_RATE,
     HELD_OUT,
-    REST,
     Arrays,
     Experiment,
+    Prepared,
     Result,
     Splits,
+    Trained,
     hold_back,
     with_labels,
 )
-from common.metrics.scores import Metric, by_epoch, decision_metrics, ranking_metrics, reconstruction_error
+from common.metrics.scores import Metric, by_epoch, decision_metrics, over, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import decisions, fixed, percentile_of_normals, threshold_metrics
 from common.training import keras_defaults
-from common.training.fit import fit, layer_arrays, reconstruct
+from common.training.fit import fit, layer_arrays, reconstruct, reconstruction_scores
 from common.training.keras import start_keras
 from common.training.watch import Watch
 
@@ -71,10 +72,8 @@ from common.training.watch import Watch
 class Config(BaseConfig):
     """The published hyperparameters; the command line has an option for each."""
 
-    normal: int = option(7, "digit that is normal and trained on", minimum=0, maximum=9)
-    anomaly: int | str = option(
-        5, "digit that is the anomaly, or rest: all other classes", minimum=0, maximum=9, word=REST
-    )
+    normal: int | str = option(7, "digit that is normal and trained on", minimum=0, word=ANY_WORD)
+    anomaly: int | str = option(5, "digit that is the anomaly, or rest: all other classes", minimum=0, word=ANY_WORD)
     filters: tuple[int, ...] = option(
         (32, 64), "number of filters of each strided convolution; the decoder mirrors them", minimum=1
     )
@@ -118,7 +117,7 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
     Published: no test image is trained on, but the source chose its threshold on the same errors that it is applied to.
     Held out: some training sevens are kept back for the threshold, and all test sevens and fives are scored.
     """
-    x_train, held_back = hold_back(scaled(data.x_train[data.y_train == config.normal]), protocol)
+    x_train, held_back = hold_back(scaled(choose_normal(data, config.normal)), protocol)
     both = choose_scored(data, config.normal, config.anomaly)
     x_test_all, y_test_all = scaled(data.x_test[both.indices]), both.labels
     most = None if protocol == HELD_OUT else config.scored_images
@@ -129,7 +128,8 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> ConvSplits:
         y_test=y_test_all[scored],
         code_size=config.code_channels,
         held_back=held_back,
-        test_classes=both.classes[scored],
+        test_classes=None if both.classes is None else both.classes[scored],
+        labelled=both.classes is not None,
         value_range=(0.0, 1.0),
         x_test_all=x_test_all,
         y_test_all=y_test_all,
@@ -233,16 +233,16 @@ def run(models: Models, splits: ConvSplits, config: Config, seed: int) -> Result
 
     # Score: the mean squared error of every test image.
     all_errors = np.empty(len(splits.x_test_all), np.float32)
-    for images in (normal, anomalous):  # The classes are scored one after the other, as in the source.
+    for images in filter(len, (normal, anomalous)):  # The classes are scored one after the other, as in the source.
         all_errors[images] = errors_of(autoencoder, splits.x_test_all[images])
-    first = splits.x_test_all[[normal[0], anomalous[0]]]
-    metrics["reconstruction_error.normal_first"] = float(all_errors[normal[0]])
-    metrics["reconstruction_error.anomaly_first"] = float(all_errors[anomalous[0]])
+    first = splits.x_test_all[np.concatenate([normal[:1], anomalous[:1]])]
+    for name, images in (("normal", normal), ("anomaly", anomalous)):
+        metrics[f"reconstruction_error.{name}_first"] = over(np.max, all_errors[images[:1]])
 
     # The images that are decided on: the first 200 of each class, or held out all of them.
     errors, labels = all_errors[splits.scored], splits.y_test
-    metrics["reconstruction_error.normal_median"] = float(np.median(errors[labels == 0]))
-    metrics["reconstruction_error.anomaly_median"] = float(np.median(errors[labels == 1]))
+    metrics["reconstruction_error.normal_median"] = over(np.median, errors[labels == 0])
+    metrics["reconstruction_error.anomaly_median"] = over(np.median, errors[labels == 1])
     metrics |= ranking_metrics("autoencoder", labels, errors)
     # Decide. Published: at the source's threshold. Held out: at one fitted on the errors of images kept back.
     if splits.held_back is None:
@@ -293,8 +293,8 @@ def draw_samples(normal_train: np.ndarray, anomalous_test: np.ndarray) -> tuple[
     Returns:
         The images, shape `(8, 28, 28, 1)`, and their labels, 1 for an anomaly.
     """
-    normal = random.Random(6).sample(range(len(normal_train)), 10)[5:9]
-    anomalous = random.Random(11).sample(range(len(anomalous_test)), 4)
+    normal = random.Random(6).sample(range(len(normal_train)), min(10, len(normal_train)))[5:9]
+    anomalous = random.Random(11).sample(range(len(anomalous_test)), min(4, len(anomalous_test)))
     return with_labels(normal_train[normal], anomalous_test[anomalous])
 
 
@@ -305,16 +305,22 @@ def draw_scattered(splits: ConvSplits, config: Config, seed: int) -> tuple[np.nd
         The images, normal before anomalous, and their labels, 1 for an anomaly.
     """
     generator = np.random.default_rng(seed)
-    normal, anomalous = (np.flatnonzero(splits.y_test_all == label) for label in (0, 1))
-    return with_labels(
-        splits.x_test_all[generator.choice(normal, config.scattered_normal, replace=True)],
-        splits.x_test_all[generator.choice(anomalous, config.scattered_anomalies, replace=True)],
+    normal, anomalous = (
+        splits.x_test_all[generator.choice(images, number, replace=True) if len(images) else []]
+        for label, number in enumerate((config.scattered_normal, config.scattered_anomalies))
+        for images in [np.flatnonzero(splits.y_test_all == label)]
     )
+    return with_labels(normal, anomalous)
 
 
 def errors_of(autoencoder: Any, images: np.ndarray) -> np.ndarray:
     """Compute the mean squared reconstruction error of every image, shape `(images,)`."""
     return reconstruction_error(images, reconstruct(autoencoder, images))
+
+
+def prepare(trained: Trained, images: np.ndarray) -> Prepared:
+    """Scale further images, pixels of 0 to 255, for a trained model."""
+    return Prepared(scaled(images), np.arange(len(images)))
 
 
 def encode(encoder: Any, images: np.ndarray) -> np.ndarray:
@@ -406,6 +412,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=reconstruction_scores,
     revision=3,
     sweep=tuple(range(10)),
     parts=PARTS,

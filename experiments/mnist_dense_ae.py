@@ -47,10 +47,20 @@ import numpy as np
 
 from common import figures
 from common.comparison.published import read_published
-from common.config import BaseConfig, option
-from common.data.images import Images, choose_scored, require_two_classes
-from common.experiment import FALSE_POSITIVE_RATE, REST, Arrays, Experiment, Result, Splits, hold_back
-from common.metrics.scores import Metric, by_epoch, ranking_metrics, reconstruction_error
+from common.config import ANY_WORD, BaseConfig, option
+from common.data.images import Images, choose_normal, choose_scored, require_two_classes
+from common.experiment import (
+    FALSE_POSITIVE_RATE,
+    Arrays,
+    Experiment,
+    Prepared,
+    Result,
+    Scores,
+    Splits,
+    Trained,
+    hold_back,
+)
+from common.metrics.scores import Metric, by_epoch, over, ranking_metrics, reconstruction_error
 from common.metrics.shown import shown_arrays
 from common.metrics.thresholds import Threshold, decisions, percentile_of_normals, threshold_metrics
 from common.training import torch_defaults
@@ -73,10 +83,8 @@ SHOWN_OF_OTHER_DATA = 3
 class Config(BaseConfig):
     """The published hyperparameters; the command line has an option for each."""
 
-    normal: int = option(1, "digit that is normal and trained on", minimum=0, maximum=9)
-    anomaly: int | str = option(
-        9, "digit that is the anomaly, or rest: all other classes", minimum=0, maximum=9, word=REST
-    )
+    normal: int | str = option(1, "digit that is normal and trained on", minimum=0, word=ANY_WORD)
+    anomaly: int | str = option(9, "digit that is the anomaly, or rest: all other classes", minimum=0, word=ANY_WORD)
     units: tuple[int, ...] = option((256, 128, 64), "width of each encoder layer, mirrored in the decoder", minimum=1)
     epochs: int = option(10, "number of passes over the training images", minimum=1)
     batch_size: int = option(16, "number of images in one training step", minimum=1)
@@ -108,13 +116,14 @@ def split(data: Images, config: Config, protocol: str, seed: int) -> DigitSplits
     Nothing leaks here: no test image is trained on, and nothing is chosen on its score. In the held-out protocol, some
     training ones are kept back for a threshold.
     """
-    x_train, held_back = hold_back(flatten(data.x_train[data.y_train == config.normal]), protocol)
+    x_train, held_back = hold_back(flatten(choose_normal(data, config.normal)), protocol)
     scored = choose_scored(data, config.normal, config.anomaly)
     return DigitSplits(
         x_train=x_train,
         x_test=flatten(data.x_test[scored.indices]),
         y_test=scored.labels,
         test_classes=scored.classes,
+        labelled=scored.classes is not None,
         value_range=(-1.0, 1.0),
         code_size=config.units[-1],
         held_back=held_back,
@@ -207,8 +216,8 @@ def run(autoencoder: Any, splits: DigitSplits, config: Config, seed: int) -> Res
 
     metrics |= {name: float(scores[index]) for name, index in splits.shown.items()}
     metrics |= ranking_metrics("autoencoder", labels, scores)
-    metrics["score.normal_median"] = float(np.median(scores[labels == 0]))
-    metrics["score.anomaly_median"] = float(np.median(scores[labels == 1]))
+    metrics["score.normal_median"] = over(np.median, scores[labels == 0])
+    metrics["score.anomaly_median"] = over(np.median, scores[labels == 1])
 
     # All that is kept: for the figures, and for the page of the report.
     first = np.concatenate([np.flatnonzero(labels == label)[:SHOWN_OF_OTHER_DATA] for label in (0, 1)])
@@ -250,6 +259,17 @@ def anomaly_scores(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarra
         Scores, shape `(images,)`, between 0 and the number of pixels.
     """
     return np.asarray(np.abs(images / 2 - reconstructions / 2).sum(axis=1))
+
+
+def prepare(trained: Trained, images: np.ndarray) -> Prepared:
+    """Flatten further images, pixels of 0 to 255, for a trained model."""
+    return Prepared(flatten(images), np.arange(len(images)))
+
+
+def score(trained: Trained, images: np.ndarray) -> Scores:
+    """Score images by the sum of their absolute differences; the parts are pixels."""
+    errors = np.abs(images / 2 - reconstruct(trained.models, images) / 2)
+    return Scores(errors.sum(axis=1), errors)
 
 
 def as_pictures(rows: np.ndarray) -> np.ndarray:
@@ -330,6 +350,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=score,
     revision=3,
     sweep=tuple(range(10)),
     methods={"dense autoencoder": "scores"},

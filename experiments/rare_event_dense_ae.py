@@ -65,10 +65,13 @@ from common.data.sheet_breaks import (
     Cut,
     count_metrics,
     features_of,
+    fitted_scaler,
     held_out_results,
     kept_arrays,
     last_row_errors,
+    prepare,
     scaled_splits,
+    score,
     split_along_time,
     split_at_random,
 )
@@ -244,7 +247,8 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         rules |= added.rules
         metrics |= added.metrics
         arrays |= added.arrays
-    return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, scores, rules))
+    decided = thresholds.decisions("scores", splits.y_test, scores, rules)
+    return Result(metrics, arrays, decided, fitted_scaler(splits))
 
 
 def best_weights(config: Config) -> list[Any]:
@@ -274,6 +278,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=score,
     methods={"dense autoencoder": "scores"},
     figures=(
         figures.layers,

@@ -72,11 +72,14 @@ from common.data.sheet_breaks import (
     Cut,
     count_metrics,
     features_of,
+    fitted_scaler,
     held_out_results,
     kept_arrays,
     last_row_errors,
     last_rows,
+    prepare,
     scaled_splits,
+    score,
     split_along_time,
     split_at_random,
 )
@@ -154,9 +157,9 @@ def read_head(splits: BreakSplits, config: Config) -> Result:
         Metrics such as `head.row_0.x1`, with the new label as `y` and the time as `minutes`; none when held out, since
         nothing is learned from them.
     """
-    if splits.held_out:
-        return Result({}, {})
     table = splits.table
+    if splits.held_out or table.recorded is None:
+        return Result({}, {})
     shifted = windows.curve_shift(table.breaks, config.rows_before_break)
     head = table.recorded.iloc[shifted.rows[:HEAD_ROWS]].assign(y=shifted.labels[:HEAD_ROWS])
     minutes = (head["time"].to_numpy() - HEAD_START) / np.timedelta64(1, "m")
@@ -269,7 +272,8 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         rules |= added.rules
         metrics |= added.metrics
         arrays |= added.arrays
-    return Result(metrics, arrays, thresholds.decisions("scores", splits.y_test, test_scores, rules))
+    decided = thresholds.decisions("scores", splits.y_test, test_scores, rules)
+    return Result(metrics, arrays, decided, fitted_scaler(splits))
 
 
 EXPERIMENT = Experiment(
@@ -279,6 +283,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=score,
     revision=5,
     once=read_head,
     methods={"LSTM autoencoder": "scores"},

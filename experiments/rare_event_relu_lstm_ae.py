@@ -69,11 +69,14 @@ from common.data.sheet_breaks import (
     Cut,
     count_metrics,
     features_of,
+    fitted_scaler,
     held_out_results,
     kept_arrays,
     last_row_errors,
     last_rows,
+    prepare,
     scaled_splits,
+    score,
     split_along_time,
     split_at_random,
 )
@@ -229,7 +232,8 @@ def run(autoencoder: Any, splits: BreakSplits, config: Config, seed: int) -> Res
         rules |= added.rules
         metrics |= added.metrics
         arrays |= added.arrays
-    return Result(metrics, arrays, thresholds.decisions("scores", y, scores, rules))
+    decided = thresholds.decisions("scores", y, scores, rules)
+    return Result(metrics, arrays, decided, fitted_scaler(splits))
 
 
 EXPERIMENT = Experiment(
@@ -239,6 +243,8 @@ EXPERIMENT = Experiment(
     split=split,
     build=build_autoencoder,
     run=run,
+    prepare=prepare,
+    score=score,
     methods={"ReLU LSTM autoencoder": "scores"},
     figures=(
         figures.layers,

@@ -135,7 +135,10 @@ CLASSICAL: dict[str, Detector] = {
     "pca": Detector(
         "PCA reconstruction error",
         lambda training, seed: _sklearn(
-            "decomposition.PCA", n_components=training.code_size, svd_solver="covariance_eigh"
+            # With as many components as features, nothing would be lost, and all errors would be rounding.
+            "decomposition.PCA",
+            n_components=min(training.code_size, max(1, min(training.x.shape) - 1)),
+            svd_solver="covariance_eigh",
         ),
         score=lambda pca, x: reconstruction_error(x, pca.inverse_transform(pca.transform(x))),
         note="as many components as the autoencoder's code has numbers; solved exactly, where the default would pick a "

@@ -61,6 +61,9 @@ def drift_metrics(parts: Mapping[str, Part], sensors: NDArray[np.integer]) -> di
         metrics[f"drift.{name}_share"] = float(by_feature.max() / by_feature.sum()) if known else Undefined(NO_ERROR)
     kept = ~np.isin(sensors, drifting_sensors(parts, sensors))
     without = {name: part._replace(errors=part.errors[:, kept]) for name, part in parts.items()}
+    if not kept.any():
+        undefined = Undefined("no other sensor is left")
+        return metrics | dict.fromkeys(("without_sensors.auroc", "without_sensors.average_precision"), undefined)
     scores = without["test"].errors.mean(axis=1)
     return metrics | medians("without_sensors", without) | ranking_metrics("without_sensors", test.labels, scores)
 

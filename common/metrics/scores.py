@@ -7,8 +7,9 @@ with the reason, never NaN or 0.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,6 +50,28 @@ def history_metrics(history: Mapping[str, list[float]]) -> dict[str, Metric]:
         name = re.sub("^val_", "validation_", name)
         metrics |= {**by_epoch(name, values), f"{name}.last": values[-1]}
     return metrics
+
+
+def over(statistic: Callable[[NDArray[Any]], Any], values: NDArray[Any]) -> Metric:
+    """Compute a statistic, such as `numpy.median`, of some samples; undefined if there are none."""
+    return float(statistic(values)) if len(values) else Undefined("there is no such sample")
+
+
+# Names of the metrics that tell normal test samples from anomalies.
+_OF_LABELS = re.compile(
+    r"(^|\.)(accuracy|precision|recall|f1|support|[tf][np]|auroc|average_precision|fpr_at_95_recall|prevalence"
+    r"|false_positive_rate)$|(normal|anomaly)_(first|median|at_origin)$|distance_ratio$|test_(normal|anomaly|positive)"
+)
+
+
+# Where there are no labels: end of the name of the metric that counts what a rule flags, and the number of samples.
+FLAGGED, TEST_SAMPLES = ".test.flagged", "data.test_samples"
+
+
+def without_labels(metrics: Metrics) -> dict[str, Metric]:
+    """Make the metrics undefined that tell normal test samples from anomalies, for test samples without labels."""
+    missing = Undefined("the test samples have no labels")
+    return {name: missing if _OF_LABELS.search(name) else value for name, value in metrics.items()}
 
 
 def reconstruction_error(inputs: NDArray[np.floating], outputs: NDArray[np.floating]) -> NDArray[np.floating]:

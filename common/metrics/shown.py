@@ -11,6 +11,8 @@ MOST_SHOWN = 150
 MOST_WRONG = 100
 # Number of features of a sample that are stored where a sample has many: those with the largest errors.
 SHOWN_FEATURES = 10
+# Number of samples with the lowest and with the highest scores that are kept of a user's own data.
+EXTREMES = 6
 
 
 def choose_shown(labels: ArrayLike, scores: ArrayLike, threshold: float | None) -> NDArray[np.int_]:
@@ -102,6 +104,35 @@ def shown_features(
         "page_features": names[largest],
         "page_inputs": np.take_along_axis(x, largest, axis=1).astype(np.float32),
         "page_reconstructions": np.take_along_axis(reconstructions, largest, axis=1).astype(np.float32),
+    }
+
+
+def extreme_arrays(
+    samples: NDArray[np.floating], scored: Any, kind: str, names: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """Keep the `EXTREMES` scored samples with the lowest and those with the highest scores, and their errors.
+
+    Args:
+        samples: the scored samples, shape `(samples, ...)`.
+        scored: `scores`, shape `(samples,)`, and `errors` of their parts, shape `(samples, parts)`.
+        kind: what the samples are: "images", "table" or "rows".
+        names: names of the parts, shape `(parts,)`, if they have any.
+
+    Returns:
+        `extreme_samples`, the indices of the kept ones, in order of their scores; `extreme_inputs`, of windows the last
+        row, shape `(kept samples, parts)`; `extreme_errors`, of the same shape; `extreme_kind` and `extreme_names`; and
+        `all_scores`, shape `(samples,)`.
+    """
+    ranked = np.argsort(scored.scores, kind="stable")
+    kept = np.unique(np.concatenate([np.arange(len(ranked))[:EXTREMES], np.arange(len(ranked))[-EXTREMES:]]))
+    chosen, parts = ranked[kept], scored.errors.shape[1]
+    return {
+        "extreme_samples": chosen,
+        "extreme_inputs": samples[chosen].reshape(len(chosen), -1)[:, -parts:].astype(np.float32),
+        "extreme_errors": scored.errors[chosen].astype(np.float32),
+        "extreme_kind": np.array(kind),
+        "extreme_names": np.asarray(names, dtype=str),
+        "all_scores": np.asarray(scored.scores),
     }
 
 

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from common.metrics.thresholds import Decision
 
 SCHEMA = 2
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
-RECORD, ARRAYS = "record.json", "arrays.npz"
+RECORD, ARRAYS, MODEL, KERAS = "record.json", "arrays.npz", "model.npz", "model.keras"
 # Errors that mean the file is missing, which counts as a damaged record. Others, such as missing permissions or too
 # many open files, do not.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -53,6 +54,7 @@ class Record:
         environment: versions, processor and commit (`environment.describe`).
         durations: seconds by part of the run, with "total" for all of it.
         arrays_sha256: digest of `arrays.npz`; `None` without arrays.
+        model_sha256: digest of `model.npz`; `None` if the trained model was not saved.
         schema: version of this format.
     """
 
@@ -71,6 +73,7 @@ class Record:
     environment: Mapping[str, Any] = field(default_factory=dict)
     durations: Mapping[str, float] = field(default_factory=dict)
     arrays_sha256: str | None = None
+    model_sha256: str | None = None
     schema: int = SCHEMA
 
 
@@ -114,15 +117,20 @@ def flatten(metrics: Metrics) -> tuple[dict[str, float | int | None], dict[str, 
 
 
 def write_run(
-    folder: Path, record: Record, arrays: Mapping[str, NDArray[Any]] | None = None, unless_finished: bool = False
+    folder: Path,
+    record: Record,
+    arrays: Mapping[str, NDArray[Any]] | None = None,
+    unless_finished: bool = False,
+    model: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Record:
-    """Write the record and the arrays of a run.
+    """Write the record and the arrays of a run, and if wanted its model.
 
     Args:
         folder: folder of the run; created if missing.
-        record: the record without `arrays_sha256`, which is filled in here.
+        record: the record without `arrays_sha256` and `model_sha256`, which are filled in here.
         arrays: arrays by name, for figures and comparisons. Default: none, for a failed run.
         unless_finished: true to write nothing if the folder has the record of a finished run. Default: false.
+        model: content of `model.npz` and `model.keras`. Default: no model.
 
     Returns:
         The record as written, or the existing one.
@@ -137,6 +145,9 @@ def write_run(
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         record = replace(record, arrays_sha256=hashlib.sha256(buffer.getvalue()).hexdigest())
         files[folder / ARRAYS] = buffer.getvalue()
+    if model:
+        record = replace(record, model_sha256=hashlib.sha256(model[MODEL]).hexdigest())
+        files |= {folder / name: content for name, content in model.items()}
     content = asdict(record)
     text = json.dumps({**content, "checksum": digest_of(content)}, indent=1, allow_nan=False)
     files[folder / RECORD] = text.encode()
@@ -179,7 +190,7 @@ def read_record(folder: Path) -> Record:
     if folder != seed_folder(folder.parent, record.seed):
         raise RecordError(f"{path} is the record of seed {record.seed}, and lies elsewhere")
     if record.arrays_sha256 is not None:
-        _arrays_content(folder, record)
+        _content(folder / ARRAYS, record.arrays_sha256)
     return record
 
 
@@ -210,21 +221,29 @@ def read_arrays(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
     Raises:
         RecordError: the file is missing, or is not the one that the record was written with.
     """
-    content = _arrays_content(folder, record)
+    return _arrays(folder / ARRAYS, record.arrays_sha256)
+
+
+def read_model(folder: Path, record: Record) -> dict[str, NDArray[Any]]:
+    """Read `model.npz`, as `read_arrays` reads `arrays.npz`."""
+    return _arrays(folder / MODEL, record.model_sha256)
+
+
+def _arrays(path: Path, sha256: str | None) -> dict[str, NDArray[Any]]:
+    content = _content(path, sha256)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
     except Exception as error:  # a damaged file can raise any exception of numpy, zipfile and zlib
-        raise RecordError(f"{folder / ARRAYS} holds no plain arrays: {error}") from error
+        raise RecordError(f"{path} holds no plain arrays: {error}") from error
 
 
-def _arrays_content(folder: Path, record: Record) -> bytes:
-    path = folder / ARRAYS
+def _content(path: Path, sha256: str | None) -> bytes:
     try:
         content = path.read_bytes()
     except ABSENT as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != record.arrays_sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise RecordError(f"{path} is not the file that its record was written with; run the seed again with --fresh")
     return content
 

@@ -17,6 +17,7 @@ from typing import Any
 from common.data import datasets
 from common.errors import DataError
 from common.files import digest_of
+from common.own.data import OwnData
 from common.runs import records, worker
 from common.runs.executors import Execution, Listener, Running, outcomes_of
 from common.runs.records import Record
@@ -133,7 +134,9 @@ def _usable(tasks: Iterable[Task], check: Callable[[Task], object], problems: di
 
 
 def _check_data(task: Task) -> None:
-    if task.experiment.dataset is not None:
+    if isinstance(task.source, OwnData):
+        task.load()
+    elif task.experiment.dataset is not None:
         datasets.check(task.experiment.dataset, task.source)
 
 
@@ -180,7 +183,7 @@ def _merged(outcome: Outcome, part: Outcome) -> Outcome:
 def _write(task: Task, outcome: Outcome) -> Record:
     record = _record(task, outcome)
     if outcome.status == records.OK:
-        return records.write_run(task.folder, record, outcome.arrays)
+        return records.write_run(task.folder, record, outcome.arrays, model=outcome.model)
     _write_unfinished(task, record)
     return record
 

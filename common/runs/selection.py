@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.data.stand_ins import stand_in_of
+from common.data.stand_ins import is_own, stand_in_of
 from common.errors import RecordError
 from common.experiment import PUBLISHED, Experiment
 from common.runs.records import OK, Record, read_record, seed_of
@@ -59,26 +59,33 @@ class Selection:
         return {seed: record.metrics for seed, (_, record) in sorted(self.runs.items())}
 
 
-def select(found: Iterable[Found], protocol: str, config: Mapping[str, Any], revision: int) -> Selection:
+def select(
+    found: Iterable[Found],
+    protocol: str,
+    config: Mapping[str, Any],
+    revision: int,
+    data: Mapping[str, str] | None = None,
+) -> Selection:
     """Select the records of an experiment that may be reported: those of one config and one revision of the code.
 
     All selected runs used the same data. If there are runs on several versions of the data, real data are preferred to
-    stand-ins, then the version with the most finished runs.
+    stand-ins, then the version with the most finished runs. Runs on a user's own data are selected on request only.
 
     Args:
         found: the records of the experiment, as returned by `find_records`.
         protocol: "published" or "held_out".
         config: hyperparameters, as returned by `BaseConfig.to_dict`.
         revision: revision of the experiment.
+        data: a user's own data, as in the records. Default: those of the source, or a stand-in.
     """
-    selection = Selection()
+    selection = Selection(data=data or {})
     matching: dict[str, list[tuple[Path, Record]]] = {}
     for folder, record, problem in found:
         if record is None:
             selection.damaged.append(problem or str(folder))
         elif record.protocol != protocol:
             continue
-        elif record.config == config and record.revision == revision:
+        elif record.config == config and record.revision == revision and _fits(record, data):
             matching.setdefault(record.digest, []).append((folder, record))
         elif record.status == OK:
             selection.others[record.digest] = selection.others.get(record.digest, 0) + 1
@@ -112,6 +119,10 @@ def select_ablations(found: Sequence[Found], experiment: Experiment, main: Selec
         for title, config in experiment.ablated().items()
     }
     return {title: one for title, one in selections.items() if one.runs and one.data == main.data}
+
+
+def _fits(record: Record, data: Mapping[str, str] | None) -> bool:
+    return not is_own(record.data) if data is None else record.data == data
 
 
 def _preference(found: list[tuple[Path, Record]]) -> tuple[bool, int]:

@@ -9,12 +9,14 @@ from typing import Any
 from common.config import BaseConfig
 from common.data import datasets
 from common.data.datasets import AUTO, Source
-from common.data.stand_ins import is_stand_in, stand_in_of
+from common.data.sheet_breaks import of_user
+from common.data.stand_ins import OWN, is_stand_in, stand_in_of
 from common.detectors.detector import CLASSICAL_GROUP
 from common.detectors.registry import can_score, detector_named, names_in
 from common.errors import RecordError
 from common.experiment import Experiment
 from common.files import digest_of
+from common.own.data import OwnData
 from common.runs import records
 from common.runs.records import Record
 
@@ -31,8 +33,9 @@ class Task:
         protocol: "published" or "held_out".
         seed: seed of the run; `None` for the results that all seeds share (`Experiment.once`).
         out: folder that contains `runs/`.
-        source: real data or stand-in. Default: real data if they can be obtained.
+        source: real data, a stand-in, or a user's own data. Default: real data if they can be obtained.
         detector: name of the detector to fit and score on the split of this run. Default: none, run the experiment.
+        save_model: true to save the trained model of a run beside its record. Default: false.
     """
 
     experiment: Experiment
@@ -40,14 +43,17 @@ class Task:
     protocol: str
     seed: int | None
     out: Path
-    source: Source = AUTO
+    source: Source | OwnData = AUTO
     detector: str | None = None
+    save_model: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the task; if this process uses a stand-in, the other one does so without searching again."""
-        decided = self.data and all(map(is_stand_in, self.data.values()))
-        source = replace(self.source, mode="stand-in") if decided else self.source
-        return Task, (self.experiment, self.config, self.protocol, self.seed, self.out, source, self.detector)
+        source = self.source
+        if isinstance(source, Source) and self.data and all(map(is_stand_in, self.data.values())):
+            source = replace(source, mode="stand-in")
+        place = (self.experiment, self.config, self.protocol, self.seed, self.out, source)
+        return Task, (*place, self.detector, self.save_model)
 
     @property
     def name(self) -> str:
@@ -72,12 +78,17 @@ class Task:
 
     @property
     def data(self) -> dict[str, str]:
-        """The name of the data set with its digest or the name of its stand-in; empty if the experiment reads none."""
+        """The name of the data with their digest or the name of a stand-in; empty if the experiment reads none."""
         return _identify(self.experiment.dataset, self.source)
 
     @property
+    def own_data(self) -> dict[str, str] | None:
+        """A user's own data, as in `data`; `None` for the data of the source, or a stand-in."""
+        return self.data if isinstance(self.source, OwnData) else None
+
+    @property
     def stand_in(self) -> str | None:
-        """The name of the stand-in; `None` for real data."""
+        """The name of a stand-in or of a user's own data; `None` for the data of the source."""
         return stand_in_of(self.data)
 
     @property
@@ -96,7 +107,7 @@ class Task:
     @property
     def shared(self) -> "Task | None":
         """The task for the results that all seeds share; `None` if the experiment has none or this is no run."""
-        return replace(self, seed=None) if self.is_run and self.experiment.once is not None else None
+        return replace(self, seed=None, save_model=False) if self.is_run and self.experiment.once is not None else None
 
     def finished(self) -> Record | None:
         """Read the record; `None` unless it is undamaged, finished and of the current revision."""
@@ -104,7 +115,20 @@ class Task:
             record = records.read_record(self.folder)
         except RecordError:
             return None
-        return record if record.status == records.OK and record.revision == self.revision else None
+        if record.status != records.OK or record.revision != self.revision:
+            return None
+        return None if self.save_model and record.model_sha256 is None else record
+
+    def load(self) -> Any:
+        """Load the data set; `None` if the experiment reads none.
+
+        Raises:
+            DataError: the data set is missing or damaged.
+        """
+        if isinstance(self.source, OwnData):
+            data = self.source.load()
+            return of_user(*data) if self.source.kind == "table" else data
+        return None if self.experiment.dataset is None else datasets.load(self.experiment.dataset, self.source)
 
 
 def detector_tasks(tasks: Iterable[Task], names: Sequence[str] | None = None) -> list[Task]:
@@ -120,7 +144,7 @@ def detector_tasks(tasks: Iterable[Task], names: Sequence[str] | None = None) ->
         for name in names_in(CLASSICAL_GROUP) if names is None else names:
             if can_score(name, task.experiment):
                 seed = task.seed if varies_by_seed(task.experiment, task.protocol, name) else 0
-                wanted[replace(task, detector=name, seed=seed)] = None
+                wanted[replace(task, detector=name, seed=seed, save_model=False)] = None
     # The trainings of a method follow each other, so that they share what was compiled.
     return sorted(wanted, key=lambda task: task.detector or "" if task.is_training else "")
 
@@ -131,5 +155,7 @@ def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool
 
 
 @functools.cache
-def _identify(dataset: str | None, source: Source) -> dict[str, str]:
+def _identify(dataset: str | None, source: Source | OwnData) -> dict[str, str]:
+    if isinstance(source, OwnData):
+        return {source.name: OWN + source.digest}
     return {} if dataset is None else {dataset: datasets.identify(dataset, source)}

@@ -5,6 +5,7 @@ The result or failure of a task is returned as an `Outcome`. No record is read o
 
 import contextlib
 import functools
+import json
 import logging
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from common.data import datasets
 from common.data.datasets import Source
 from common.detectors.registry import detect
 from common.errors import printable
-from common.experiment import Experiment, Result, Splits
-from common.metrics.scores import Metric, detection_metrics, metrics_by_class
+from common.experiment import Experiment, Result, Splits, Trained
+from common.metrics.scores import FLAGGED, TEST_SAMPLES, Metric, detection_metrics, metrics_by_class, without_labels
+from common.metrics.shown import extreme_arrays
 from common.metrics.thresholds import Decision
+from common.own.data import OwnData
 from common.runs import environment, records
+from common.runs import models as models_of_records
 from common.runs.tasks import Task
 from common.training.fit import log_to, report_epochs_to, stopwatch
 from common.training.keras import give_threads, seeded
@@ -48,6 +52,7 @@ class Outcome:
         undefined: the reason for each undefined metric.
         arrays: arrays by name.
         decisions: the thresholds that were applied to the test samples.
+        model: the files of the saved model by name; empty if it was not to be saved.
         error: error message of a failure.
         details: its traceback.
         environment: versions, processor and commit. Default: those of this process.
@@ -59,6 +64,7 @@ class Outcome:
     undefined: Mapping[str, str] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    model: Mapping[str, bytes] = field(default_factory=dict)
     error: str | None = None
     details: str | None = None
     environment: Mapping[str, Any] = field(default_factory=environment.describe)
@@ -69,8 +75,8 @@ class Outcome:
 class Memory:
     """A cache that the tasks of one process share: the loaded data sets, the last split and the last model."""
 
-    data: dict[tuple[str | None, Source], Any] = field(default_factory=dict)
-    splits: dict[tuple[Experiment, BaseConfig, Source, str, int], Splits] = field(default_factory=dict)
+    data: dict[tuple[str | None, Source | OwnData], Any] = field(default_factory=dict)
+    splits: dict[tuple[Experiment, BaseConfig, Source | OwnData, str, int], Splits] = field(default_factory=dict)
     model: LastModel = field(default_factory=LastModel)
 
     def split(self, task: Task, seed: int) -> Splits:
@@ -91,8 +97,7 @@ class Memory:
         """
         source = (task.experiment.dataset, task.source)
         if source not in self.data:
-            dataset, place = source
-            self.data[source] = None if dataset is None else datasets.load(dataset, place)
+            self.data[source] = task.load()
         return self.data[source]
 
 
@@ -119,6 +124,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
     with _one_at_a_time:
         started = time.perf_counter()
         memory.load(task)
+        model: Mapping[str, bytes] = {}
         try:
             require_defaults()
             remove_deciding_variables()
@@ -128,7 +134,7 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
                 elif task.seed is None:
                     result = _once(task, memory)
                 else:
-                    result = _train(task, memory, epoch)
+                    result, model = _train(task, memory, epoch)
             metrics, undefined = records.flatten(result.metrics)
         except OSError:
             raise
@@ -137,7 +143,8 @@ def compute(task: Task, memory: Memory, epoch: Epoch, log_folder: Path | None = 
             return failed(f"{type(error).__name__}: {error}", traceback.format_exc(), lasted)
         seconds["total"] = time.perf_counter() - started
     durations = {name: round(value, 3) for name, value in seconds.items()}
-    return Outcome(records.OK, metrics, undefined, result.arrays, tuple(result.decisions), durations=durations)
+    decisions = tuple(result.decisions)
+    return Outcome(records.OK, metrics, undefined, result.arrays, decisions, model, durations=durations)
 
 
 def failed(error: str, details: str | None = None, seconds: Mapping[str, float] | None = None) -> Outcome:
@@ -151,7 +158,8 @@ def failed(error: str, details: str | None = None, seconds: Mapping[str, float] 
     return Outcome(records.FAILED, error=printable(error), details=details, durations=seconds or {"total": 0.0})
 
 
-def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
+def _train(task: Task, memory: Memory, epoch: Epoch) -> tuple[Result, Mapping[str, bytes]]:
+    """Run an experiment, and give its results with the files of its model, if that is to be saved."""
     experiment, seed = task.experiment, task.seed
     assert seed is not None
     with seeded(seed):
@@ -161,18 +169,40 @@ def _train(task: Task, memory: Memory, epoch: Epoch) -> Result:
         models = memory.model.get(key, lambda: experiment.build(task.config, shape))
         with report_epochs_to(epoch):
             result = experiment.run(models, splits, task.config, seed)
+        trained = Trained(models, task.config, result.fitted, seed)
+        if isinstance(task.source, OwnData) and experiment.score is not None:
+            if task.source.kind == "rows":
+                result = result._replace(fitted={**result.fitted, "names": memory.load(task).names})
+                trained = trained._replace(fitted=result.fitted)
+            scored, names = experiment.score(trained, splits.x_test), result.fitted.get("names", np.empty(0))
+            extremes = extreme_arrays(splits.x_test, scored, task.source.kind, names)
+            result = result._replace(arrays={**result.arrays, **extremes})
+        reading = json.dumps(asdict(task.source.reading)) if isinstance(task.source, OwnData) else "{}"
+        model = models_of_records.files_of(experiment, trained, result, reading) if task.save_model else {}
     metrics: dict[str, Metric] = {**result.metrics}
     for array in experiment.methods.values():
         if array in result.arrays:
             metrics |= metrics_by_class(splits.y_test, result.arrays[array], splits.test_classes, f"{array}.")
-    return result._replace(metrics=metrics)
+    if not splits.labelled:
+        metrics[TEST_SAMPLES] = len(splits.y_test)
+    return _told(result._replace(metrics=metrics), splits), model
+
+
+def _told(result: Result, splits: Splits) -> Result:
+    """Leave out of a result what only labels of the test samples could tell, if there are none."""
+    if splits.labelled:
+        return result
+    flagged = {f"{one.rule}{FLAGGED}": one.counts["tp"] + one.counts["fp"] for one in result.decisions}
+    decisions = [replace(decision, counts={}) for decision in result.decisions]
+    return result._replace(metrics=without_labels(result.metrics) | flagged, decisions=decisions)
 
 
 def _once(task: Task, memory: Memory) -> Result:
     assert task.experiment.once is not None
     # Always seed 0, so that the result does not depend on which run comes first.
     with seeded(0):
-        return task.experiment.once(memory.split(task, 0), task.config)
+        splits = memory.split(task, 0)
+        return _told(task.experiment.once(splits, task.config), splits)
 
 
 def _detect(task: Task, memory: Memory, seconds: dict[str, float], epoch: Epoch) -> Result:
@@ -191,7 +221,7 @@ def _detect(task: Task, memory: Memory, seconds: dict[str, float], epoch: Epoch)
     labels = np.asarray(splits.y_test, dtype=np.uint8)
     groups = np.arange(len(labels)) if splits.groups is None else splits.groups
     arrays = {"scores": np.asarray(detection.scores), "labels": labels, "groups": groups, **detection.arrays}
-    return Result(metrics, arrays)
+    return _told(Result(metrics, arrays), splits)
 
 
 # Functions for worker processes.

@@ -18,8 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from common.experiment import Scores, Trained
 from common.training.keras import run_seed, start_keras
+from common.training.reuse import autoencoder_of
 
+# Largest number of samples that are evaluated at once; more take memory and no less time.
+MOST_AT_ONCE = 16_384
 # Number of training steps from which on XLA saves more time than its compilation takes.
 WORTH_XLA = 1000
 
@@ -120,7 +124,7 @@ def fit(
         on_epoch_end: called after every epoch. Default: nothing.
         validation: samples for `val_loss` in the history, shape `(samples, ...)`. Default: none.
         validation_batch_size: number of validation samples that are evaluated at once. It changes the result only where
-            a loss is no mean over samples. Default: all.
+            a loss is no mean over samples. Default: `MOST_AT_ONCE`.
         patience: number of epochs without improvement of `val_loss` after which training stops; the weights of the last
             epoch are kept, as by `keras.callbacks.EarlyStopping`. Needs `validation`. Default: never stop early.
         callbacks: further Keras callbacks; they are called for epochs, not for batches.
@@ -328,7 +332,7 @@ def _validation(
 
     if inputs is None:
         return dict
-    size = batch_size or len(inputs)
+    size = batch_size or min(len(inputs), MOST_AT_ONCE)
     batches = [tf.constant(inputs[start : start + size]) for start in range(0, len(inputs), size)]
 
     def validate() -> dict[str, float]:
@@ -369,9 +373,18 @@ def _log_callbacks() -> list[Any]:
 
 
 def reconstruct(model: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute the outputs of a model for all inputs in one batch, without the overhead of `predict`."""
+    """Compute the outputs of a model for inputs, `MOST_AT_ONCE` at a time, without the overhead of `predict`."""
     with _timed("score"):
-        return np.asarray(model(inputs, training=False))
+        starts = range(0, max(len(inputs), 1), MOST_AT_ONCE)
+        outputs = [np.asarray(model(inputs[start : start + MOST_AT_ONCE], training=False)) for start in starts]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+
+def reconstruction_scores(trained: Trained, samples: NDArray[Any]) -> Scores:
+    """Score samples by their mean squared reconstruction error: `score` of an experiment with this score."""
+    reconstructed = reconstruct(autoencoder_of(trained.models), samples.astype(np.float32))
+    errors = np.square(samples - reconstructed).reshape(len(samples), -1)
+    return Scores(errors.mean(axis=1), errors)
 
 
 def layer_arrays(model: Any, prefix: str = "layer") -> dict[str, NDArray[Any]]:

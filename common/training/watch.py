@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.metrics.scores import reconstruction_error
+
 # Number of watched samples of each class.
 WATCHED = 4
 
@@ -48,3 +50,30 @@ class Watch:
             "watched_epochs": np.array([*self._kept]),
             "watched_reconstructions": np.stack([*self._kept.values()]),
         }
+
+
+class ErrorsByEpoch:
+    """Function to call after every epoch, which keeps the reconstruction errors of samples.
+
+    Args:
+        samples: samples, shape `(samples, ...)`.
+        reconstruct: computes the reconstructions of samples by the model in training.
+        also: another function to call after every epoch.
+
+    Attributes:
+        errors: the mean squared errors of the samples by epoch, each of shape `(samples,)`.
+    """
+
+    def __init__(
+        self,
+        samples: NDArray[np.floating],
+        reconstruct: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+        also: Callable[[], None],
+    ) -> None:
+        self.errors: list[NDArray[np.floating]] = []
+        self._samples, self._reconstruct, self._also = samples, reconstruct, also
+
+    def __call__(self) -> None:
+        """Keep the errors of this epoch."""
+        self.errors.append(reconstruction_error(self._samples, self._reconstruct(self._samples)))
+        self._also()

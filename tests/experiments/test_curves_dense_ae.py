@@ -222,7 +222,7 @@ def test_a_run_without_a_missed_anomaly_still_draws(tiny_selection):
     folder, record = tiny_selection.runs[0]
     arrays = records.read_arrays(folder, record)
     arrays["forest_residual_flagged"] = arrays["labels"]
-    assert curves.draw_missed_anomaly(arrays).caption == "In this run no anomaly was missed."
+    assert curves.draw_missed(arrays).caption == "In this run no anomaly was missed."
 
 
 def test_the_baselines_can_be_left_out(splits):

@@ -133,7 +133,7 @@ def test_turning_labels_and_scores_round_leaves_the_auroc_but_not_the_average_pr
 
 def test_higher_scores_are_more_anomalous_and_what_predict_calls_an_outlier_is_flagged(splits):
     svm = fashion.one_class_svm(splits.x_train, FULL)
-    scores, flagged = fashion.score(svm, splits.x_test)
+    scores, flagged = fashion.svm_scores(svm, splits.x_test)
     assert np.array_equal(scores, -svm.decision_function(splits.x_test))
     assert np.array_equal(flagged, svm.predict(splits.x_test) == -1)
     assert 0 < flagged.sum() < len(flagged)

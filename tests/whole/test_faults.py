@@ -238,11 +238,11 @@ from experiments.__main__ import main
 
 # No file may grow further than this from the second run on, which is what a full disk looks like.
 write, written = records.write_run, []
-def limited(*arguments):
+def limited(*arguments, **options):
     if written:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     written.append(arguments)
-    return write(*arguments)
+    return write(*arguments, **options)
 records.write_run = limited
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 sys.exit(main(sys.argv[1:]))
@@ -594,7 +594,7 @@ def test_output_that_nobody_reads_stops_no_run(tmp_path, tiny_out):
 
 
 def test_a_worker_that_finds_a_disk_full_ends_the_command(tmp_path, listener, monkeypatch):
-    def full(*arguments):
+    def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 
     monkeypatch.setattr(records, "write_run", full)
