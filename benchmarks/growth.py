@@ -68,8 +68,20 @@ GROWTHS = (
         "windows_epoch",
         "rare_event: one epoch of training and validation",
         "11 600 windows",
-        "Linear. Validation and scoring take all windows as one batch, so their memory grows with the windows too.",
+        "Linear. Validation and scoring take at most 16 384 windows at a time, so their memory does not grow further.",
         per_epoch=True,
+    ),
+    Growth(
+        "own_images",
+        "own data: read an .npz file of images, train mnist_conv_ae for one epoch, score, save the model",
+        "5000 images",
+        "Linear.",
+    ),
+    Growth(
+        "own_table",
+        "own data: read a table of 60 columns, train rare_event_lstm_ae for one epoch, score, save the model",
+        "10 000 rows",
+        "Linear.",
     ),
     Growth(
         "seeds",
@@ -84,6 +96,8 @@ def prepare(name: str, factor: int) -> Work:
     """Return the function to be timed for an entry, at `factor` times the published size."""
     if name == "seeds":
         return lambda mark: run_seeds(factor)
+    if name.startswith("own_"):
+        return lambda mark: run_on_own_data(name, factor)
     if name == "windows":
         table = tiled_table(factor)
         return lambda mark: scaled_windows(table)
@@ -136,6 +150,46 @@ def _epochs_of(name: str, factor: int) -> Work:
         problem = problem_of(rare_event_lstm_ae.EXPERIMENT, rare_event_lstm_ae.Config(), splits)
     experiment = problem.experiment.name
     return lambda mark: ours.train(problem, MEASURED_EPOCHS[experiment], lambda: mark(experiment))
+
+
+def run_on_own_data(name: str, factor: int) -> None:
+    """Write random data of a user, `factor` times as many as the smaller size, and run an experiment on them."""
+    from benchmarks.ours import Strict
+    from common.own.data import Reading, find
+    from common.runs import runner
+    from common.runs.tasks import Task
+    from experiments import mnist_conv_ae, rare_event_lstm_ae
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        if name == "own_images":
+            write_images(out / "images.npz", 5000 * factor)
+            experiment, data = mnist_conv_ae.EXPERIMENT, find(out / "images.npz", "images")
+            config: Any = mnist_conv_ae.Config(normal=0, anomaly="rest", epochs=1)
+        else:
+            write_table(out / "table.csv", 10_000 * factor)
+            reading = Reading(time="time", label="event")
+            experiment, data = rare_event_lstm_ae.EXPERIMENT, find(out / "table.csv", "table", reading)
+            config = rare_event_lstm_ae.Config(epochs=1)
+        runner.execute([Task(experiment, config, "held_out", 0, out, data, save_model=True)], Strict())
+
+
+def write_images(path: Path, count: int) -> None:
+    """Write random images, four fifths of them for training, in two classes."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
+    classes = np.arange(count) % 10 == 9
+    cut = count * 4 // 5
+    np.savez(path, x_train=images[:cut], y_train=classes[:cut], x_test=images[cut:], y_test=classes[cut:])
+
+
+def write_table(path: Path, rows: int) -> None:
+    """Write a table of 60 random columns with a step of ten seconds and an event every 500 rows."""
+    import pandas
+
+    table = pandas.DataFrame(np.random.default_rng(0).normal(size=(rows, 60)).round(4)).add_prefix("sensor_")
+    table["event"] = (np.arange(rows) % 500 == 499).astype(int)
+    table["time"] = pandas.date_range("2026-01-01", periods=rows, freq="10s").strftime("%Y-%m-%d %H:%M:%S")
+    table.to_csv(path, index=False)
 
 
 def run_seeds(count: int) -> None:

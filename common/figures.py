@@ -86,6 +86,57 @@ def canvas(columns: int, height: float, rows: int = 1, wide: bool = False, **sha
     return figure, figure.subplots(rows, columns, squeeze=False, **shared).ravel()
 
 
+def extremes(arrays: Arrays) -> CaptionedFigure:
+    """Draw the scored samples with the lowest and the highest scores, and where their errors are."""
+    kind, scores = str(arrays["extreme_kind"]), arrays["all_scores"][arrays["extreme_samples"]]
+    inputs, errors = arrays["extreme_inputs"], arrays["extreme_errors"]
+    half = max(1, len(scores) // 2)
+    titles = [f"sample {one}\n{score:.3g}" for one, score in zip(arrays["extreme_samples"], scores, strict=True)]
+    if kind == "table":
+        figure, axes = canvas(columns=2, rows=-(-half // 2), height=1.7 * -(-half // 2))
+        for axis, one in zip(axes, np.arange(len(scores))[::-1][:half], strict=False):
+            largest = np.argsort(errors[one], kind="stable")[::-1][:5][::-1]
+            axis.barh(
+                arrays["extreme_names"][largest], errors[one][largest] / errors[one].sum(), color=CLASS_COLOURS[1]
+            )
+            axis.set(title=titles[one].replace("\n", ", score "), xlim=(0, 1), xlabel="share of the squared error")
+        caption = "The samples with the highest scores: the columns that make most of each score."
+        return CaptionedFigure("extremes", caption, figure)
+    rows = 4 if kind == "images" else 2
+    figure, axes = canvas(columns=half, rows=rows, height=1.5 * rows, **({} if rows == 4 else {"sharey": True}))
+    for place, one in enumerate([*range(half), *range(len(scores) - half, len(scores))]):
+        row, column = divmod(place, half)
+        if kind == "images":
+            side = round(inputs.shape[1] ** 0.5)
+            top, bottom = (axes[(2 * row + below) * half + column] for below in (0, 1))
+            image(top, inputs[one].reshape(side, side), title=titles[one])
+            image(bottom, errors[one].reshape(side, side), cmap="inferno")
+        else:
+            axis = axes[place]
+            axis.plot(inputs[one], linewidth=1)
+            axis.fill_between(np.arange(inputs.shape[1]), inputs[one], inputs[one] + np.sqrt(errors[one]), alpha=0.5)
+            axis.set_title(titles[one], fontsize="small")
+    below = "below each the error of every pixel" if kind == "images" else "the band is the error of every point"
+    caption = f"The samples with the lowest scores (first row) and the highest ones (last row); {below}."
+    return CaptionedFigure("extremes", caption, figure)
+
+
+def score_histogram(arrays: Arrays) -> CaptionedFigure:
+    """Draw a histogram of all scores, by class if there are anomalies."""
+    figure, axes = canvas(columns=1, height=2.8)
+    scores, labels = arrays["all_scores"], np.asarray(arrays["labels"])
+    bins = np.linspace(scores.min(), scores.max(), 61)
+    for label, name in enumerate(CLASS_NAMES if labels.any() else ("all",)):
+        axes[0].hist(scores[labels == label], bins, alpha=0.7, color=CLASS_COLOURS[label], label=name)
+    axes[0].set(xlabel="score", ylabel="test samples", yscale="log")
+    axes[0].legend()
+    return CaptionedFigure("scores", "Histogram of the scores of the test samples.", figure)
+
+
+# The figures of a user's own data.
+OF_OWN_DATA = (extremes, score_histogram)
+
+
 def boxes_by_class(axis: Any, values: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
     """Draw box plots of values by class, normal before anomaly.
 

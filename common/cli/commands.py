@@ -11,16 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import files
-from common.cli.execution import SWEEP_SEEDS, execute, exit_status, print_plan, seeds_of, tasks_of
+from common.cli.execution import (
+    SWEEP_SEEDS,
+    execute,
+    exit_status,
+    on_own_data,
+    print_plan,
+    seeds_of,
+    source_of,
+    tasks_of,
+)
 from common.cli.notebook import notebook_command
 from common.cli.options import require_known
 from common.cli.paper import paper_command
 from common.cli.report import report_command
+from common.cli.score import score_command
 from common.comparison.published import read_published
 from common.config import from_options
 from common.data.datasets import Source
 from common.errors import ConfigError, DataError, SuiteError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment, load_experiment
+from common.own.data import OwnData
 from common.runs import records
 from common.runs.selection import Selection, find_records, select, select_ablations
 from common.runs.tasks import Task, detector_tasks
@@ -40,7 +51,16 @@ def list_command(options: argparse.Namespace) -> int:
 def run_command(options: argparse.Namespace) -> int:
     """Run one experiment for some seeds."""
     experiment = options.chosen
-    configs = [from_options(experiment.config, options)]
+    source = source_of(experiment, options)
+    if isinstance(source, OwnData):
+        if options.ablate:
+            raise ConfigError("--ablate explains differences from the published numbers, which your own data have not")
+        experiment, config, labelled = on_own_data(experiment, source, options)
+        if not labelled and not options.quiet:
+            print(_without_labels(options.chosen, experiment))
+    else:
+        config = from_options(experiment.config, options)
+    configs = [config]
     if options.ablate:
         if configs[0].changes():
             raise ConfigError("--ablate runs the published settings and its own; it takes no other hyperparameters")
@@ -54,6 +74,12 @@ def run_command(options: argparse.Namespace) -> int:
     if not options.quiet:
         _print_outcome(tasks, outcomes, options)
     return exit_status(outcomes)
+
+
+def _without_labels(original: Experiment, adapted: Experiment) -> str:
+    left_out = [method for method in original.methods if method not in adapted.methods]
+    why = "without labels, what is flagged cannot be called right or wrong"
+    return f"{why}; left out, since they learn from labels: {', '.join(left_out)}" if left_out else why
 
 
 def sweep_command(options: argparse.Namespace) -> int:
@@ -209,6 +235,8 @@ def _print_outcome(tasks: Sequence[Task], outcomes: Sequence[records.Record], op
         shown = [
             name for name in record.metrics if name in printed or (protocol != PUBLISHED and ".epoch_" not in name)
         ]
+        if task.own_data:
+            shown = [name for name in shown if any(one.metrics.get(name) is not None for one in found.values())]
         tables.print_metrics(list(found.values()), shown)
         if options.detectors:
             _print_standings(task, options.detectors)
@@ -220,11 +248,14 @@ def _print_standings(task: Task, detectors: Sequence[str]) -> None:
     from common.cli import tables
     from common.comparison.standings import detectors_beside, standings, unfinished
 
-    found = select(find_records(task.out, task.name), task.protocol, task.config.to_dict(), task.revision)
+    known = find_records(task.out, task.name)
+    found = select(known, task.protocol, task.config.to_dict(), task.revision, task.own_data)
     board = standings(task.experiment, task.protocol, found, detectors)
-    if board:
+    if board and board.rows:
         title = f"{task.name}, {task.protocol} protocol, {len(found.runs)} seeds, against the {board.reference}"
         tables.print_standings(title, board.rows)
+    elif board:
+        print("; ".join(board.missing))
     beside = detectors_beside(task.experiment, task.protocol, found.runs, detectors)
     for what, seeds in unfinished(beside).items():
         print(f"left out: {what} (seeds {', '.join(map(str, seeds))})")
@@ -261,6 +292,7 @@ COMMANDS = {
     "notebook": notebook_command,
     "report": report_command,
     "compare": compare_command,
+    "score": score_command,
     "paper": paper_command,
     "fetch": fetch_command,
 }

@@ -1,17 +1,27 @@
 """What the commands that run something have in common: their tasks, seeds and protocols, and the display of a run."""
 
 import argparse
+import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from common.config import BaseConfig
-from common.data.datasets import Source
-from common.errors import ConfigError
-from common.experiment import PROTOCOLS, Experiment
+import numpy as np
+
+from common.config import BaseConfig, from_options
+from common.data.datasets import DATASETS, Source
+from common.data.images import Class, Images, choose_normal, choose_scored
+from common.errors import ConfigError, DataError
+from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PROTOCOLS, REST, Experiment
+from common.own.data import OwnData, Reading, find
 from common.runs import records
 from common.runs.tasks import Task
 
+# A threshold for 5 % false alarms needs so many normal samples that are neither trained on nor scored.
+FEWEST_HELD_BACK = round(1 / FALSE_POSITIVE_RATE) - 1
+# Options for reading a user's own data.
+READING = ("time", "label", "drop", "fill")
 # Seeds of a sweep.
 SWEEP_SEEDS = list(range(5))
 
@@ -24,9 +34,17 @@ def tasks_of(
     *protocols: str,
 ) -> list[Task]:
     """List the tasks of an experiment: each config in each protocol, or in those given, with each seed."""
-    source = Source(options.data, options.data_dir)
+    source = source_of(experiment, options)
+    saved = getattr(options, "save_model", False)
+    if saved:
+        from common.runs.models import require_savable
+
+        require_savable(experiment, configs[0])
+    if not isinstance(source, OwnData):
+        for config in configs:
+            _require_published_classes(experiment, config)
     return [
-        Task(experiment, config, protocol, seed, options.out, source)
+        Task(experiment, config, protocol, seed, options.out, source, save_model=saved)
         for config in configs
         for protocol in protocols or protocols_of(options)
         for seed in seeds
@@ -34,8 +52,126 @@ def tasks_of(
 
 
 def protocols_of(options: argparse.Namespace) -> tuple[str, ...]:
-    """Give the protocols that the options choose."""
-    return PROTOCOLS if options.protocol == "both" else (options.protocol,)
+    """Give the protocols that the options choose; on a user's own data it is by default the held-out one."""
+    chosen = options.protocol or (HELD_OUT if isinstance(options.data, Path) else options.default_protocol)
+    return PROTOCOLS if chosen == "both" else (chosen,)
+
+
+def source_of(experiment: Experiment, options: argparse.Namespace) -> Source | OwnData:
+    """Find the data that the options choose for an experiment.
+
+    Raises:
+        ConfigError: options for reading a user's own data that do not fit.
+        DataError: a user's own data cannot be read.
+    """
+    given = {name: value for name, value in vars(options).items() if name in READING}
+    if not isinstance(options.data, Path):
+        if given:
+            raise ConfigError(f"--{next(iter(given))} is for your own data; it needs --data PATH")
+        return Source(options.data, options.data_dir)
+    if options.data_dir is not None:
+        raise ConfigError("--data PATH names your data; leave --data-dir out")
+    drop = tuple(given.pop("drop", ()))
+    return _found(options.data, kind_of(experiment), Reading(**given, drop=drop))
+
+
+# Once for all tasks of a command, since the files are read whole.
+_found = functools.cache(find)
+
+
+def kind_of(experiment: Experiment) -> str:
+    """Name the kind of data that an experiment takes: "images", "table" or "rows"."""
+    if experiment.dataset is None:
+        return "rows"
+    return "images" if DATASETS[experiment.dataset].classes else "table"
+
+
+def on_own_data(
+    experiment: Experiment, source: OwnData, options: argparse.Namespace
+) -> tuple[Experiment, BaseConfig, bool]:
+    """Make an experiment and its hyperparameters for a user's own data.
+
+    Of images, the normal class must be chosen, unless there are training images of one class only; all others are
+    anomalies, unless one is chosen.
+
+    Returns:
+        Both, and whether the data say which test samples are anomalies.
+
+    Raises:
+        ConfigError: the options do not fit the data.
+        DataError: the data have changed since they were found, or have no images of a class.
+    """
+    from common.figures import OF_OWN_DATA
+
+    chosen = argparse.Namespace(**vars(options))
+    if generator := [name for name in experiment.generator if hasattr(options, name)]:
+        raise ConfigError(f"--{generator[0].replace('_', '-')} is for generated curves, not for your own data")
+    data: Any = source.load()
+    if source.kind == "images":
+        chosen.normal, chosen.anomaly = _own_classes(data, options)
+    config: Any = from_options(experiment.config, chosen)
+    if source.kind == "images":
+        choose_normal(data, config.normal)
+        choose_scored(data, config.normal, config.anomaly)
+    elif hasattr(options, "normal") and "normal" not in vars(config):
+        raise ConfigError("--normal and --anomaly are for images")
+    labelled = _require_splittable(experiment, source, config, protocols_of(options)[0])
+    return experiment.on_own_data(config, OF_OWN_DATA, labelled), config, labelled
+
+
+def _require_splittable(experiment: Experiment, source: OwnData, config: BaseConfig, protocol: str) -> bool:
+    """Check before any run that a user's own data can be split, and that enough is held back for a threshold.
+
+    Returns:
+        True if the data say which test samples are anomalies.
+
+    Raises:
+        DataError: there are too few samples, or events at the wrong places.
+    """
+    (task,) = [Task(experiment, config, protocol, 0, Path(), source)]
+    try:
+        splits = experiment.split(task.load(), config, protocol, 0)
+    except ValueError as error:
+        problem = " ".join(str(error).split())
+        raise DataError(f"{source.path} cannot be split as {experiment.name} does: {problem}") from error
+    if len(splits.x_train) < 2 or not len(splits.x_test):
+        raise DataError(f"{source.path}: {len(splits.x_train)} samples for training, {len(splits.x_test)} to score")
+    if protocol == HELD_OUT:
+        parts: Any = getattr(splits, "parts", None)
+        held_back = (
+            parts["validation"].y == 0 if parts else np.ones(0 if splits.held_back is None else len(splits.held_back))
+        )
+        if held_back.sum() < FEWEST_HELD_BACK:
+            raise DataError(
+                f"{source.path}: {int(held_back.sum())} normal samples are left for the threshold, beside "
+                f"{len(splits.x_train)} for training; {FEWEST_HELD_BACK} are needed"
+            )
+    return splits.labelled
+
+
+def _own_classes(images: Images, options: argparse.Namespace) -> tuple[Class, Class]:
+    """Choose the normal and the anomalous class of a user's own images."""
+    if images.y_train is None:
+        return "normal", REST
+    train = np.unique(images.y_train).tolist()
+    if not hasattr(options, "normal") and len(train) > 1:
+        raise ConfigError(f"choose the normal class with --normal: {', '.join(map(str, train))}")
+    known = {str(one): one for one in [*train, *images.y_test.tolist()]}
+    normal, anomaly = getattr(options, "normal", train[0]), getattr(options, "anomaly", REST)
+    return known.get(str(normal), normal), known.get(str(anomaly), anomaly)
+
+
+def _require_published_classes(experiment: Experiment, config: BaseConfig) -> None:
+    """Check that the classes of a config are those of the published data.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    classes = range(len(DATASETS[experiment.dataset].classes)) if experiment.dataset else range(0)
+    for field in ("normal", "anomaly") if classes else ():
+        value = getattr(config, field)
+        if value not in (*classes, REST):
+            raise ConfigError(f"{field} must be a class from 0 to {classes[-1]}. Received: {field}={value}")
 
 
 def execute(tasks: Sequence[Task], options: argparse.Namespace, tensorboard: bool = False) -> list[records.Record]:

@@ -5,9 +5,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from common.cli.streams import discard_output, open_missing_streams
 from common.errors import SuiteError
 from common.runs import interruption
 
@@ -97,3 +97,24 @@ def _in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
+
+
+# Standard streams that are closed or cannot be written.
+
+
+def open_missing_streams() -> None:
+    """Open the standard streams that were closed before the program began, as by `>&-`, on the null device.
+
+    Otherwise the next file that is opened, perhaps a record, would get the number of the missing stream, and libraries
+    and child processes would write their messages into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115  open until the program ends
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+def discard_output() -> None:
+    """Send further output to the null device, so that Python's attempt to write the rest at exit does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

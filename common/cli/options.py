@@ -12,8 +12,9 @@ from common.data.datasets import MODES
 from common.detectors.detector import ANNOUNCED_GROUP, CLASSICAL_GROUP
 from common.detectors.registry import names_of
 from common.errors import ConfigError
-from common.experiment import PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.files import REPORTS, folder_named
+from common.own.reading import FILLS
 from common.runs.environment import cores
 
 DESCRIPTION = (
@@ -24,6 +25,8 @@ DETECTORS_HELP = (
     "also run detectors on the same samples: the classical ones, or those named after an equals sign, such as "
     "=classical,announced or =vae,knn,pyod:ECOD"
 )
+FILL_HELP = "missing values: take the value of the row before, or leave the row out (default: they are an error)"
+SCORES_HELP = "the .csv file to write, which must not exist yet (default: scores.csv)"
 OUT_HELP = "folder of runs and reports (default: reports/)"
 # Limits that are told in the help and in error messages. A list of more seeds would take more memory than runs do.
 LARGEST_SEED, MOST_SEEDS, MOST_JOBS = 999_999_999, 10_000, 9_999
@@ -157,6 +160,16 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     command.add_argument("--seeds", nargs="+", action="extend", type=_seed_range, metavar="N", help=seeds)
     _add_folder(command, "--data-dir", "folder to search for data first")
 
+    described = "Score further samples with the saved model of a run, and write them to a .csv file."
+    command = _command(subparsers, "score", commands, described)
+    command.add_argument(
+        "record", type=_folder, metavar="RECORD", help="folder of a run that was made with --save-model"
+    )
+    scored = "an image, a folder of images, an .npz file, or a table, as the run read its data"
+    command.add_argument("file", type=_folder, metavar="FILE", help=scored)
+    command.add_argument("--fill", choices=FILLS, help=FILL_HELP)
+    command.add_argument("--out", type=_folder, default=Path("scores.csv"), metavar="FILE", help=SCORES_HELP)
+
     command = _command(
         subparsers, "fetch", commands, "Download the missing data sets, and verify those that are present."
     )
@@ -175,9 +188,10 @@ def _command(subparsers: Any, name: str, commands: Mapping[str, Command], descri
 
 
 def _add_options_of_run(command: argparse.ArgumentParser) -> None:
-    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED)
+    _add_run_options(command, f"the seeds to run: {SEEDS_FORM} (default: 0)", PUBLISHED, own=True)
     _add_switch(command, "--dry-run", DRY_RUN_HELP)
     _add_detectors(command)
+    _add_switch(command, "--save-model", "also save the trained model beside the record, for the command `score`")
     _add_switch(command, "--ablate", "also run the ablations, which change one thing each")
     _add_switch(command, "--tensorboard", "also write a TensorBoard log of each run to tensorboard/ beside its record")
 
@@ -193,7 +207,10 @@ def _add_options_of_notebook(command: argparse.ArgumentParser) -> None:
 
 
 def _add_options_of_report(command: argparse.ArgumentParser, known: Known) -> None:
-    _add_run_options(command, f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)", "both")
+    seeds = f"the seeds to report: {SEEDS_FORM}; missing ones are run (default: 0 1 2)"
+    _add_run_options(command, seeds, "both", own=True)
+    for name, of in (("--normal", "the normal class"), ("--anomaly", "the anomalous class, or rest")):
+        command.add_argument(name, metavar="X", default=argparse.SUPPRESS, help=f"{of} of your own images")
     reported = "experiments to report (default: all)"
     names: dict[str, Any] = {"nargs": "+", "action": "extend", "choices": tuple(known), "metavar": "NAME"}
     command.add_argument("--experiments", **names, help=reported)
@@ -210,12 +227,23 @@ def _add_options_of_report(command: argparse.ArgumentParser, known: Known) -> No
     _add_switch(command, "--judge-again", again)
 
 
-def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol: str | None = None) -> None:
-    """Add the options of a command that runs tasks, with the default of `--protocol`; `None` leaves that option out."""
+def _add_run_options(
+    command: argparse.ArgumentParser, seeds_help: str, protocol: str | None = None, own: bool = False
+) -> None:
+    """Add the options of a command that runs tasks.
+
+    Args:
+        command: parser of the command.
+        seeds_help: help text of `--seeds`.
+        protocol: default of `--protocol`; `None` leaves that option out.
+        own: true if it also takes a user's own data. Default: false.
+    """
     command.add_argument("--seeds", nargs="+", action="extend", type=_seed_range, metavar="N", help=seeds_help)
     if protocol is not None:
-        protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol})"
-        command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), default=protocol, help=protocols)
+        protocols = f"the evaluation of the source, or one without leaks, of the same model (default: {protocol}"
+        protocols += f"; on your own data {HELD_OUT})" if own else ")"
+        command.add_argument("--protocol", choices=(*PROTOCOLS, "both"), help=protocols)
+        command.set_defaults(default_protocol=protocol)
     jobs = f"number of parallel processes, 1 to {MOST_JOBS} (default: number of cores)"
     command.add_argument("--jobs", type=_number_of_jobs, default=cores(), metavar="N", help=jobs)
     dask = "address of a Dask scheduler whose workers execute the runs instead"
@@ -223,14 +251,35 @@ def _add_run_options(command: argparse.ArgumentParser, seeds_help: str, protocol
     _add_switch(command, "--fresh", "run finished runs again")
     _add_switch(command, "--quiet", "print only failures")
     _add_switch(command, "--verbose", "print a line for each epoch, and tracebacks")
-    _add_data_options(command)
+    _add_data_options(command, own)
     _add_folder(command, "--out", OUT_HELP, REPORTS)
 
 
-def _add_data_options(command: argparse.ArgumentParser) -> None:
+def _add_data_options(command: argparse.ArgumentParser, own: bool = False) -> None:
     data = "real data, stand-ins, or stand-ins only if real data cannot be obtained (default: auto)"
-    command.add_argument("--data", choices=MODES, default="auto", help=data)
+    if own:
+        data += "; or the path of your own data (./real for a folder of such a name)"
+        named = f"{{{','.join(MODES)},PATH}}"
+        command.add_argument("--data", type=_data, default="auto", metavar=named, help=data)
+        _add_reading_options(command)
+    else:
+        command.add_argument("--data", choices=MODES, default="auto", help=data)
     _add_folder(command, "--data-dir", "folder to search for data first")
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
+    """Add the options for reading a user's own data. Their defaults are suppressed, so that given ones are known."""
+    group = command.add_argument_group("your own data, with --data PATH")
+    columns: dict[str, Any] = {"metavar": "COLUMN", "default": argparse.SUPPRESS}
+    group.add_argument("--time", **columns, help="column of times, for the experiments on the paper machine")
+    group.add_argument("--label", **columns, help="column of labels, 1 for an event or anomaly (default: no labels)")
+    group.add_argument("--drop", nargs="+", action="extend", **columns, help="columns to leave out")
+    group.add_argument("--fill", choices=FILLS, default=argparse.SUPPRESS, help=FILL_HELP)
+
+
+def _data(text: str) -> str | Path:
+    """Parse `--data`: one of the modes, or a path."""
+    return text if text in MODES else _folder(text)
 
 
 def _add_detectors(

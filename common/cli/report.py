@@ -6,18 +6,30 @@ import argparse
 import webbrowser
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import files
-from common.cli.execution import SWEEP_SEEDS, execute, exit_status, protocols_of, require_writable, seeds_of, tasks_of
+from common.cli.execution import (
+    SWEEP_SEEDS,
+    execute,
+    exit_status,
+    on_own_data,
+    protocols_of,
+    require_writable,
+    seeds_of,
+    source_of,
+    tasks_of,
+)
 from common.cli.paper import show_digit
 from common.comparison.prediction import prefix_of
 from common.comparison.published import read_published
 from common.data.datasets import Source
 from common.detectors.detector import CLASSICAL_GROUP
 from common.detectors.registry import detector_named, names_in
-from common.errors import ConfigError, DataError
+from common.errors import ConfigError, DataError, SuiteError
 from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
+from common.own.data import OwnData
 from common.runs import records
 from common.runs.tasks import Task, detector_tasks
 
@@ -39,6 +51,10 @@ def report_command(options: argparse.Namespace) -> int:
 
     names = options.known if options.reference else options.experiments or options.known
     experiments = [load_experiment(options.known[name]) for name in names]
+    if not isinstance(options.data, Path) and (hasattr(options, "normal") or hasattr(options, "anomaly")):
+        raise ConfigError("--normal and --anomaly choose classes of your own images; they need --data PATH")
+    if isinstance(options.data, Path):
+        return _report_on_own_data(experiments, options)
     if options.reference and len(protocols_of(options)) < len(PROTOCOLS):
         raise ConfigError("the reference is of both protocols; leave out --reference or --protocol")
     if options.reference and not files.IS_CHECKOUT:
@@ -73,6 +89,44 @@ def report_command(options: argparse.Namespace) -> int:
         webbrowser.open(path.with_name("index.html").resolve().as_uri())
     if problem:
         raise problem
+    return exit_status(outcomes)
+
+
+def _report_on_own_data(experiments: Sequence[Experiment], options: argparse.Namespace) -> int:
+    """Run the experiments held out on a user's own data, and write the report on them.
+
+    Raises:
+        ConfigError: the options do not fit a report on a user's own data.
+    """
+    from common.page.write import write
+    from common.report.collect import collect
+
+    if not options.experiments or options.reference or options.judge_again:
+        raise ConfigError("a report on your own data names the experiments, with --experiments, and is no reference")
+    if protocols_of(options) != (HELD_OUT,):
+        raise ConfigError("a report on your own data is held out; leave --protocol out")
+    adapted, tasks = [], []
+    for experiment in experiments:
+        source = source_of(experiment, options)
+        assert isinstance(source, OwnData)
+        own, config, labelled = on_own_data(experiment, source, options)
+        runs = tasks_of(own, [config], seeds_of(options, [0, 1, 2]), options)
+        adapted.append(own)
+        # Without labels, no detector can be told to be better or worse.
+        tasks += runs + (detector_tasks(runs, options.detectors) if labelled else [])
+    outcomes = [] if options.no_run else execute(tasks, options)
+    (data,) = {tuple(task.data.items()) for task in tasks}
+    which = files.digest_of(sorted({task.digest for task in tasks}))[:6]
+    folder = options.out / "own" / f"{data[0][0]}-{which}"
+    report = collect(adapted, options.out, REFERENCE, (HELD_OUT,), 1, own=dict(data))
+    if not any(entry.held_out and entry.held_out.seeds for entry in report.results.experiments.values()):
+        raise SuiteError("no run on these data has finished, so there is nothing to report")
+    require_writable(folder)
+    page = write(report, folder).with_name("index.html")
+    if not options.quiet:
+        print(f"report: {page}")
+    if options.open:
+        webbrowser.open(page.resolve().as_uri())
     return exit_status(outcomes)
 
 

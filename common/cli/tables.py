@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from common.cli.streams import discard_output
+from common.cli.main import discard_output
 from common.comparison import verdicts
 from common.comparison.agreement import Agreement
 from common.comparison.published import Published

@@ -31,7 +31,9 @@ from common.runs.selection import Selection
 from common.runs.tasks import varies_by_seed
 
 # Raise this when the same records give another ranking.
-REVISION = 4
+REVISION = 5
+# With fewer anomalies, or events, among the test samples, intervals by resampling them are far too narrow.
+FEWEST_ANOMALIES = 10
 
 Located = tuple[Path, Record]
 
@@ -137,7 +139,7 @@ def standings(
         with contextlib.suppress(OSError):
             path.unlink()
     missing = {what: tuple(seeds) for what, seeds in (unfinished(beside) | damaged).items()}
-    return replace(ranked, missing=missing)
+    return replace(ranked, missing={**ranked.missing, **missing})
 
 
 def _methods(experiment: Experiment, detectors: Sequence[str]) -> Mapping[str, str]:
@@ -243,6 +245,10 @@ def _ranked(
             damaged.setdefault(str(error), []).append(seed)
     if not scored:
         return unranked(reference)
+    fewest = min(len(np.unique(one.groups[one.labels == 1])) for one in scored.values())
+    if fewest < FEWEST_ANOMALIES or any(one.labels.all() for one in scored.values()):
+        reason = f"{fewest} anomalies or events among the test samples, {FEWEST_ANOMALIES} are needed to rank methods"
+        return unranked(reference, {reason: sorted(scored)})
     ranked = [evidence[seed] for seed in scored]
     detectors = {detector_named(name).title: name for name in ranked[0].detectors}
     groups = {title: detector_named(name).group for title, name in detectors.items()}

@@ -15,7 +15,7 @@ from common.config import BaseConfig
 from common.data.datasets import AUTO, Source
 from common.errors import SuiteError
 from common.experiment import HELD_OUT, Experiment
-from common.report.collect import describe
+from common.report.results import describe
 
 MOST_LINES = 15  # of a cell that is a step of the run
 Cell = tuple[str, str]  # its kind and its text

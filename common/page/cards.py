@@ -61,8 +61,11 @@ def card(name: str, entry: ExperimentResults, explored: Mapping[str, Explorable]
     """Make the card of a source."""
     picture, caption = _picture(explored.get(HELD_OUT) or explored.get(PUBLISHED))
     warning = f"Not the real data: these runs saw {entry.stand_in}. Nothing is compared." if entry.stand_in else ""
-    answers = [_reproduced(entry), _holds_up(entry), _needed(entry)]
     title, claim, samples = entry.description.title, _sentence(entry.description.claim), bool(picture)
+    if entry.is_of_user:
+        warning, claim = f"{str(entry.stand_in).capitalize()}. Nothing is compared with published numbers.", ""
+        return Card(name, title, picture, caption, claim, [_needed(entry)], samples, warning)
+    answers = [_reproduced(entry), _holds_up(entry), _needed(entry)]
     return Card(name, title, picture, caption, claim, answers, samples, warning)
 
 

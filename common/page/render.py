@@ -99,6 +99,8 @@ def render(results: Results, explorable: Mapping[str, Mapping[str, Explorable]],
     data = json.dumps(to_plain(explorable), separators=(",", ":")).replace("<", "\\u003c")
     return fill(
         "page.html.jinja",
+        own=results.are_of_user,
+        title="Report on your own data" if results.are_of_user else "Reproduction report",
         sections=sections,
         cards=shown,
         plots=plots,
@@ -130,7 +132,8 @@ def _section(
     if PROTOCOLS in found:
         finding = conclusions.holds_up(entry)
         leaking = finding is not None and finding.verdict == conclusions.FAILS
-        found[PROTOCOLS], found[HELD_OUT_FIGURES] = _split_protocols(found[PROTOCOLS], leaking)
+        text, found[HELD_OUT_FIGURES] = _split_protocols(found[PROTOCOLS], leaking)
+        found[PROTOCOLS] = text.replace("All numbers of both protocols", "All numbers") if entry.is_of_user else text
     if SWEEP in found:
         found[SWEEP] = _fold("One class against all others, beside tables of papers", "<p>One class", found[SWEEP])
     if DETECTORS in found:

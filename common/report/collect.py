@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import re
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
@@ -21,9 +20,10 @@ from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE
 from common.config import BaseConfig
+from common.data.stand_ins import stand_in_of
 from common.detectors.detector import CLASSICAL_GROUP, Detector
 from common.detectors.registry import DETECTORS, can_score, detector_named, names_in
-from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment
+from common.experiment import HELD_OUT, PROTOCOLS, PUBLISHED, Experiment, load_experiment
 from common.report import figures, further, results
 from common.report.explorable import Explorable, explorable
 from common.report.figures import Png
@@ -59,6 +59,7 @@ def collect(
     protocols: Sequence[str] = PROTOCOLS,
     jobs: int = 1,
     taken_over: Mapping[str, Collection[str]] = MappingProxyType({}),
+    own: Mapping[str, str] | None = None,
 ) -> Report:
     """Collect the results of experiments from their records, and draw their figures.
 
@@ -71,8 +72,10 @@ def collect(
         jobs: number of processes that rank and draw side by side. Default: 1.
         taken_over: by part (`results.PARTS`), names of the experiments for which it is that of the reference report,
             judged by the published numbers and rules of today. Default: none.
+        own: a user's own data, as in the records, on which the experiments ran held out. Default: none.
     """
-    read = results.judged(results.read_results(reference)) if (reference / "results.json").exists() else None
+    with_reference = own is None and (reference / "results.json").exists()
+    read = results.judged(results.read_results(reference)) if with_reference else None
     known = read.experiments if read else {}
     protocols = tuple(dict.fromkeys((PUBLISHED, *protocols)))
     experiments = list(experiments)
@@ -86,7 +89,7 @@ def collect(
         parts = {
             one.name: _taken_over(one, known[one.name], reference, out)
             if one.name in taken[results.MAIN]
-            else _part(one, out, protocols, known.get(one.name))
+            else _part(one, out, protocols, known.get(one.name), own)
             for one in experiments
         }
         for one in experiments:
@@ -94,7 +97,7 @@ def collect(
                 if one.name in taken[part]:
                     parts[one.name] = _with_known(parts[one.name], part, known[one.name], reference)
                 elif HELD_OUT in protocols:
-                    parts[one.name] = add(parts[one.name], one, out, protocols)
+                    parts[one.name] = add(parts[one.name], one, out, protocols, own)
         ranked = set[str]().union(*(part.results.ranked for part in parts.values()))
         content = Results(
             experiments={name: part.results for name, part in parts.items()},
@@ -175,20 +178,6 @@ def _settings(detector: Detector) -> str:
     return "; ".join(part for part in (detector.note, limit) if part)
 
 
-def describe(docstring: str) -> results.Description:
-    """Split the docstring of an experiment into its sections.
-
-    A section begins with its name and a colon at the margin; the following lines of its text are indented by four
-    spaces, and the first one is treated as if it were too.
-    """
-    title, _, body = docstring.partition("\n")
-    sections = {
-        name.lower(): textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
-        for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL)
-    }
-    return files.from_plain({"title": title.strip().rstrip("."), **sections}, results.Description)
-
-
 # One experiment.
 
 
@@ -236,11 +225,17 @@ def _fill_cache(order: tuple[Experiment, Path, str]) -> None:
     further.collect_further(experiment, {protocol: selection}, _cache(experiment.name, out))
 
 
-def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference: ExperimentResults | None) -> _Part:
+def _part(
+    experiment: Experiment,
+    out: Path,
+    protocols: Sequence[str],
+    reference: ExperimentResults | None,
+    own: Mapping[str, str] | None,
+) -> _Part:
     """Collect the results of one experiment, and give its figures by their path within the report."""
     published, found = read_published(experiment.name), [*find_records(out, experiment.name)]
     config = experiment.config().to_dict()
-    selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
+    selections = {protocol: select(found, protocol, config, experiment.revision, own) for protocol in protocols}
     main = selections[PUBLISHED]
     ablated = select_ablations(found, experiment, main)
     runs = _main_runs(published, main, ablated)
@@ -262,7 +257,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
     entry = ExperimentResults(
         **vars(runs),
         comparison=comparison,
-        description=describe(experiment.docstring),
+        description=results.describe(experiment.docstring, f"{experiment.name} on {stand_in_of(own)}" if own else None),
         source=published.source,
         headline=published.headline,
         not_published=published.not_published,
@@ -278,7 +273,7 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         standings={protocol: one.board for protocol, one in shown.items()},
         own_data=HELD_OUT in experiment.own_test_set,
         revision=experiment.revision,
-        config=config,
+        config={name: value for name, value in config.items() if not own or name not in experiment.generator},
         separation=shown[PUBLISHED].separation,
         beside={group.name: group.beside for group in published.groups if group.beside},
         variants=_ablations(experiment, published, ablated, main, reference),
@@ -289,7 +284,13 @@ def _part(experiment: Experiment, out: Path, protocols: Sequence[str], reference
         made_from=recipe(experiment, main.data),
     )
     explored = {protocol: explorable(experiment, selection) for protocol, selection in selections.items()}
-    return _Part(entry, pngs, explored, published.not_run)
+    return _Part(entry, pngs, explored, _left_out(experiment) if own else published.not_run)
+
+
+def _left_out(experiment: Experiment) -> dict[str, str]:
+    """Name the methods of an experiment that its adaptation to a user's own data lacks."""
+    why = "learns from labels, and there are none"
+    return {method: why for method in load_experiment(experiment.module).methods if method not in experiment.methods}
 
 
 def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, out: Path) -> _Part:
@@ -308,7 +309,7 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
         overview=overview,
         standings={protocol: _relative_to(main_method, board) for protocol, board in entry.standings.items()},
         # The module describes runs of its own revision only.
-        description=describe(experiment.docstring) if same else entry.description,
+        description=results.describe(experiment.docstring) if same else entry.description,
         outdated=not same,
     )
     shown = (figure for runs in entry.by_protocol.values() for figure in runs.figures)
@@ -316,7 +317,9 @@ def _taken_over(experiment: Experiment, entry: ExperimentResults, folder: Path, 
     return _Part(entry, pngs | overview_pngs, {}, published.not_run)
 
 
-def _sweep(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str]) -> _Part:
+def _sweep(
+    part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str], own: Mapping[str, str] | None
+) -> _Part:
     """Add the sweep that was run here to the part of an experiment."""
     found = collect_sweep(experiment, [*find_records(out, experiment.name)]) if experiment.sweep else None
     if found is None:
@@ -328,10 +331,12 @@ def _sweep(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[s
     return replace(part, results=replace(part.results, sweep=sweep), figures={**part.figures, **pngs})
 
 
-def _further(part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str]) -> _Part:
+def _further(
+    part: _Part, experiment: Experiment, out: Path, protocols: Sequence[str], own: Mapping[str, str] | None
+) -> _Part:
     """Add the methods beyond the classical detectors that were run here to the part of an experiment."""
     config, found = experiment.config().to_dict(), [*find_records(out, experiment.name)]
-    selections = {protocol: select(found, protocol, config, experiment.revision) for protocol in protocols}
+    selections = {protocol: select(found, protocol, config, experiment.revision, own) for protocol in protocols}
     collected = further.collect_further(experiment, selections, _cache(experiment.name, out))
     if collected is None:
         return part

@@ -14,6 +14,7 @@ from common.comparison.standings import Standing
 from common.comparison.statistics import mean_interval
 from common.detectors.registry import DETECTORS
 from common.experiment import HELD_OUT, LABELS, PUBLISHED
+from common.metrics.scores import FLAGGED, TEST_SAMPLES
 from common.report.markup import number
 from common.report.results import Ablation, ExperimentResults, Runs
 
@@ -235,6 +236,21 @@ def _percent(rate: float) -> str:
     while 0 < rate < 1 and float(f"{rate:.{digits + 2}f}") in (0.0, 1.0):
         digits += 1
     return f"{rate:.{digits}%}"
+
+
+def flagged_sentences(runs: Runs) -> list[str]:
+    """Say how many of the test samples without labels each rule flags, one sentence each."""
+    sentences = []
+    for name in sorted({name for metrics in runs.seeds.values() for name in metrics if name.endswith(FLAGGED)}):
+        found, rule = [f"{count:.0f}" for count in runs.values(name)], name.removesuffix(FLAGGED)
+        samples = max(runs.values(TEST_SAMPLES))
+        sentences.append(f"`{rule}` flags {', '.join(found)} of {samples:.0f} test samples (one number a seed).")
+    return sentences
+
+
+def is_labelled(runs: Runs) -> bool:
+    """Check if it is known which test samples of a user's own data are anomalies."""
+    return not any(name.endswith(FLAGGED) for metrics in runs.seeds.values() for name in metrics)
 
 
 # Training and drift.

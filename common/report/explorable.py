@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from common.comparison.standings import column
 from common.data.datasets import DATASETS
+from common.data.stand_ins import is_own
 from common.errors import RecordError
 from common.experiment import Experiment
+from common.metrics.scores import FLAGGED
 from common.metrics.shown import as_bytes
 from common.metrics.thresholds import Decision
 from common.runs import records
@@ -95,6 +97,8 @@ class Explorable:
 
 def explorable(experiment: Experiment, selection: Selection) -> Explorable:
     """Read what can be explored from the records of a selection; a seed whose arrays are damaged is left out."""
+    if any(FLAGGED in name for metrics in selection.metrics().values() for name in metrics):
+        return Explorable()  # Without labels, no threshold can be judged.
     array = next(iter(experiment.methods.values()))
     kind = IMAGE if experiment.dataset and DATASETS[experiment.dataset].classes else CURVE
     runs: dict[int, ScoredRun] = {}
@@ -106,6 +110,8 @@ def explorable(experiment: Experiment, selection: Selection) -> Explorable:
         except RecordError:
             continue
         decisions = tuple(decision for decision in record.decisions if decision.scores == array)
+        if is_own(record.data):  # The threshold of the source was chosen for other data.
+            decisions = tuple(sorted(decisions, key=lambda one: not one.rule.endswith("percentile")))
         runs[seed] = ScoredRun(scores.astype("<f8").tobytes(), "".join(map(str, labels.astype(int))), decisions)
         first = first or (seed, record, arrays)
     if first is None:

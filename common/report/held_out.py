@@ -8,8 +8,8 @@ from common.comparison.standings import Standing, Standings
 from common.comparison.verdicts import NEXT_REFERENCE
 from common.experiment import HELD_OUT, PUBLISHED
 from common.report import conclusions
-from common.report.markup import filled, plain, table
-from common.report.results import ExperimentResults, ProtocolRuns, Results
+from common.report.markup import escaped, filled, plain, table
+from common.report.results import ExperimentResults, ProtocolRuns, Results, Runs
 
 
 def how_to_read() -> str:
@@ -79,18 +79,20 @@ def sections(name: str, entry: ExperimentResults, entries: Mapping[str, Experime
     runs, board = entry.held_out, entry.standings.get(HELD_OUT)
     if runs is None:
         return ""
-    finding = conclusions.holds_up(entry)
+    finding, own = conclusions.holds_up(entry), entry.is_of_user
     sentences = [
         *([finding.sentence] if finding else []),
-        *conclusions.drift_sentences(entry, runs),
+        *([] if own else conclusions.drift_sentences(entry, runs)),
         *conclusions.threshold_sentences(runs),
+        *conclusions.flagged_sentences(runs),
     ]
     return filled(
         "held_out.md.jinja",
         entry=entry,
         runs=runs,
         sentences=sentences,
-        together=conclusions.on_the_same_data(name, {**entries, name: entry}),
+        own=own,
+        together="" if own else conclusions.on_the_same_data(name, {**entries, name: entry}),
         rules=_rules(runs),
         aurocs=_aurocs(entry, runs),
         board=board,
@@ -98,6 +100,35 @@ def sections(name: str, entry: ExperimentResults, entries: Mapping[str, Experime
         leaderboard=leaderboard_table(board, board.rows) if board and board.rows else "",
         side_by_side=_side_by_side(entry),
     )
+
+
+def on_own_data(name: str, entry: ExperimentResults, entries: Mapping[str, ExperimentResults], further: str) -> str:
+    """Write the section of an experiment on a user's own data.
+
+    Args:
+        name: name of the experiment.
+        entry: its results.
+        entries: the results of all experiments.
+        further: the section on the methods beyond the classical detectors.
+    """
+    runs = entry.held_out
+    assert runs is not None
+    return filled(
+        "own.md.jinja",
+        entry=entry,
+        runs=runs,
+        labelled=conclusions.is_labelled(runs),
+        held_out=sections(name, entry, entries),
+        further=further,
+        settings=", ".join(f"{field} {escaped(str(value))}" for field, value in entry.config.items()),
+        holes=holes(runs),
+    )
+
+
+def holes(runs: Runs) -> list[str]:
+    """List the seeds that failed, and the records that are damaged."""
+    failed = [f"Seed {seed} failed: {escaped(error)}." for seed, error in runs.failed.items()]
+    return failed + [f"Damaged, left out: {escaped(problem)}." for problem in runs.damaged]
 
 
 # The held-out protocol.
@@ -110,7 +141,7 @@ def _rules(runs: ProtocolRuns) -> str:
         names = ("threshold", "test.anomaly.precision", "test.anomaly.recall", "test.anomaly.f1")
         means = [_mean(runs.values(f"{rule}.{name}")) for name in names]
         rates = conclusions.false_positive_rates(runs, rule)
-        rows.append([f"`{rule}`", *means, _mean(rates), str(len(rates))])
+        rows.append([f"`{rule}`", *means, _mean(rates), str(len(rates or runs.values(f"{rule}.threshold")))])
     headings = ["rule", "threshold", "precision", "recall", "F1", "false-positive rate", "seeds with a threshold"]
     heading = "Decisions on the test samples, means over the seeds in which they are defined:"
     return f"{heading}\n\n{table(headings, rows)}" if rows else ""

@@ -32,6 +32,7 @@ def report(results: Results) -> str:
     """Write the whole report."""
     text = filled(
         "report.md.jinja",
+        results=results,
         glance=held_out.page_one(results),
         how_to_read_held_out=held_out.how_to_read(),
         verdicts=verdict_table(results),
@@ -42,7 +43,7 @@ def report(results: Results) -> str:
         rebuilt=rebuilt(results.rebuilt),
         appendix=held_out.appendix(results),
     )
-    return f"{text}\n"
+    return f"{text.rstrip()}\n"
 
 
 def how_to_read() -> str:
@@ -72,13 +73,14 @@ def experiment(name: str, entry: ExperimentResults, entries: Mapping[str, Experi
         entry: its results.
         entries: the results of all experiments of the report.
     """
-    failed = [f"Seed {seed} failed: {escaped(error)}." for seed, error in entry.failed.items()]
+    if entry.is_of_user:
+        return held_out.on_own_data(name, entry, entries, further.section(entry))
     comparison = entry.comparison
     return filled(
         "experiment.md.jinja",
         name=name,
         entry=entry,
-        holes=failed + [f"Damaged, left out: {escaped(problem)}." for problem in entry.damaged],
+        holes=held_out.holes(entry),
         groups=[_group(group, entry.source.address) for group in comparison.groups],
         added=_added(entry),
         claims=_claims(comparison.claims),

@@ -1,6 +1,8 @@
 """The results of a report as dataclasses, and their file, results.json."""
 
 import json
+import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from common.comparison.published import Published, Source, read_published
 from common.comparison.standings import Standings
 from common.comparison.sweeps import Sweep
 from common.comparison.verdicts import NEXT_REFERENCE, NOT_RUN, Comparison, compare, summarise
+from common.data.stand_ins import is_own
 from common.errors import SuiteError
 from common.experiment import HELD_OUT, PUBLISHED, Experiment
 from common.files import from_plain, to_plain
@@ -38,6 +41,25 @@ class Description:
     method: str = ""
     deviations: str = ""
     protocols: str = ""
+
+
+def describe(docstring: str, data: str | None = None) -> Description:
+    """Split the docstring of an experiment into its sections.
+
+    A section begins with its name and a colon at the margin; the following lines of its text are indented by four
+    spaces, and the first one is treated as if it were too.
+
+    Args:
+        docstring: the docstring.
+        data: names of the experiment and of a user's own data, on which the title would be wrong. Default: `None`.
+    """
+    title, _, body = docstring.partition("\n")
+    sections = {
+        name.lower(): textwrap.dedent(" " * 4 + text.lstrip(" ")).strip()
+        for name, text in re.findall(r"^(\w+):[ \n](.*?)(?=^\S|\Z)", body, flags=re.MULTILINE | re.DOTALL)
+    }
+    title = f"The model of {data}" if data else title.strip().rstrip(".")
+    return from_plain({"title": title, **sections}, Description)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +223,11 @@ class ExperimentResults(ProtocolRuns):
     announced: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_of_user(self) -> bool:
+        """True for runs on a user's own data."""
+        return is_own(self.data)
+
+    @property
     def by_protocol(self) -> dict[str, ProtocolRuns]:
         """The runs by protocol, the published one first."""
         return {PUBLISHED: self, **self.protocols}
@@ -236,6 +263,11 @@ class Results:
     detectors_not_run: Mapping[str, str]
     rebuilt: Rebuilt | None = None
     schema: int = SCHEMA
+
+    @property
+    def are_of_user(self) -> bool:
+        """True for runs on a user's own data."""
+        return bool(self.experiments) and all(entry.is_of_user for entry in self.experiments.values())
 
 
 # The parts of what a reference report has of an experiment, each made by itself.

@@ -6,6 +6,7 @@ tests/helpers/error_rates.py has the same simulations as a command, with more tr
 import numpy as np
 import pytest
 
+from common.comparison.standings import FEWEST_ANOMALIES
 from common.comparison.verdicts import CHANCE_OUTSIDE, judge_group
 from tests.helpers.error_rates import (
     CASES,
@@ -15,6 +16,7 @@ from tests.helpers.error_rates import (
     coverage,
     coverage_of_own_test_sets,
     false_alarms,
+    false_rankings,
     one_run,
     report_metrics,
 )
@@ -66,3 +68,8 @@ def test_with_a_test_set_for_each_seed_intervals_hold_the_truth_as_often_as_stat
 
 def test_intervals_are_too_wide_where_the_interaction_of_seeds_and_samples_dominates():
     assert min(coverage(NOISES["the interaction dominates"], 24, replicates=120)) > 0.97
+
+
+def test_with_the_fewest_anomalies_that_are_ranked_few_rankings_are_false():
+    assert false_rankings(1, 30) > 0.5
+    assert false_rankings(FEWEST_ANOMALIES, 100) < 0.15

@@ -11,8 +11,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from common.comparison.leaderboard import Scored, leaderboard
+from common.comparison.leaderboard import BETTER, WORSE, Scored, leaderboard
 from common.comparison.published import Group
+from common.comparison.standings import FEWEST_ANOMALIES
 from common.comparison.statistics import mean_interval, skewed_mean_interval
 from common.comparison.verdicts import CHANCE_OUTSIDE, FIRM_SEEDS, judge_group
 
@@ -171,6 +172,17 @@ def coverage_of_own_test_sets(noise, trials, seeds=FIRM_SEEDS, random_state=0, s
     return np.mean(held, axis=0)
 
 
+def false_rankings(anomalies, trials, replicates=400, random_state=0):
+    """How often one of two random scores is said to be better, with so many anomalies among the test samples."""
+    rng, told = np.random.default_rng(random_state), 0
+    labels = np.repeat([0, 1], [300, anomalies])
+    for _ in range(trials):
+        scored = Scored(labels, np.arange(len(labels)), {name: rng.normal(size=len(labels)) for name in "ab"})
+        rows = leaderboard({0: scored}, "a", replicates=replicates)
+        told += any(row.standing in (BETTER, WORSE) for row in rows)
+    return told / trials
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=TRIALS)
@@ -185,3 +197,5 @@ if __name__ == "__main__":
         for title, noise in NOISES.items():
             of_auroc, of_difference = covered(noise, options.trials, options.seeds)
             print(f"coverage, {of_what}, {title}: AUROC {of_auroc:.1%}, difference {of_difference:.1%}", flush=True)
+    for anomalies in (1, 2, 3, 5, FEWEST_ANOMALIES, 2 * FEWEST_ANOMALIES):
+        print(f"false rankings with {anomalies} anomalies: {false_rankings(anomalies, 400):.1%}", flush=True)

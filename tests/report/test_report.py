@@ -20,7 +20,7 @@ from common.page import write
 from common.report import conclusions, held_out, markdown
 from common.report import figures as report_figures
 from common.report import markup as wording
-from common.report.collect import _relative_to, collect, describe, recipe
+from common.report.collect import _relative_to, collect, recipe
 from common.report.results import (
     MAIN,
     PARTS,
@@ -30,6 +30,7 @@ from common.report.results import (
     ExperimentResults,
     Results,
     as_json,
+    describe,
     judged,
     read_results,
 )
