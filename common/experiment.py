@@ -142,7 +142,8 @@ class Experiment:
             config, and its metrics and arrays are added to those of each seed. Default: nothing.
         held_out_figures: like `figures`, for the held-out runs. Default: none.
         ablations: the fields that each ablation changes, by title. An ablation changes one thing to explain a
-            difference from the source. Default: none.
+            difference from the source; or it is another network of the source, and those whose titles begin with its
+            title and a comma change one thing of that. Default: none.
         prepare: `prepare(trained, data)` makes samples for a trained model of further data. Without `prepare` and
             `score`, no model can be saved. Default: none.
         score: `score(trained, samples)` scores such samples, by the first of `methods` that learns without labels.

@@ -15,7 +15,7 @@ from common import files
 from common.comparison import associations
 from common.comparison.associations import Associations
 from common.comparison.leaderboard import REFERENCE
-from common.comparison.prediction import with_ablations
+from common.comparison.prediction import prefix_of, with_ablations
 from common.comparison.published import Published, read_published
 from common.comparison.standings import Standings, standings
 from common.comparison.verdicts import NEXT_REFERENCE
@@ -445,17 +445,19 @@ def _ablations(
     printed = published.metrics()
     ours = []
     for label, selection in ablated.items():
+        # What changes another network of the source is held against the rows of that network.
+        networks = [title for title in experiment.ablations if label.startswith(f"{title}, ")]
+        prefix = prefix_of(networks[0]) if networks else ""
         runs = _runs(published, selection)
-        seeds = {
-            seed: {name: metrics[name] for name in metrics if name in printed} for seed, metrics in runs.seeds.items()
-        }
+        named = {seed: {f"{prefix}{name}": value for name, value in one.items()} for seed, one in runs.seeds.items()}
+        seeds = {seed: {name: one[name] for name in one if name in printed} for seed, one in named.items()}
         ours.append(
             results.Ablation(
                 **{**vars(runs), "seeds": seeds},
                 label=label,
                 changes=experiment.ablated()[label].changes(),
                 origin="here",
-                comparison=results.verdicts_of(published, runs),
+                comparison=results.verdicts_of(published, replace(runs, seeds=named)),
             )
         )
     # The reference is comparable if it was computed by the same code on the same data.
