@@ -88,6 +88,16 @@ if TYPE_CHECKING:
     import pandas
 
 
+# The network of the article, of which it printed numbers too, and changes of it.
+ARTICLE = "the network of the article"
+OF_ARTICLE = {
+    "units": (32, 16, 16),
+    "activations": ("tanh", "relu", "tanh", "relu"),
+    "epochs": 100,
+    "threshold": 0.85,
+}
+
+
 @dataclass(frozen=True)
 class Config(BaseConfig):
     """The published hyperparameters; the command line has an option for each."""
@@ -270,15 +280,6 @@ def draw_test_errors(arrays: Arrays) -> figures.CaptionedFigure:
     caption = "Reconstruction error of each test row by class; anomalies are those before a break."
     return replace(figures.errors_by_index(shown), caption=caption)
 
-
-# The network of the article, of which it printed numbers too, and changes of it.
-ARTICLE = "the network of the article"
-OF_ARTICLE = {
-    "units": (32, 16, 16),
-    "activations": ("tanh", "relu", "tanh", "relu"),
-    "epochs": 100,
-    "threshold": 0.85,
-}
 
 EXPERIMENT = Experiment(
     module=__name__,
