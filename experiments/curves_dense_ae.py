@@ -279,18 +279,19 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     residuals = x - reconstructions
     metrics |= {"residual.min": float(test_residuals.min()), "residual.max": float(test_residuals.max())}
 
-    # Learn, with labels, what residuals of anomalies look like, and their histograms: the source's best method.
+    # Learn, with labels, what residuals of anomalies look like; then score.
     test_histograms = residual_histograms(test_residuals, config)
-    histograms = residual_histograms(residuals, config)
-    forests: dict[str, tuple[Any, Any, int, int | str]] = {
-        "forest_residual": (test_residuals, residuals, config.trees, config.max_features),
-        "forest_histogram": (test_histograms, histograms, config.histogram_trees, "sqrt"),
-    }
-    forest_flagged: dict[str, np.ndarray] = {}
-    for name, (learned, scored, trees, features) in forests.items() if splits.labelled else ():
-        forest = fit_forest(learned, splits.y_source_test, trees, features, seed)
-        forest_flagged[f"{name}_flagged"], forest_scores[f"{name}_scores"] = flag_and_score(forest, scored)
-        metrics |= report_metrics(name, y, forest_flagged[f"{name}_flagged"])
+    flags: dict[str, np.ndarray] = {}
+    if splits.labelled:
+        by_residual = fit_forest(test_residuals, splits.y_source_test, config.trees, config.max_features, seed)
+        flags["forest_residual"], forest_scores["forest_residual_scores"] = flag_and_score(by_residual, residuals)
+
+        # The same on histograms of the residuals: the source's best method.
+        histograms = residual_histograms(residuals, config)
+        by_histogram = fit_forest(test_histograms, splits.y_source_test, config.histogram_trees, "sqrt", seed)
+        flags["forest_histogram"], forest_scores["forest_histogram_scores"] = flag_and_score(by_histogram, histograms)
+    for method, flagged in flags.items():
+        metrics |= report_metrics(method, y, flagged)
 
     # Added: the reconstruction error as a score, without labels.
     scores = reconstruction_error(x, reconstructions)
@@ -318,7 +319,7 @@ def run(autoencoder: Any, splits: CurveSplits, config: Config, seed: int) -> Res
     }
 
     arrays |= {
-        **forest_flagged,
+        **{f"{method}_flagged": flagged for method, flagged in flags.items()},
         "losses": np.array(losses),
         "test_labels": splits.y_source_test,
         "test_errors_by_epoch": np.stack(look.errors),

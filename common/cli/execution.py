@@ -11,12 +11,13 @@ import numpy as np
 
 from common.config import BaseConfig, from_options
 from common.data.datasets import DATASETS, Source
-from common.data.images import Class, Images, choose_normal, choose_scored
+from common.data.images import Class, Images
+from common.data.sheet_breaks import BreakSplits
 from common.errors import ConfigError, DataError
 from common.experiment import FALSE_POSITIVE_RATE, HELD_OUT, PROTOCOLS, REST, Experiment
 from common.own.data import OwnData, Reading, find
 from common.runs import records
-from common.runs.tasks import Task
+from common.runs.tasks import Task, load_own
 
 # A threshold for 5 % false alarms needs so many normal samples that are neither trained on nor scored.
 FEWEST_HELD_BACK = round(1 / FALSE_POSITIVE_RATE) - 1
@@ -106,20 +107,17 @@ def on_own_data(
     chosen = argparse.Namespace(**vars(options))
     if generator := [name for name in experiment.generator if hasattr(options, name)]:
         raise ConfigError(f"--{generator[0].replace('_', '-')} is for generated curves, not for your own data")
-    data: Any = source.load()
+    data = load_own(source)
     if source.kind == "images":
         chosen.normal, chosen.anomaly = _own_classes(data, options)
-    config: Any = from_options(experiment.config, chosen)
-    if source.kind == "images":
-        choose_normal(data, config.normal)
-        choose_scored(data, config.normal, config.anomaly)
-    elif hasattr(options, "normal") and "normal" not in vars(config):
+    elif hasattr(options, "normal") or hasattr(options, "anomaly"):
         raise ConfigError("--normal and --anomaly are for images")
-    labelled = _require_splittable(experiment, source, config, protocols_of(options)[0])
+    config = from_options(experiment.config, chosen)
+    labelled = _require_splittable(experiment, source, data, config, protocols_of(options)[0])
     return experiment.on_own_data(config, OF_OWN_DATA, labelled), config, labelled
 
 
-def _require_splittable(experiment: Experiment, source: OwnData, config: BaseConfig, protocol: str) -> bool:
+def _require_splittable(experiment: Experiment, source: OwnData, data: Any, config: BaseConfig, protocol: str) -> bool:
     """Check before any run that a user's own data can be split, and that enough is held back for a threshold.
 
     Returns:
@@ -128,22 +126,21 @@ def _require_splittable(experiment: Experiment, source: OwnData, config: BaseCon
     Raises:
         DataError: there are too few samples, or events at the wrong places.
     """
-    (task,) = [Task(experiment, config, protocol, 0, Path(), source)]
     try:
-        splits = experiment.split(task.load(), config, protocol, 0)
+        splits = experiment.split(data, config, protocol, 0)
     except ValueError as error:
         problem = " ".join(str(error).split())
         raise DataError(f"{source.path} cannot be split as {experiment.name} does: {problem}") from error
     if len(splits.x_train) < 2 or not len(splits.x_test):
         raise DataError(f"{source.path}: {len(splits.x_train)} samples for training, {len(splits.x_test)} to score")
     if protocol == HELD_OUT:
-        parts: Any = getattr(splits, "parts", None)
-        held_back = (
-            parts["validation"].y == 0 if parts else np.ones(0 if splits.held_back is None else len(splits.held_back))
-        )
-        if held_back.sum() < FEWEST_HELD_BACK:
+        if isinstance(splits, BreakSplits):
+            held_back = int(np.sum(splits.parts["validation"].y == 0))
+        else:
+            held_back = 0 if splits.held_back is None else len(splits.held_back)
+        if held_back < FEWEST_HELD_BACK:
             raise DataError(
-                f"{source.path}: {int(held_back.sum())} normal samples are left for the threshold, beside "
+                f"{source.path}: {held_back} normal samples are left for the threshold, beside "
                 f"{len(splits.x_train)} for training; {FEWEST_HELD_BACK} are needed"
             )
     return splits.labelled

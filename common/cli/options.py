@@ -161,14 +161,7 @@ def _parser(chosen: Experiment | None, commands: Mapping[str, Command], known: K
     _add_folder(command, "--data-dir", "folder to search for data first")
 
     described = "Score further samples with the saved model of a run, and write them to a .csv file."
-    command = _command(subparsers, "score", commands, described)
-    command.add_argument(
-        "record", type=_folder, metavar="RECORD", help="folder of a run that was made with --save-model"
-    )
-    scored = "an image, a folder of images, an .npz file, or a table, as the run read its data"
-    command.add_argument("file", type=_folder, metavar="FILE", help=scored)
-    command.add_argument("--fill", choices=FILLS, help=FILL_HELP)
-    command.add_argument("--out", type=_folder, default=Path("scores.csv"), metavar="FILE", help=SCORES_HELP)
+    _add_options_of_score(_command(subparsers, "score", commands, described))
 
     command = _command(
         subparsers, "fetch", commands, "Download the missing data sets, and verify those that are present."
@@ -225,6 +218,15 @@ def _add_options_of_report(command: argparse.ArgumentParser, known: Known) -> No
     _add_switch(command, "--reference", reference)
     again = "with --reference: run nothing, and judge its seeds again by the published numbers and rules of today"
     _add_switch(command, "--judge-again", again)
+
+
+def _add_options_of_score(command: argparse.ArgumentParser) -> None:
+    record = "folder of a run that was made with --save-model"
+    command.add_argument("record", type=_folder, metavar="RECORD", help=record)
+    scored = "an image, a folder of images, an .npz file, or a table, as the run read its data"
+    command.add_argument("file", type=_folder, metavar="FILE", help=scored)
+    command.add_argument("--fill", choices=FILLS, help=FILL_HELP)
+    command.add_argument("--out", type=_folder, default=Path("scores.csv"), metavar="FILE", help=SCORES_HELP)
 
 
 def _add_run_options(

@@ -126,8 +126,7 @@ class Task:
             DataError: the data set is missing or damaged.
         """
         if isinstance(self.source, OwnData):
-            data = self.source.load()
-            return of_user(*data) if self.source.kind == "table" else data
+            return load_own(self.source)
         return None if self.experiment.dataset is None else datasets.load(self.experiment.dataset, self.source)
 
 
@@ -152,6 +151,16 @@ def detector_tasks(tasks: Iterable[Task], names: Sequence[str] | None = None) ->
 def varies_by_seed(experiment: Experiment, protocol: str, detector: str) -> bool:
     """Check if the scores of a detector depend on the seed, by its own randomness or by that of the split."""
     return detector_named(detector).random or protocol in experiment.split_by_seed
+
+
+def load_own(source: OwnData) -> Any:
+    """Load a user's own data in the form in which `Experiment.split` takes them.
+
+    Raises:
+        DataError: they have changed since they were found.
+    """
+    data = source.load()
+    return of_user(*data) if source.kind == "table" else data
 
 
 @functools.cache
